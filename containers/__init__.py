@@ -1,0 +1,1 @@
+"""In which walls a party runs: sandboxes, runtimes and the launcher."""

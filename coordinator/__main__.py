@@ -1,0 +1,13 @@
+"""``python -m coordinator COMMAND``: everything that never loads a record."""
+
+from coordinator.command_line import main
+
+COMMANDS = {
+    "check": ("coordinator.check", "check a study's config files and say what they mean"),
+    "serve": ("coordinator.server.serve", "coordinate one run: wait for the sites and train"),
+    "evaluate": ("coordinator.comparison.evaluate", "compare a study's finished runs"),
+    "keys": ("coordinator.protocol.keys", "make fresh keys for a run on one host"),
+}
+
+if __name__ == "__main__":
+    raise SystemExit(main("coordinator", COMMANDS))

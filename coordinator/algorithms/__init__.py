@@ -1,0 +1,1 @@
+"""How a model is trained: both halves of each conversation side by side."""

@@ -1,0 +1,1 @@
+"""Networks as named stages, and where to cut them."""

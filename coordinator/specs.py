@@ -1,0 +1,120 @@
+"""What each job is told: resolved, content-addressed JSON files that the plan writes.
+
+A job reads one spec and no config file, so what a job depends on is exactly what its spec says.
+"""
+
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Literal, TypeVar
+
+from pydantic import Field, ValidationError
+
+from coordinator.config import Data, Model, Name, Record, Site, Split, Study, Training
+from coordinator.errors import ConfigError
+
+PREPARED_FORMAT = 1
+POOLED = "pooled"
+Spec = TypeVar("Spec", bound=Record)
+
+
+class Deal(Record):
+    """Deal an embedded or generated source's records to sites, as each site's own raw files."""
+
+    data: Data
+    sites: tuple[Site, ...]
+    seed: int
+
+
+class Preparation(Record):
+    """Turn one site's raw files into prepared records."""
+
+    site: Site
+    data: Data
+    reads: Literal["table", "image"]
+    split: Split
+    split_seed: int
+    min_patients: int
+    format: int = PREPARED_FORMAT
+
+
+class Agreement(Record):
+    """Agree on normalisation and vocabularies for one task and seed."""
+
+    study: Name
+    task: Name
+    seed: int
+    sites: tuple[Name, ...]
+    prepared: dict[Name, str]
+    validation: float
+    missing: Literal["impute", "quarantine"]
+    reads: Literal["table", "image"]
+    min_cell: int
+    threads: int
+
+
+class Run(Record):
+    """Train one strategy on one task with one seed."""
+
+    study: Name
+    task: Name
+    strategy: Name
+    seed: int
+    sites: tuple[Name, ...] = Field(description="the hospitals, in the study's order")
+    parties: tuple[Name, ...] = Field(description="who runs a client: the hospitals, or `pooled`")
+    prepared: dict[Name, str]
+    preset: Name
+    algorithm: Name
+    labels: Literal["shared", "private"] = "shared"
+    optimizer_state: Literal["restarted", "kept"] = "kept"
+    batches: Literal["shuffled", "by_site"] = "shuffled"
+    site_weights: Literal["records", "equal"]
+    cut: tuple[Name, ...]
+    model: Model
+    training: Training
+    validation: float
+    missing: Literal["impute", "quarantine"]
+    reads: Literal["table", "image"]
+    release: Literal["nothing", "predictions"]
+    threads: int
+
+
+class Evaluation(Record):
+    """Compare all runs of a study."""
+
+    study: Study
+    sites: dict[Name, Site]
+    runs: dict[str, Run] = Field(description="by task/strategy/seed")
+    identical: dict[str, str] = Field(description="task/strategy to the strategy it equals")
+
+
+def digest(spec: Record) -> str:
+    """Hash a record's content (sha256 of its canonical JSON, hex)."""
+    text = json.dumps(spec.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write(spec: Record, folder: Path) -> Path:
+    """Write a spec under a name that carries its hash; an existing one is the same and stays."""
+    path = folder / f"{type(spec).__name__.lower()}-{digest(spec)[:12]}.json"
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(f".{os.getpid()}.partial")
+        partial.write_text(spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
+        partial.rename(path)
+    return path
+
+
+def read(kind: type[Spec], path: Path) -> Spec:
+    """Read a spec that the plan wrote.
+
+    Raises:
+        ConfigError: the file is missing or is not such a spec.
+    """
+    try:
+        return kind.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); run snakemake to write it") from None
+    except ValidationError as error:
+        raise ConfigError(f"{path}: not a {kind.__name__} spec of this version: {error}") from None

@@ -1,0 +1,149 @@
+"""Reads config files into a checked study, and says where an error stands."""
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from coordinator.config import Record, Site, Study
+from coordinator.errors import ConfigError
+from coordinator.names import nearest
+from coordinator.yaml_lines import Lines, load, parse_scalar
+
+Checked = TypeVar("Checked", bound=Record)
+
+
+def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Study, dict[str, Site]]:
+    """Merge config files and ``key=value`` settings, later ones winning, and check them.
+
+    Returns the study and its sites by name (from ``sites/`` beside the config folder).
+
+    Raises:
+        ConfigError: every problem found, each with file and line.
+    """
+    merged: dict[str, Any] = {}
+    lines: Lines = {}
+    for path in files:
+        values, places = load(path)
+        _merge(merged, values)
+        lines.update(places)
+    for setting in settings:
+        _set(merged, setting, lines)
+    study = checked(Study, merged, lines)
+    names = {name for task in study.tasks.values() for name in task.sites}
+    folder = _sites_folder(files[0])
+    return study, {name: _read_site(folder, name) for name in sorted(names)}
+
+
+def checked(record: type[Checked], values: Mapping[str, Any], lines: Lines) -> Checked:
+    """Turn plain values into a record.
+
+    Raises:
+        ConfigError: one line per problem: file and line, key, what was found and expected.
+    """
+    try:
+        return record.model_validate_json(json.dumps(values))
+    except ValidationError as error:
+        texts = [_describe(record, problem, lines) for problem in error.errors()]
+        raise ConfigError("\n".join(texts)) from None
+
+
+def data_root(study: Study) -> Path:
+    """Find the folder with the hospitals' files.
+
+    Raises:
+        ConfigError: neither the study nor the environment names one.
+    """
+    root = study.data_root or os.environ.get("SUTURE_DATA_ROOT")
+    if not root:
+        raise ConfigError(
+            "data_root: this study reads hospital files and no folder was given; set it with "
+            "`make run DATA_ROOT=folder`, `--config data_root=folder` or SUTURE_DATA_ROOT"
+        )
+    return Path(root).expanduser()
+
+
+def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
+    for key, value in values.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def _set(merged: dict[str, Any], setting: str, lines: Lines) -> None:
+    key, equals, text = setting.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"--set {setting}: expected key=value, for example seeds=[0,1]")
+    *path, last = key.split(".")
+    place = merged
+    for step in path:
+        place = place.setdefault(step, {})
+        if not isinstance(place, dict):
+            raise ConfigError(f"--set {setting}: '{step}' holds a value, not further keys")
+    place[last] = parse_scalar(text)
+    lines[tuple(key.split("."))] = f"--set {key}"
+
+
+def _sites_folder(first: Path) -> Path:
+    for folder in first.resolve().parents:
+        if (folder / "sites").is_dir() and folder.name == "config":
+            return folder / "sites"
+    return first.resolve().parent / "sites"
+
+
+def _read_site(folder: Path, name: str) -> Site:
+    path = folder / f"{name}.yaml"
+    if not path.is_file():
+        known = [file.stem for file in folder.glob("*.yaml")]
+        raise ConfigError(f"{path}: no such file for site '{name}'; {nearest(name, known)}")
+    values, lines = load(path)
+    site = checked(Site, values, lines)
+    if site.name != name:
+        raise ConfigError(f"{path}: name is '{site.name}', expected '{name}' as the file is called")
+    return site
+
+
+def _describe(record: type[Record], problem: ErrorDetails, lines: Lines) -> str:
+    where = tuple(part for part in problem["loc"] if part in ("[key]",) or not _is_branch(part))
+    place = _line_of(where, lines)
+    name = ".".join(str(part) for part in where)
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(record, where[:-1])
+        return f"{place}: unknown key '{name}'; {nearest(str(where[-1]), known)}"
+    if problem["type"] == "missing":
+        return f"{place}: '{name}' is missing; add it"
+    found = json.dumps(problem["input"], default=str)
+    return f"{place}: '{name}' is {found[:80]}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _is_branch(part: object) -> bool:
+    # pydantic adds the name of a union's branch to the place, such as "constrained-str"
+    return isinstance(part, str) and ("[" in part or part in {"constrained-str", "str"})
+
+
+def _line_of(where: tuple[str | int, ...], lines: Lines) -> str:
+    for length in range(len(where), -1, -1):
+        if where[:length] in lines:
+            return lines[where[:length]]
+    return "config"
+
+
+def _keys_at(record: type[Record], where: tuple[str | int, ...]) -> Iterable[str]:
+    fields = record.model_fields
+    for part in where:
+        fields = _fields_below(fields[part].annotation) if part in fields else fields
+    return fields
+
+
+def _fields_below(annotation: Any) -> dict[str, Any]:
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return annotation.model_fields
+    for argument in getattr(annotation, "__args__", ()):
+        if below := _fields_below(argument):
+            return below
+    return {}

@@ -1,0 +1,1 @@
+"""The programs of a hospital: the only code that loads patients' records."""
