@@ -1,0 +1,110 @@
+"""The study's plan, and how the rules look things up in it; no rule stands here."""
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+# basedir is the folder of the first Snakefile read: the root's shim, or workflow/ itself
+ROOT = next(
+    folder
+    for folder in (Path(workflow.basedir), Path(workflow.basedir).parent)
+    if (folder / "workflow" / "Snakefile").is_file()
+)
+DEFAULT_STUDY = str(ROOT / "config" / "config.yaml")
+
+# Jobs run the `python` of the environment Snakemake runs in, and this checkout's programs,
+# also from another working directory and on a cluster's nodes.
+os.environ |= {
+    "PATH": os.pathsep.join([str(Path(sys.executable).parent), *os.get_exec_path()]),
+    "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")])),
+}
+
+
+def read_plan():
+    """Check the study with the only validator, and read what it resolves to.
+
+    A config error ends Snakemake with status 2 and the validator's message alone.
+    """
+    files = [str(path) for path in workflow.overwrite_configfiles] or [DEFAULT_STUDY]
+    settings = [f"--set={setting}" for setting in workflow.config_settings.config_args or ()]
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "plan.json")
+        check = [sys.executable, "-m", "coordinator", "check", *files, *settings]
+        done = subprocess.run([*check, "--plan", str(path)], stdout=subprocess.DEVNULL)
+        if done.returncode:
+            raise SystemExit(done.returncode)
+        return json.loads(path.read_text(encoding="utf-8"))
+
+
+PLAN = read_plan()
+STUDY = PLAN["study"]
+DEALS = {Path(task["deal"]["folder"]).name: task["deal"] for task in PLAN["tasks"].values() if task["deal"]}
+# A site's preparation lies under a digest of all it depends on, so tasks and studies share it.
+PREPARATIONS = {
+    Path(site["folder"]).name: {"name": name, "dealt": task["deal"], **site}
+    for task in PLAN["tasks"].values()
+    for name, site in task["prepare"].items()
+}
+
+
+def sources(entry):
+    """List the source files a job uses, so that editing one of them reruns it."""
+    return [str(ROOT / path) for path in entry["code"]]
+
+
+def deal_of(wildcards):
+    return DEALS[wildcards.deal]
+
+
+def preparation_of(wildcards):
+    return PREPARATIONS[wildcards.preparation]
+
+
+def agreement_of(wildcards):
+    return PLAN["tasks"][wildcards.task]["agree"][wildcards.seed]
+
+
+def run_of(wildcards):
+    return PLAN["runs"][f"{wildcards.task}/{wildcards.strategy}/{wildcards.seed}"]
+
+
+def raw_source(wildcards):
+    """Name what a site's preparation reads: the dealt folder, or the hospital's own file."""
+    site = preparation_of(wildcards)
+    return site["dealt"]["folder"] if site["dealt"] else site["input"]
+
+
+def raw_files(wildcards):
+    """Name the site's own part of it."""
+    site = preparation_of(wildcards)
+    return str(Path(site["dealt"]["folder"], site["name"])) if site["dealt"] else site["input"]
+
+
+def prepared_files(task):
+    """Name the prepared files of all sites of a task."""
+    folders = [site["folder"] for site in PLAN["tasks"][task]["prepare"].values()]
+    return [f"{folder}/{name}" for folder in folders for name in ("prepared.json", "records.parquet")]
+
+
+def prepared_of(wildcards):
+    return prepared_files(wildcards.task)
+
+
+def hold_folder():
+    """Lock the working directory until Snakemake ends, whoever started it.
+
+    `make run` unlocks a folder that a killed Snakemake left locked; this lock, which no killed
+    process can leave behind, tells it that no Snakemake is at work.
+    """
+    global folder_lock
+    if os.environ.get("SUTURE_HOLDS_FOLDER"):
+        return
+    folder_lock = open(Path(".snakemake", "suture.lock"), "w")
+    try:
+        fcntl.flock(folder_lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise WorkflowError("another run is at work in this folder; wait for it to end")

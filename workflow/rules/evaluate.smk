@@ -1,0 +1,38 @@
+# in:  everything the runs of a study released
+# out: results/{study}/*.csv, figures/*.csv (a figure is a function of its table), provenance.json
+
+
+rule evaluate:
+    """Compare all runs: how well each predicts, what each site paid, where they differ."""
+    input:
+        code=sources(PLAN["evaluation"]),
+        prepared=[path for task in PLAN["tasks"] for path in prepared_files(task)],
+        statistics=[
+            f"<results>/statistics/{task}/{seed}/statistics.json"
+            for task, planned in PLAN["tasks"].items()
+            for seed in planned["agree"]
+        ],
+        runs=expand(
+            "<results>/runs/{run}/{file}",
+            run=PLAN["runs"],
+            file=["weights.sha256", "history.jsonl", "participation.jsonl", "costs.json"],
+        ),
+    output:
+        "<results>/differences.csv",
+        "<results>/costs.csv",
+        "<results>/privacy.csv",
+        "<results>/variants.csv",
+        "<results>/provenance.json",
+        comparison="<results>/comparison.csv",
+        figures=directory("<results>/figures"),
+    log:
+        "<logs>/evaluate.log",
+    benchmark:
+        "<benchmarks>/evaluate.tsv"
+    params:
+        spec=PLAN["evaluation"]["spec"],
+        results=lambda wildcards, output: Path(output.comparison).parent,
+    shell:
+        "exec python -m containers run --bind {params.results:q}:rw --bind prepared"
+        " -- python -m coordinator evaluate --spec {params.spec:q} --results {params.results:q}"
+        " &> {log:q}"

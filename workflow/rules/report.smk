@@ -1,0 +1,27 @@
+# in:  the evaluation's tables
+# out: results/{study}/report.html
+
+
+rule report:
+    """Draw the tables into one page that needs no network."""
+    input:
+        code=sorted(
+            str(path)
+            for folder in ("scripts", "report")
+            for path in (ROOT / "workflow" / folder).rglob("*.*")
+            if path.is_file() and path.suffix != ".pyc"
+        ),
+        script=ROOT / "workflow" / "scripts" / "report.py",
+        tables=rules.evaluate.output,
+    output:
+        report="<results>/report.html",
+    log:
+        "<logs>/report.log",
+    benchmark:
+        "<benchmarks>/report.tsv"
+    params:
+        results=lambda wildcards, output: Path(output.report).parent,
+    shell:
+        "exec python -m containers run --bind {params.results:q}:rw"
+        " -- python {input.script:q} --results {params.results:q} --out {output.report:q}"
+        " &> {log:q}"
