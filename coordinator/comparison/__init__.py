@@ -1,0 +1,1 @@
+"""Compares finished runs: predictions, costs and history in, tables out."""

@@ -1,0 +1,151 @@
+"""Every metric of every run at every site, with its bootstrap interval."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.comparison.predictions import TaskScores
+from coordinator.comparison.resampling import Weights
+from coordinator.comparison.weighted import Floats, weighted_metrics
+from coordinator.metrics import METRICS, PRIMARY, Value, measure
+
+ALL: Final = "all"
+STRATIFIED: Final = "stratified"
+Rows = list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """One metric at one place: a value and its resamples for each seed."""
+
+    values: tuple[Value, ...]  # by seed
+    resampled: Floats  # (seeds, resamples), NaN where undefined
+    n: int  # records
+
+
+Place = tuple[str, str]  # site, `all` or `stratified`; metric
+Estimates = dict[str, dict[Place, Estimate]]  # by strategy
+
+
+def estimate(scores: TaskScores, weights: Weights) -> Estimates:
+    """Estimate all metrics for all strategies of a task on the same resamples of its patients."""
+    return {
+        strategy: _stack([_one_run(scores, found, weights) for found in by_seed.values()])
+        for strategy, by_seed in scores.scores.items()
+    }
+
+
+def comparison_rows(task: str, seeds: dict[str, tuple[int, ...]], estimates: Estimates) -> Rows:
+    """List one row per run, place and metric, with the percentile 95 % interval over patients."""
+    return [
+        {"task": task, "strategy": strategy, "seed": seed, "site": site, "metric": metric,
+         "value": found.values[i].value, **_interval(found.values[i : i + 1], found.resampled[i]), "n": found.n}
+        for strategy, places in estimates.items()
+        for i, seed in enumerate(seeds[strategy])
+        for (site, metric), found in places.items()
+    ]  # fmt: skip
+
+
+def summary_rows(task: str, estimates: Estimates) -> Rows:
+    """List means over seeds: the interval is over patients, low and high are the seeds' extremes."""
+    rows: Rows = []
+    for strategy, places in estimates.items():
+        for (site, metric), found in places.items():
+            known = [value.value for value in found.values if value.value is not None]
+            complete = len(known) == len(found.values)
+            rows.append({
+                "task": task, "strategy": strategy, "site": site, "metric": metric,
+                "value": float(np.mean(known)) if complete else None,
+                **_interval(found.values, found.resampled.mean(axis=0)),
+                "seed_low": min(known) if complete else None, "seed_high": max(known) if complete else None,
+                "n": found.n, "seeds": len(found.values),
+            })  # fmt: skip
+    return rows
+
+
+def reason_rows(task: str, seeds: dict[str, tuple[int, ...]], estimates: Estimates) -> Rows:
+    """List why a metric has no value."""
+    return [
+        {
+            "task": task,
+            "strategy": strategy,
+            "seed": seed,
+            "site": site,
+            "metric": metric,
+            "reason": value.reason,
+        }
+        for strategy, places in estimates.items()
+        for (site, metric), found in places.items()
+        for seed, value in zip(seeds[strategy], found.values, strict=True)
+        if value.value is None
+    ]
+
+
+def _one_run(scores: TaskScores, found: Floats, weights: Weights) -> dict[Place, tuple[Value, Floats, int]]:
+    places: dict[Place, tuple[Value, Floats, int]] = {}
+    pairs = {}
+    for site, members in _places(scores):
+        label, score = scores.label[members], found[members]
+        values = measure(label, score)
+        drawn = _resampled(label, score, weights[:, members])
+        pairs[site] = drawn["pairs"]
+        places |= {(site, metric): (values[metric], drawn[metric], len(label)) for metric in METRICS}
+    places[STRATIFIED, PRIMARY] = _stratified(scores, places, pairs)
+    return places
+
+
+def _places(scores: TaskScores) -> list[tuple[str, NDArray[np.int64]]]:
+    own = [(name, np.flatnonzero(scores.site == i)) for i, name in enumerate(scores.sites)]
+    return [*own, (ALL, np.arange(len(scores.label)))]
+
+
+def _resampled(label: NDArray[np.int64], score: Floats, weights: Weights) -> dict[str, Floats]:
+    if len(label) == 0 or not np.isfinite(score).all():
+        return {name: np.full(len(weights), np.nan) for name in [*METRICS, "pairs"]}
+    return weighted_metrics(label, score, weights)
+
+
+def _stratified(
+    scores: TaskScores, places: dict[Place, tuple[Value, Floats, int]], pairs: dict[str, Floats]
+) -> tuple[Value, Floats, int]:
+    """Average the sites' AUROCs with weights n_pos * n_neg, so no two hospitals' patients are compared."""
+    undefined = np.full(len(pairs[ALL]), np.nan)
+    if not np.isfinite(pairs[ALL]).all():
+        return Value(None, places[ALL, PRIMARY][0].reason), undefined, 0
+    known = {
+        site: places[site, PRIMARY] for site in scores.sites if places[site, PRIMARY][0].value is not None
+    }
+    if not known:
+        return Value(None, "no site has both classes"), undefined, 0
+    weights = [_pairs(scores.label[scores.site == scores.sites.index(site)]) for site in known]
+    value = np.average([found[0].value or 0.0 for found in known.values()], weights=weights)
+    drawn = np.stack([pairs[site] for site in known])  # (sites, resamples): a resample has pairs of its own
+    # a site whose resample lost a class has no pair there, and so no weight
+    ranked = np.stack([np.nan_to_num(found[1]) for found in known.values()])
+    with np.errstate(invalid="ignore"):
+        resampled = (ranked * drawn).sum(axis=0) / drawn.sum(axis=0)
+    return Value(float(value)), resampled, sum(found[2] for found in known.values())
+
+
+def _pairs(label: NDArray[np.int64]) -> int:
+    positive = int(label.sum())
+    return positive * (len(label) - positive)
+
+
+def _stack(runs: list[dict[Place, tuple[Value, Floats, int]]]) -> dict[Place, Estimate]:
+    return {
+        place: Estimate(
+            tuple(run[place][0] for run in runs), np.stack([run[place][1] for run in runs]), runs[0][place][2]
+        )
+        for place in runs[0]
+    }
+
+
+def _interval(values: tuple[Value, ...], resampled: Floats) -> dict[str, float | None]:
+    usable = resampled[np.isfinite(resampled)]
+    if any(value.value is None for value in values) or not len(usable):
+        return {"ci_low": None, "ci_high": None}
+    low, high = np.quantile(usable, [0.025, 0.975])
+    return {"ci_low": float(low), "ci_high": float(high)}

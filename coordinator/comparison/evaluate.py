@@ -1,0 +1,85 @@
+"""``python -m coordinator evaluate``: compares a study's finished runs and writes its tables."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from coordinator import specs
+from coordinator.comparison import cohort, costs, curves, differences, estimates
+from coordinator.comparison.estimates import Rows
+from coordinator.comparison.learning import learning_rows
+from coordinator.comparison.predictions import TaskScores, read_task
+from coordinator.comparison.provenance import provenance
+from coordinator.comparison.resampling import resample_patients
+from coordinator.comparison.tables import COLUMNS, write_json, write_tables
+from coordinator.comparison.variants import variant_rows
+from coordinator.specs import Evaluation
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--spec", type=Path, required=True, help="the evaluation's spec, written by the plan")
+    parser.add_argument("--results", type=Path, required=True, help="the study's results folder")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Compare all runs; says on stderr what a reader must not miss."""
+    spec = specs.read(Evaluation, options.spec)
+    tables = compare(spec, options.results)
+    write_tables(options.results, tables)
+    write_json(options.results / "provenance.json", provenance(spec, options.results))
+    for row in tables["figures/reasons.csv"]:
+        print(
+            f"{row['task']}/{row['strategy']}, {row['site']}: {row['metric']}: {row['reason']}",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
+    """Make every table of a study from its runs' files.
+
+    Raises:
+        ConfigError: a run, a file or a prepared folder is missing.
+        DataError: a file is not as described.
+    """
+    tables: dict[str, Rows] = {name: [] for name in COLUMNS}
+    paid = costs.read_costs(spec, results)
+    _add(tables, {
+        "costs.csv": costs.cost_rows(spec, paid),
+        "privacy.csv": costs.privacy_rows(spec, paid),
+        "variants.csv": variant_rows(spec),
+        **cohort.cohort_rows(cohort.read_summaries(spec)),
+        **learning_rows(spec, results),
+    })  # fmt: skip
+    for task in spec.study.tasks:
+        if any(run.task == task for run in spec.runs.values()):
+            _add(tables, _task(spec, read_task(spec, results, task)))
+    return tables
+
+
+def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
+    study, task = spec.study, scores.task
+    weights = resample_patients(
+        scores.site, scores.patient, scores.label, resamples=study.bootstrap, keyed=(study.split_seed, task)
+    )
+    seeds = {strategy: tuple(by_seed) for strategy, by_seed in scores.scores.items()}
+    found = estimates.estimate(scores, weights)
+    verdicts, effects, surprises = differences.difference_rows(
+        scores, found, reference=study.reference, margin=study.tasks[task].margin, identical=spec.identical
+    )
+    return {
+        "comparison.csv": estimates.comparison_rows(task, seeds, found),
+        "differences.csv": verdicts,
+        "figures/summary.csv": estimates.summary_rows(task, found),
+        "figures/effects.csv": effects,
+        "figures/reasons.csv": [*estimates.reason_rows(task, seeds, found), *surprises],
+        "figures/roc.csv": curves.roc_rows(scores),
+        "figures/calibration.csv": curves.calibration_rows(scores),
+    }
+
+
+def _add(tables: dict[str, Rows], more: Mapping[str, Rows]) -> None:
+    for name, rows in more.items():
+        tables[name] = tables[name] + rows

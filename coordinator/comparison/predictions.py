@@ -1,0 +1,104 @@
+"""Reads the runs' released test scores, and checks that all runs scored the same patients."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from coordinator.errors import ConfigError, DataError
+from coordinator.metrics import Labels, Scores
+from coordinator.specs import Evaluation, Run
+
+COLUMNS = ("record", "patient", "label", "score")
+
+
+@dataclass(frozen=True)
+class TaskScores:
+    """One task's frozen test records, in site and record order, and what each run scored them."""
+
+    task: str
+    sites: tuple[str, ...]
+    site: NDArray[np.int64]  # (n,) number of the record's site
+    patient: NDArray[np.int64]  # (n,)
+    label: Labels  # (n,)
+    scores: dict[str, dict[int, Scores]]  # strategy -> seed -> (n,)
+
+
+def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
+    """Read every run of a task.
+
+    Raises:
+        ConfigError: a run or one of its files is missing.
+        DataError: a file is not as described, or two runs scored different records.
+    """
+    runs = [run for run in spec.runs.values() if run.task == task]
+    site, records, scores = _read_run(results, runs[0])
+    found: dict[str, dict[int, Scores]] = {runs[0].strategy: {runs[0].seed: scores}}
+    for run in runs[1:]:
+        _, others, scores = _read_run(results, run)
+        if not np.array_equal(records, others):
+            raise DataError(
+                f"{folder_of(results, run)}: its test records differ from those of "
+                f"{folder_of(results, runs[0])}; all runs must score the same frozen patients: remove both and rerun"
+            )
+        found.setdefault(run.strategy, {})[run.seed] = scores
+    return TaskScores(task, runs[0].sites, site, records[1], records[2], found)
+
+
+def folder_of(results: Path, run: Run) -> Path:
+    """Name the folder of a run's results."""
+    return results / "runs" / run.task / run.strategy / str(run.seed)
+
+
+def file_of(results: Path, run: Run, name: str) -> Path:
+    """Name one of a run's files.
+
+    Raises:
+        ConfigError: it is not there.
+    """
+    path = folder_of(results, run) / name
+    if not path.is_file():
+        raise ConfigError(
+            f"run {run.task}/{run.strategy}/{run.seed}: {path} is missing; train it first (snakemake does)"
+        )
+    return path
+
+
+def _read_run(results: Path, run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64], Scores]:
+    tables = [_read_site(file_of(results, run, f"predictions/{site}.parquet")) for site in run.sites]
+    site = np.repeat(np.arange(len(tables)), [len(table["record"]) for table in tables])
+    whole = {name: np.concatenate([table[name] for table in tables]) for name in COLUMNS}
+    records = np.stack([whole["record"], whole["patient"], whole["label"]])
+    return site, records, whole["score"]
+
+
+def _read_site(path: Path) -> dict[str, NDArray[Any]]:
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(
+            f"{path}: not a readable Parquet file ({error}); remove it and rerun the run"
+        ) from None
+    if missing := [name for name in COLUMNS if name not in table.column_names]:
+        raise DataError(f"{path}: column '{missing[0]}' is missing; expected {', '.join(COLUMNS)}")
+    found = {name: table[name].to_numpy() for name in COLUMNS}
+    if any(np.isnan(found[name]).any() for name in COLUMNS[:3] if found[name].dtype.kind == "f"):
+        raise DataError(f"{path}: an empty record, patient or label; expected whole numbers")
+    found = {
+        name: values.astype(np.float64 if name == "score" else np.int64) for name, values in found.items()
+    }
+    _check_values(path, found)
+    return found
+
+
+def _check_values(path: Path, found: dict[str, NDArray[Any]]) -> None:
+    if wrong := sorted(set(found["label"].tolist()) - {0, 1}):
+        raise DataError(f"{path}: label {wrong[0]}; expected 0 or 1")
+    score = found["score"]
+    outside = (score < 0) | (score > 1)
+    if outside.any():
+        raise DataError(f"{path}: score {score[outside][0]}; expected a probability between 0 and 1")

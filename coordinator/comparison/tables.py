@@ -1,0 +1,72 @@
+"""Writes tables whole or not at all."""
+
+import csv
+import io
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from coordinator.errors import ConfigError
+
+# file -> columns; the first five are the outside interface, the others the figures' data
+COLUMNS: Final[dict[str, str]] = {
+    "comparison.csv": "task,strategy,seed,site,metric,value,ci_low,ci_high,n",
+    "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
+    "costs.csv": "task,strategy,seed,party,measure,value,unit",
+    "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
+    "variants.csv": "task,strategy,preset,algorithm,labels,optimizer_state,batches,site_weights,cut,model,"
+    "rounds,local_epochs,batch_size,optimizer,learning_rates,momentum,weight_decay,identical_to",
+    "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
+    "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
+    "low_90,high_90,low_95,high_95,seeds",
+    "figures/reasons.csv": "task,strategy,seed,site,metric,reason",
+    "figures/roc.csv": "task,strategy,seed,false_positive_rate,true_positive_rate",
+    "figures/calibration.csv": "task,strategy,bin,low,high,n,mean_score,observed",
+    "figures/learning.csv": "task,strategy,seed,site,learning_rate,round,train_loss,validation_loss,"
+    "bytes,seconds,best",
+    "figures/chosen.csv": "task,strategy,seed,site,learning_rate,round,validation_loss,tried",
+    "figures/cohort.csv": "task,site,title,source,reads,features,records,patients,events,"
+    "development_records,development_events,test_records,test_patients,test_events,"
+    "auxiliary_records,auxiliary_events,quarantined,age_mean",
+    "figures/quarantine.csv": "task,site,reason,count",
+    "figures/warnings.csv": "task,site,warning",
+}
+
+
+def write_tables(folder: Path, tables: Mapping[str, Iterable[Mapping[str, Any]]]) -> None:
+    """Write each table under its name in the folder; None becomes an empty cell.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    for name, rows in tables.items():
+        text = io.StringIO()
+        writer = csv.DictWriter(text, COLUMNS[name].split(","), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(folder / name, text.getvalue())
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write a JSON file, indented and with its keys sorted."""
+    write_text(path, json.dumps(content, indent=1, sort_keys=True, ensure_ascii=False) + "\n")
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write under another name, then rename.
+
+    Raises:
+        ConfigError: the folder cannot be written.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(text, encoding="utf-8")
+        partial.rename(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ConfigError(
+            f"{path}: cannot be written ({error.strerror}); check the folder and its rights"
+        ) from None

@@ -1,0 +1,108 @@
+"""How well scores predict labels: arrays in, floats out, and a reason where a metric is undefined."""
+
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn import metrics as sk
+
+BINS: Final = 15
+THRESHOLD: Final = 0.5
+PRIMARY: Final = "auroc"
+ONE_CLASS: Final = "only one class among the labels"
+
+Labels = NDArray[np.int64]
+Scores = NDArray[np.float64]
+
+
+class Value(NamedTuple):
+    """A metric's value, or None and the reason why it has none."""
+
+    value: float | None
+    reason: str = ""
+
+
+def auroc(labels: Labels, scores: Scores) -> Value:
+    """Chance that a positive record scores above a negative one, ties counting half."""
+    return _two_classes(sk.roc_auc_score, labels, scores)
+
+
+def auprc(labels: Labels, scores: Scores) -> Value:
+    """Average precision: the step-wise area under precision against recall."""
+    return _two_classes(sk.average_precision_score, labels, scores)
+
+
+def accuracy(labels: Labels, scores: Scores) -> Value:
+    """Share of records on the right side of 0.5 (a score of 0.5 predicts label 1)."""
+    return Value(float(sk.accuracy_score(labels, predicted(scores))))
+
+
+def balanced_accuracy(labels: Labels, scores: Scores) -> Value:
+    """Mean of sensitivity and specificity at 0.5."""
+    return _two_classes(sk.balanced_accuracy_score, labels, predicted(scores))
+
+
+def f1(labels: Labels, scores: Scores) -> Value:
+    """Harmonic mean of precision and recall of label 1 at 0.5."""
+    if not (labels.any() or predicted(scores).any()):
+        return Value(None, "no positive label and none predicted")
+    return Value(float(sk.f1_score(labels, predicted(scores))))
+
+
+def brier(labels: Labels, scores: Scores) -> Value:
+    """Mean squared difference of score and label (Brier 1950, halved for two classes)."""
+    return Value(float(np.mean((scores - labels) ** 2)))
+
+
+def ece(labels: Labels, scores: Scores) -> Value:
+    """Expected calibration error of the probability of label 1 (Naeini et al. 2015).
+
+    15 bins of equal width over [0, 1], closed on the left, the last on both sides; the record-weighted
+    mean over bins of |share of label 1 - mean score|.
+    """
+    gaps = np.bincount(bin_of(scores), weights=labels - scores, minlength=BINS)
+    return Value(float(np.abs(gaps).sum() / len(labels)))
+
+
+METRICS: Final[dict[str, Callable[[Labels, Scores], Value]]] = {
+    "auroc": auroc,
+    "auprc": auprc,
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "f1": f1,
+    "brier": brier,
+    "ece": ece,
+}
+
+
+def measure(labels: Labels, scores: Scores) -> dict[str, Value]:
+    """Compute every metric; labels (n,) of 0 and 1, scores (n,) the probability of label 1."""
+    problem = _problem(scores)
+    if problem:
+        return {name: Value(None, problem) for name in METRICS}
+    return {name: metric(labels, scores) for name, metric in METRICS.items()}
+
+
+def predicted(scores: Scores) -> Labels:
+    """Decide at 0.5; 0.5 itself predicts label 1."""
+    return (scores >= THRESHOLD).astype(np.int64)
+
+
+def bin_of(scores: Scores) -> Labels:
+    """Number each score's calibration bin, 0 to 14."""
+    return np.minimum((scores * BINS).astype(np.int64), BINS - 1)
+
+
+def _problem(scores: Scores) -> str:
+    if len(scores) == 0:
+        return "no test records"
+    return "" if np.isfinite(scores).all() else "a score is not a finite number: training diverged"
+
+
+def _two_classes(
+    metric: Callable[[Labels, NDArray[np.number]], float], labels: Labels, against: NDArray[np.number]
+) -> Value:
+    if labels.min() == labels.max():
+        return Value(None, ONE_CLASS)
+    return Value(float(metric(labels, against)))
