@@ -10,7 +10,7 @@ from pathlib import Path
 
 # basedir is the folder of the first Snakefile read: the root's shim, or workflow/ itself
 ROOT = next(
-    folder
+    folder.resolve()
     for folder in (Path(workflow.basedir), Path(workflow.basedir).parent)
     if (folder / "workflow" / "Snakefile").is_file()
 )
@@ -51,9 +51,14 @@ PREPARATIONS = {
 }
 
 
+def from_here(path):
+    """Name a file of this checkout: relative where it can be, so that a checkout may be moved."""
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
 def sources(entry):
     """List the source files a job uses, so that editing one of them reruns it."""
-    return [str(ROOT / path) for path in entry["code"]]
+    return [from_here(ROOT / path) for path in entry["code"]]
 
 
 def deal_of(wildcards):

@@ -6,12 +6,12 @@ rule report:
     """Draw the tables into one page that needs no network."""
     input:
         code=sorted(
-            str(path)
+            from_here(path)
             for folder in ("scripts", "report")
             for path in (ROOT / "workflow" / folder).rglob("*.*")
             if path.is_file() and path.suffix != ".pyc"
         ),
-        script=ROOT / "workflow" / "scripts" / "report.py",
+        script=from_here(ROOT / "workflow" / "scripts" / "report.py"),
         tables=rules.evaluate.output,
     output:
         report="<results>/report.html",

@@ -1,0 +1,43 @@
+# `make run` and `make test` are all a newcomer needs; each makes the environment it runs in.
+# STUDY=config/studies/NAME.yaml CORES=n DATA_ROOT=folder   another study (run)
+# TORCH_INDEX=url WHEELS=folder PYTHON=python3              how the environment is made
+
+SHELL := /bin/bash
+PYTHON ?= python3
+STUDY ?= config/config.yaml
+CORES ?= all
+export TORCH_INDEX WHEELS
+
+VENV_PYTHON := $(CURDIR)/.venv/bin/python
+# one thread per process: parties share the cores, and a sum's order must not depend on a machine
+QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
+SOURCES := coordinator sites containers workflow tests
+
+.PHONY: run env test test-system lint bench clean-state
+
+run: env
+	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' workflow/run.sh
+
+env:
+	@$(PYTHON) -I workflow/environment.py
+
+test: env
+	@$(QUIET) $(VENV_PYTHON) -m pytest tests --ignore=tests/system --ignore=tests/bench
+
+test-system: env
+	@$(QUIET) $(VENV_PYTHON) -m pytest tests/system
+
+lint: env
+	@$(VENV_PYTHON) -m ruff check $(SOURCES)
+	@$(VENV_PYTHON) -m ruff format --check $(SOURCES)
+	@$(VENV_PYTHON) -m snakefmt --check Snakefile workflow
+	@$(VENV_PYTHON) workflow/lint.py
+	@$(VENV_PYTHON) -m mypy
+	@$(VENV_PYTHON) -m pytest -q tests/test_layers.py
+
+bench: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench
+
+# what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
+clean-state:
+	rm -rf state

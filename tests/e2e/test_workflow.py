@@ -1,0 +1,140 @@
+"""Whole runs: a study builds its report, and only what changed is run again."""
+
+import csv
+import re
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.checkout import append, copy_checkout, planned, snakemake
+
+CI = ("--configfile", "config/studies/ci.yaml")
+STRATEGIES = ("centralized", "local", "fedavg", "split", "split_u")
+TABLES = {
+    "comparison.csv": "task,strategy,seed,site,metric,value,ci_low,ci_high,n",
+    "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
+    "costs.csv": "task,strategy,seed,party,measure,value,unit",
+    "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
+}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the ci study once, in a copy of the checkout; no test may change it."""
+    folder = copy_checkout(tmp_path_factory.mktemp("finished"))
+    snakemake(folder, *CI)
+    return folder
+
+
+@pytest.fixture
+def checkout(finished: Path, tmp_path: Path) -> Path:
+    """Copy the finished checkout, results and Snakemake's records included, for a test to edit."""
+    shutil.copytree(finished, tmp_path / "checkout", symlinks=True)
+    return tmp_path / "checkout"
+
+
+def runs(*strategies: str, tasks: tuple[str, ...] = ("breast_cancer", "chest_xray")) -> set[str]:
+    return {f"train {task}/{strategy}/0" for task in tasks for strategy in strategies}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_a_study_ends_in_a_report(finished: Path) -> None:
+    results = finished / "results" / "ci"
+    text = (results / "report.html").read_text(encoding="utf-8")
+    assert "</html>" in text
+    for name, header in TABLES.items():
+        assert (results / name).read_text(encoding="utf-8").splitlines()[0] == header
+    found = {(row["task"], row["strategy"]) for row in rows(results / "comparison.csv")}
+    assert found == {(task, label) for task in ("breast_cancer", "chest_xray") for label in STRATEGIES}
+    for run in runs(*STRATEGIES):
+        folder = results / "runs" / run.removeprefix("train ")
+        assert re.fullmatch(r"[0-9a-f]{64}.*\n?", (folder / "weights.sha256").read_text().splitlines()[0])
+
+
+def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
+    assert "Nothing to be done" in snakemake(finished, *CI)
+
+
+def test_a_moved_checkout_has_nothing_to_do(checkout: Path) -> None:
+    assert planned(checkout, *CI) == set()
+
+
+def test_a_hyperparameter_reruns_its_strategy_alone(checkout: Path) -> None:
+    path = checkout / "config" / "studies" / "ci.yaml"
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace("  fedavg: {}", "  fedavg: {training: {rounds: 4}}"), encoding="utf-8")
+    assert planned(checkout, *CI) == {*runs("fedavg"), "evaluate", "report", "all"}
+
+
+def test_a_label_of_the_report_reruns_no_training(checkout: Path) -> None:
+    assert planned(checkout, *CI, "--config", "title=Another") == {"evaluate", "report", "all"}
+
+
+SOURCES = {
+    "coordinator/algorithms/federated.py": {*runs("fedavg"), "evaluate", "report", "all"},
+    "coordinator/models/imaging.py": {*runs(*STRATEGIES, tasks=("chest_xray",)), "evaluate", "report", "all"},
+    "coordinator/comparison/curves.py": {"evaluate", "report", "all"},
+    "workflow/scripts/report.py": {"report", "all"},
+    "workflow/lint.py": set(),
+}
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_an_edited_source_reruns_what_used_it_and_nothing_else(checkout: Path, source: str) -> None:
+    append(checkout / source, "# edited\n")
+    assert planned(checkout, *CI) == SOURCES[source]
+
+
+def test_an_edited_loader_reruns_its_task_alone(checkout: Path) -> None:
+    append(checkout / "sites" / "datasets" / "breast_cancer.py", "# edited\n")
+    jobs = planned(checkout, *CI)
+    assert runs(*STRATEGIES, tasks=("breast_cancer",)) <= jobs
+    assert not [job for job in jobs if "chest_xray" in job]
+
+
+def test_a_touched_source_reruns_nothing(checkout: Path) -> None:
+    (checkout / "coordinator" / "algorithms" / "federated.py").touch()
+    assert planned(checkout, *CI) == set()
+
+
+def test_another_study_holds_its_own_tasks_and_strategies_and_shares_prepared_data(checkout: Path) -> None:
+    text = (checkout / "config" / "studies" / "ci.yaml").read_text(encoding="utf-8")
+    tasks, chest, strategies = text.index("tasks:"), text.index("  chest_xray:"), text.index("strategies:")
+    other = checkout / "config" / "studies" / "other.yaml"
+    other.write_text(
+        text[:tasks].replace("name: ci", "name: other")
+        + text[tasks:chest]
+        + "strategies:\n  centralized: {}\n",
+        encoding="utf-8",
+    )
+    assert strategies > chest
+    jobs = planned(checkout, "--configfile", str(other))
+    assert jobs == {
+        "agree breast_cancer/0", *runs("centralized", tasks=("breast_cancer",)), "evaluate", "report", "all",
+    }  # fmt: skip
+
+
+def test_the_default_study_needs_no_argument(checkout: Path) -> None:
+    jobs = planned(checkout)
+    assert {job for job in jobs if job.startswith("train")} == {
+        f"train {task}/{strategy}/{seed}"
+        for task in ("breast_cancer", "chest_xray")
+        for strategy in STRATEGIES
+        for seed in (0, 1)
+    }
+
+
+def test_the_same_seed_gives_the_same_weights_also_from_another_directory(
+    finished: Path, tmp_path: Path
+) -> None:
+    names = [f"results/ci/runs/breast_cancer/{label}/0/weights.sha256" for label in ("fedavg", "split")]
+    study = str(finished / "config" / "studies" / "ci.yaml")
+    elsewhere = ("--snakefile", str(finished / "Snakefile"), "--cores", "2", "--directory", str(tmp_path))
+    snakemake(tmp_path, *names, *elsewhere, "--configfile", study)
+    for name in names:
+        assert (tmp_path / name).read_bytes() == (finished / name).read_bytes()
