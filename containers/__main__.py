@@ -1,0 +1,37 @@
+"""``python -m containers``: which processes run, in which walls, and who ends them."""
+
+import os
+
+PARENT = os.getppid()  # read before anything slow: whoever started us may die during the imports
+
+import argparse  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from importlib import import_module  # noqa: E402
+
+from containers.errors import EXIT_BAD_INPUT, ConfigError  # noqa: E402
+
+COMMANDS = {
+    "launch": "start a coordinator and its sites, watch them, collect their results",
+    "run": "run one command in its own sandbox",
+}
+
+
+def main(arguments: Sequence[str], parent: int) -> int:
+    """Run a subcommand: a module with ``add_arguments(parser)`` and ``run(options) -> int``."""
+    parser = argparse.ArgumentParser(prog="python -m containers", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        own = commands.add_parser(name, help=summary, description=summary)
+        own.set_defaults(parent=parent)
+        import_module(f"containers.{name}").add_arguments(own)
+    options = parser.parse_args(arguments)
+    try:
+        return int(import_module(f"containers.{options.command}").run(options))
+    except ConfigError as error:
+        print(f"containers {options.command}: {error}", file=sys.stderr, flush=True)
+        return EXIT_BAD_INPUT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:], PARENT))

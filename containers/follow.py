@@ -1,0 +1,87 @@
+"""Follows a started gang: shows its progress, and decides when it has to end."""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from containers.gang import COORDINATOR, Gang
+from containers.outcome import how
+from containers.progress import Standing, advance
+from containers.terminal import Display, display, say
+from containers.watch import Watch
+
+LINGER_SECONDS = 60.0  # how long the rest may take once the coordinator, or every site, is done
+TICK_SECONDS = 0.25
+
+
+@dataclass(frozen=True)
+class Ending:
+    """Why a gang ended; ``stayed`` names who had not left when the work was done."""
+
+    why: Literal["finished", "failed", "stopped", "lingered"]
+    stayed: tuple[str, ...] = ()
+
+
+class Progress:
+    """Where the run stands, and where that is shown."""
+
+    def __init__(self, run: str, shown: Display) -> None:
+        """Begin at nothing."""
+        self.standing, self.shown = Standing(run), shown
+
+    def receive(self, event: Mapping[str, Any]) -> None:
+        """Take one event of the coordinator."""
+        self.standing = advance(self.standing, event)
+        self.shown.show(self.standing)
+
+
+@contextmanager
+def show_progress(gang: Gang) -> Iterator[Progress]:
+    """Show a gang's progress, and leave the terminal clean whatever happens."""
+    progress = Progress(gang.name, display())
+    try:
+        yield progress
+    finally:
+        progress.shown.close()
+
+
+def follow(gang: Gang, watch: Watch, progress: Progress, *, linger_seconds: float = LINGER_SECONDS) -> Ending:
+    """Watch until nobody is left; a failure, a signal or a party that stays begins the end of all."""
+    ending, done_since = Ending("finished"), None
+    while True:
+        progress.shown.show(progress.standing)
+        if ending.why == "finished":
+            done_since = done_since or (time.monotonic() if _work_is_done(watch) else None)
+            ending = _reason(watch, done_since, linger_seconds)
+            if ending.why != "finished":
+                say(f"{gang.name}: {_words(watch, ending)}; asking everybody to leave")
+                watch.end()
+        if not watch.alive():
+            return ending
+        watch.step(TICK_SECONDS)
+
+
+def _reason(watch: Watch, done_since: float | None, linger_seconds: float) -> Ending:
+    if watch.failed():
+        return Ending("failed")
+    if watch.stopped_by and watch.alive():
+        return Ending("stopped")
+    if watch.alive() and done_since and time.monotonic() - done_since > linger_seconds:
+        return Ending("lingered", tuple(member.party for member in watch.alive()))
+    return Ending("finished")
+
+
+def _work_is_done(watch: Watch) -> bool:
+    left = {member.party for member in watch.alive()}
+    return COORDINATOR not in left or left == {COORDINATOR}
+
+
+def _words(watch: Watch, ending: Ending) -> str:
+    if ending.why == "failed":
+        first = watch.failed()[0]
+        return f"{first.party} ended ({how(first.status)})"
+    if ending.why == "stopped" and watch.stopped_by:
+        return f"{watch.stopped_by.name} received"
+    return f"{', '.join(ending.stayed)} stayed after the rest was done"

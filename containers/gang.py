@@ -1,0 +1,132 @@
+"""One gang: the coordinator and the sites of one agreement or training run, read from its spec."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from containers.errors import ConfigError
+
+COORDINATOR = "coordinator"
+POOLED = "pooled"
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+
+
+@dataclass(frozen=True)
+class Gang:
+    """Who takes part, and where things lie; paths are relative to the working directory or absolute."""
+
+    name: str
+    sites: tuple[str, ...]
+    prepared: Mapping[str, Path]
+    threads: int
+    spec: Path
+    statistics: Path | None
+    state: Path
+    results: Path
+
+    @property
+    def parties(self) -> tuple[str, ...]:
+        """The coordinator and then the sites."""
+        return (COORDINATOR, *self.sites)
+
+    def shown_to(self, site: str) -> tuple[Path, ...]:
+        """Name the prepared folders a site may see: its own, or all of them for the pooled arm."""
+        return tuple(self.prepared.values()) if site == POOLED else (self.prepared[site],)
+
+
+def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -> Gang:
+    """Read the few keys of a spec that launching needs, and check every path.
+
+    Raises:
+        ConfigError: a file is missing, or the spec is not one of an agreement or a run.
+    """
+    keys = _read(spec)
+    kind = keys.get("kind", "run" if "parties" in keys else "agreement")
+    gang = Gang(
+        name="/".join(str(keys.get(key, "?")) for key in ("study", "task")) + f"/{_arm(keys, kind)}",
+        sites=_names(keys, "parties" if kind == "run" else "sites", spec),
+        prepared={site: Path(folder) for site, folder in _mapping(keys, "prepared", spec).items()},
+        threads=_positive(keys, "threads", spec),
+        spec=spec,
+        statistics=statistics,
+        state=state,
+        results=results,
+    )
+    _check_paths(gang)
+    return gang
+
+
+def _arm(keys: Mapping[str, Any], kind: str) -> str:
+    return f"{keys.get('strategy', '?') if kind == 'run' else 'agree'}/{keys.get('seed', '?')}"
+
+
+def _read(spec: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(spec.read_bytes())
+    except OSError as error:
+        raise ConfigError(f"--spec {spec}: cannot be read ({error.strerror}); the plan writes it") from None
+    except ValueError as error:
+        raise ConfigError(f"--spec {spec}: not JSON ({error}); write it again with the plan") from None
+    if not isinstance(found, dict):
+        raise ConfigError(f"--spec {spec}: found a {type(found).__name__}, expected the keys of a spec")
+    return found
+
+
+def _names(keys: Mapping[str, Any], key: str, spec: Path) -> tuple[str, ...]:
+    found = keys.get(key)
+    if not isinstance(found, list) or not found or not all(isinstance(name, str) for name in found):
+        raise ConfigError(f"--spec {spec}: '{key}' is {found!r}, expected a list of at least one site's name")
+    for name in found:
+        if not SAFE_NAME.fullmatch(name) or name == COORDINATOR:
+            raise ConfigError(
+                f"--spec {spec}: {key}: '{name}' cannot be a site's name; use letters, digits and _"
+            )
+    if len(set(found)) != len(found):
+        raise ConfigError(f"--spec {spec}: {key}: a site is named twice; name each once")
+    return tuple(found)
+
+
+def _mapping(keys: Mapping[str, Any], key: str, spec: Path) -> dict[str, str]:
+    found = keys.get(key)
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise ConfigError(f"--spec {spec}: '{key}' is {found!r}, expected a folder for each site")
+    return found
+
+
+def _positive(keys: Mapping[str, Any], key: str, spec: Path) -> int:
+    found = keys.get(key)
+    if not isinstance(found, int) or isinstance(found, bool) or found < 1:
+        raise ConfigError(f"--spec {spec}: '{key}' is {found!r}, expected a whole number from 1")
+    return found
+
+
+def _check_paths(gang: Gang) -> None:
+    if gang.statistics and not gang.statistics.is_file():
+        raise ConfigError(f"--statistics {gang.statistics}: no such file; the agreement writes it")
+    for site in gang.sites:
+        if site != POOLED and site not in gang.prepared:
+            raise ConfigError(f"--spec {gang.spec}: 'prepared' names no folder for site '{site}'")
+        for folder in gang.shown_to(site):
+            if not folder.is_dir():
+                raise ConfigError(
+                    f"{folder}: the prepared data of site '{site}' are missing; prepare them first"
+                )
+    for folder in (gang.state, gang.results):
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"{folder}: is a file, expected a folder or nothing; move it away")
+    _check_results(gang)
+
+
+def _check_results(gang: Gang) -> None:
+    """Refuse a results folder whose replacement would delete what is not a result."""
+    results = gang.results.resolve()
+    inputs = (Path.cwd(), Path.home(), gang.state, gang.spec, *gang.prepared.values())
+    for path in inputs:
+        if path.resolve().is_relative_to(results):
+            raise ConfigError(
+                f"--results {gang.results}: holds {path}, and a finished run replaces all it finds there; "
+                "name a folder for this run alone"
+            )

@@ -1,0 +1,96 @@
+"""One started party: its process group, its lifeline, and its end, seen but not yet reaped."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from containers.errors import ConfigError
+
+
+@dataclass
+class Member:
+    """A party's process; ``status`` is negative for a signal, ``ended`` in seconds since the epoch."""
+
+    party: str
+    process: "subprocess.Popen[bytes]"
+    pidfd: int
+    lifeline: int
+    log: Path
+    ended: float | None = None
+    status: int = 0
+    asked_to_leave: bool = False
+    sent: set[int] = field(default_factory=set)
+
+
+def start(
+    party: str, argv: Sequence[str], environment: Mapping[str, str], log: Path, *, keep: int, piped: bool
+) -> Member:
+    """Start a party in a session of its own; its standard input ends when this launcher does.
+
+    Python's pipes are close-on-exec, so no sibling inherits the write end and keeps the line open.
+    ``keep`` is a descriptor the party inherits; ``piped`` gives its output to the launcher, not the log.
+
+    Raises:
+        ConfigError: the program cannot be started.
+    """
+    reading, writing = os.pipe()
+    try:
+        with log.open("ab") as sink:
+            process = subprocess.Popen(
+                argv, env=dict(environment), stdin=reading, stdout=subprocess.PIPE if piped else sink,
+                stderr=sink, start_new_session=True, pass_fds=(keep,),
+            )  # fmt: skip
+    except OSError as error:
+        os.close(writing)
+        raise ConfigError(
+            f"{party}: {argv[0]} cannot be started ({error.strerror}); check the environment"
+        ) from None
+    finally:
+        os.close(reading)
+    return Member(party, process, os.pidfd_open(process.pid), writing, log)
+
+
+def note_end(member: Member) -> None:
+    """Record how a party ended without reaping it, so that its pid and group stay its own."""
+    found = os.waitid(os.P_PIDFD, member.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    if found is not None and member.ended is None:
+        member.ended = time.time()
+        member.status = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+
+def ask_to_leave(member: Member) -> None:
+    """Close the lifeline: the party sees end of file, commits and leaves."""
+    if not member.asked_to_leave:
+        member.asked_to_leave = True
+        os.close(member.lifeline)
+
+
+def send(member: Member, number: signal.Signals) -> None:
+    """Signal the party and what it started, once."""
+    if number not in member.sent:
+        member.sent.add(number)
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(member.process.pid, number)
+
+
+def reap(member: Member) -> None:
+    """End what the party left in its group, then release its pid; once is enough."""
+    if member.pidfd < 0:
+        return
+    ask_to_leave(member)
+    send(member, signal.SIGKILL)
+    member.process.wait()
+    os.close(member.pidfd)
+    member.pidfd = -1
+    if member.process.stdout:
+        member.process.stdout.close()
+
+
+def ended_by_us(member: Member) -> bool:
+    """Tell whether the end followed from our asking, or from a signal that we sent."""
+    return member.asked_to_leave and (member.status >= 0 or -member.status in member.sent)

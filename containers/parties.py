@@ -1,0 +1,82 @@
+"""How each party is started: the one place that knows the programs' command lines and what each may see."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from containers.environment import environment
+from containers.gang import COORDINATOR, Gang
+from containers.runtime_folder import socket_path
+from containers.sandbox import Network, Sandbox, same_place
+
+# how each program begins; its arguments follow
+PROGRAMS: Mapping[str, tuple[str, ...]] = {
+    "keys": (sys.executable, "-m", "coordinator", "keys"),
+    "coordinator": (sys.executable, "-m", "coordinator", "serve"),
+    "site": (sys.executable, "-m", "sites", "join"),
+}
+
+
+@dataclass(frozen=True)
+class Meeting:
+    """Where the parties of one gang meet, and the folder with their keys."""
+
+    runtime: Path
+    tcp: bool = False
+
+    @property
+    def bound(self) -> str:
+        """What the coordinator binds; over TCP it picks the port."""
+        return "tcp://127.0.0.1:0" if self.tcp else f"ipc://{socket_path(self.runtime)}"
+
+    @property
+    def network(self) -> Network:
+        """What the sandboxes need of the host's network."""
+        return "host" if self.tcp else "none"
+
+
+def keys(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
+    """Make a key pair for each party, in the runtime folder."""
+    return Sandbox(
+        command=(*programs["keys"], "--out", str(meeting.runtime), *gang.parties),
+        binds=(same_place(meeting.runtime, "rw"),),
+        environment=environment(os.environ, threads=1),
+    )
+
+
+def coordinator(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
+    """Describe the coordinator: no prepared data."""
+    return _party(gang, meeting, COORDINATOR, programs["coordinator"], meeting.bound, ())
+
+
+def site(
+    gang: Gang, meeting: Meeting, name: str, endpoint: str, programs: Mapping[str, tuple[str, ...]]
+) -> Sandbox:
+    """Describe a site: its own prepared data, read-only."""
+    return _party(gang, meeting, name, (*programs["site"], "--site", name), endpoint, gang.shown_to(name))
+
+
+def _party(
+    gang: Gang, meeting: Meeting, name: str, program: tuple[str, ...], endpoint: str, data: tuple[Path, ...]
+) -> Sandbox:
+    secret, manifest = meeting.runtime / f"{name}.secret", meeting.runtime / "manifest.json"
+    state, meet = gang.state / name, socket_path(meeting.runtime).parent
+    options: dict[str, Path | str] = {
+        "--spec": gang.spec,
+        "--endpoint": endpoint,
+        "--secret": secret,
+        "--manifest": manifest,
+        "--state": state,
+    }
+    if gang.statistics:
+        options["--statistics"] = gang.statistics
+        data = (gang.statistics, *data)
+    shown = (same_place(path) for path in (gang.spec, secret, manifest, *data))
+    return Sandbox(
+        command=(*program, *(word for option in options.items() for word in map(str, option))),
+        binds=(*shown, same_place(state, "rw"), same_place(meet, "rw")),
+        network=meeting.network,
+        environment=environment(os.environ, threads=gang.threads),
+    )

@@ -1,0 +1,90 @@
+"""Where a run stands: what the coordinator's events add up to, as data and as one line of text."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How far a run is; a total of 0 is not known, ``loss`` is the last round's on validation records."""
+
+    run: str
+    round: int = 0
+    rounds: int = 0
+    trial: int = 0
+    trials: int = 1
+    step: int = 0
+    steps: int = 0
+    loss: float | None = None
+    done: bool = False
+
+
+def advance(standing: Standing, event: Mapping[str, Any]) -> Standing:
+    """Add one event of the coordinator; what is unknown or of the wrong type changes nothing."""
+    kind = event.get("event")
+    if kind == "start":
+        return _counted(standing, event, "rounds", "trials", "steps")
+    if kind == "step":
+        return _counted(standing, event, "step")
+    if kind == "round":
+        return replace(_counted(standing, event, "round", "trial", "step"), loss=_loss(event))
+    return replace(standing, done=True) if kind == "done" else standing
+
+
+def fraction(standing: Standing) -> float:
+    """Return how much of the run is done, from 0 to 1; by steps where their number is known."""
+    if standing.done:
+        return 1.0
+    if standing.steps:
+        return min(1.0, standing.step / standing.steps)
+    total = standing.rounds * standing.trials
+    return min(1.0, (standing.trial * standing.rounds + standing.round) / total) if total else 0.0
+
+
+def remaining_seconds(standing: Standing, elapsed_seconds: float) -> float | None:
+    """Estimate what is left from what it took so far."""
+    part = fraction(standing)
+    return elapsed_seconds * (1 - part) / part if part > 0 else None
+
+
+def where(standing: Standing) -> str:
+    """Say the trial, round and step, as far as they are known."""
+    words = [
+        f"trial {standing.trial + 1}/{standing.trials}" if standing.trials > 1 else "",
+        _of("round", standing.round, standing.rounds),
+        _of("step", standing.step, standing.steps),
+        "" if standing.loss is None else f"validation loss {standing.loss:.4f}",
+    ]
+    return ", ".join(word for word in words if word)
+
+
+def line(standing: Standing, elapsed_seconds: float) -> str:
+    """Say all of it in one line that carries the run's name."""
+    left = remaining_seconds(standing, elapsed_seconds)
+    times = clock(elapsed_seconds) + (f", {clock(left)} left" if left else "")
+    return f"{standing.run}: {where(standing) or 'started'} ({times})"
+
+
+def clock(seconds: float) -> str:
+    """Write a duration as people read it."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+def _of(word: str, number: int, total: int) -> str:
+    if not number and not total:
+        return ""
+    return f"{word} {number}/{total}" if total else f"{word} {number}"
+
+
+def _counted(standing: Standing, event: Mapping[str, Any], *keys: str) -> Standing:
+    found = {key: event.get(key) for key in keys}
+    counts: dict[str, Any] = {key: value for key, value in found.items() if type(value) is int and value >= 0}
+    return replace(standing, **counts)
+
+
+def _loss(event: Mapping[str, Any]) -> float | None:
+    found = event.get("validation_loss")
+    return float(found) if isinstance(found, int | float) and math.isfinite(found) else None

@@ -1,0 +1,85 @@
+"""The private folder of one gang: its keys and its socket, gone when the gang is.
+
+A 0700 folder with a short path, since a socket's path may have at most 107 characters.
+"""
+
+import fcntl
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from containers.errors import ConfigError
+
+LONGEST_SOCKET_PATH = 107
+PREFIX = "suture-"
+SOCKET = Path(
+    "socket", "coordinator.ipc"
+)  # a folder of its own: a party is shown it without the others' keys
+STALE_SECONDS = 60.0
+
+
+def socket_path(runtime: Path) -> Path:
+    """Name the coordinator's socket."""
+    return runtime / SOCKET
+
+
+def bases() -> list[Path]:
+    """Name where a runtime folder may lie, best first."""
+    named = (os.environ.get("XDG_RUNTIME_DIR"), tempfile.gettempdir(), "/tmp")
+    return [Path(name).absolute() for name in named if name]
+
+
+@contextmanager
+def runtime_folder(places: Sequence[Path]) -> Iterator[Path]:
+    """Make a fresh folder in the first place that can hold it and delete it whatever happens.
+
+    Raises:
+        ConfigError: no place is writable and short enough.
+    """
+    base = _first_usable(places)
+    sweep(base)
+    folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        socket_path(folder).parent.mkdir(mode=0o700)
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(held)
+
+
+def sweep(base: Path, *, older_than_seconds: float = STALE_SECONDS) -> None:
+    """Delete what launchers killed by SIGKILL left behind: folders of ours that nobody holds."""
+    for folder in base.glob(f"{PREFIX}*"):
+        try:
+            found = folder.lstat()
+            if found.st_uid == os.getuid() and time.time() - found.st_mtime > older_than_seconds:
+                _delete_unheld(folder)
+        except OSError:
+            continue  # it vanished, or is held by its launcher
+
+
+def _delete_unheld(folder: Path) -> None:
+    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(folder, ignore_errors=True)
+    finally:
+        os.close(held)
+
+
+def _first_usable(places: Sequence[Path]) -> Path:
+    for base in places:
+        longest = len(os.fsencode(socket_path(base / f"{PREFIX}12345678")))
+        if base.is_dir() and os.access(base, os.W_OK | os.X_OK) and longest <= LONGEST_SOCKET_PATH:
+            return base
+    tried = ", ".join(dict.fromkeys(map(str, places)))
+    raise ConfigError(
+        f"no place for a socket: tried {tried}; expected a writable folder whose sockets' paths have at most "
+        f"{LONGEST_SOCKET_PATH} characters; set XDG_RUNTIME_DIR to a folder with a shorter path"
+    )

@@ -1,0 +1,10 @@
+"""No walls: the command runs as a plain process of the user who started it."""
+
+from containers.sandbox import Sandbox
+
+ISOLATION = "none: plain processes on the host"
+
+
+def argv(sandbox: Sandbox) -> list[str]:
+    """Return the bare command; binds, network and limits do not hold here, and ``ISOLATION`` says so."""
+    return list(sandbox.command)

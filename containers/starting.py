@@ -1,0 +1,67 @@
+"""Starts the parties of a gang: the coordinator, and all sites at once."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from containers import parties
+from containers.events import Events
+from containers.follow import Progress
+from containers.gang import COORDINATOR, Gang
+from containers.member import Member, start
+from containers.parties import Meeting
+from containers.runtimes import Runtime
+from containers.sandbox import Sandbox
+from containers.watch import Watch
+
+LOOK_SECONDS = 0.05
+
+
+@dataclass(frozen=True)
+class Starting:
+    """What each start of a gang's party needs; ``held`` is the state folder's lock, which parties inherit."""
+
+    gang: Gang
+    runtime: Runtime
+    meeting: Meeting
+    programs: Mapping[str, tuple[str, ...]]
+    held: int
+    attempt: int
+
+
+def start_coordinator(starting: Starting, watch: Watch, progress: Progress) -> None:
+    """Start the coordinator; its output tells the progress."""
+    sandbox = parties.coordinator(starting.gang, starting.meeting, starting.programs)
+    member = _start(starting, COORDINATOR, sandbox, piped=True)
+    assert member.process.stdout is not None
+    watch.add(member, Events(member.process.stdout.fileno(), member.log, progress.receive).read)
+
+
+def start_sites(starting: Starting, watch: Watch) -> None:
+    """Start all sites at once; over TCP as soon as the coordinator has published its port."""
+    endpoint = _published(starting, watch) if starting.meeting.tcp else starting.meeting.bound
+    if endpoint is None:
+        return
+    for name in starting.gang.sites:
+        sandbox = parties.site(starting.gang, starting.meeting, name, endpoint, starting.programs)
+        watch.add(_start(starting, name, sandbox, piped=False))
+
+
+def _published(starting: Starting, watch: Watch) -> str | None:
+    """Wait for the coordinator's endpoint; None if the gang ends before."""
+    path = starting.gang.state / COORDINATOR / "endpoint"
+    while not path.exists():
+        if not watch.alive() or watch.stopped_by:
+            return None
+        watch.step(LOOK_SECONDS)
+    return path.read_text(encoding="utf-8").strip()
+
+
+def _start(starting: Starting, party: str, sandbox: Sandbox, *, piped: bool) -> Member:
+    log = _log(starting.gang.state / party, starting.attempt)
+    argv = starting.runtime.argv(sandbox)
+    return start(party, argv, sandbox.environment, log, keep=starting.held, piped=piped)
+
+
+def _log(folder: Path, attempt: int) -> Path:
+    return folder / f"log-{attempt}.txt"
