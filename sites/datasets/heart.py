@@ -1,0 +1,54 @@
+"""UCI Heart Disease: one `processed.*.data` file per hospital (Janosi, Steinbrunn, Pfisterer, Detrano 1988).
+
+Thirteen columns and the diagnosis, no header, `?` where missing. slope, ca and thal are left out: three of
+the four hospitals hardly recorded them (FLamby, du Terrail 2022, does the same). A cholesterol of 0, which
+Zurich and Basel wrote for all patients, stays as the data has it.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from coordinator.config import Data, Site
+from sites.reading import Feature, Reading
+from sites.tables import choices, numbers, read_cells, reject
+
+COLUMNS: Final = (
+    "age", "sex", "cp", "trestbps", "chol", "fbs", "restecg", "thalach", "exang", "oldpeak",
+    "slope", "ca", "thal", "num",
+)  # fmt: skip
+LEFT_OUT: Final = ("slope", "ca", "thal", "num")
+CODES: Final[dict[str, dict[str, str]]] = {
+    "sex": {"0": "female", "1": "male"},
+    "cp": {"1": "typical_angina", "2": "atypical_angina", "3": "non_anginal", "4": "asymptomatic"},
+    "fbs": {"0": "at_most_120", "1": "above_120"},
+    "restecg": {"0": "normal", "1": "st_t_abnormality", "2": "hypertrophy"},
+    "exang": {"0": "no", "1": "yes"},
+}
+OUTCOMES: Final = {"0": 0, "1": 1, "2": 1, "3": 1, "4": 1}  # diseased vessels; any is disease
+FEATURES: Final = tuple(
+    Feature(name=name, kind="categorical" if name in CODES else "numeric")
+    for name in COLUMNS
+    if name not in LEFT_OUT
+)
+
+
+def read(path: Path, data: Data, site: Site) -> Reading:
+    """Parse one hospital's file; each row is one patient, known by its line.
+
+    Raises:
+        DataError: the file cannot be used as a whole.
+    """
+    frame, rejected = read_cells(path, COLUMNS, header=False)
+    problems = {}
+    for feature in FEATURES:
+        if feature.kind == "categorical":
+            frame[feature.name], flags = choices(frame[feature.name], CODES[feature.name])
+            problems[f"{feature.name}: not one of its codes"] = flags
+        else:
+            frame[feature.name], flags = numbers(frame[feature.name])
+            problems[f"{feature.name}: not a number"] = flags
+    frame["label"], _ = choices(frame["num"], OUTCOMES)
+    problems["diagnosis: missing or outside 0 to 4"] = frame["label"].isna().to_numpy(dtype=bool)
+    frame["record_id"] = frame["patient_id"] = [f"{row:08d}" for row in frame["row"]]
+    frame, rejected = reject(frame.drop(columns=list(LEFT_OUT)), problems, rejected)
+    return Reading(frame, FEATURES, rejected=rejected, age="age", sex="sex")

@@ -1,0 +1,80 @@
+"""How patients without natural sites are dealt to sites: by size, by outcome, or evenly.
+
+Label skew follows Hsu 2019 (a site's outcomes are drawn from a Dirichlet around the whole's), quantity
+skew Li 2022 (the sites' sizes are drawn from a Dirichlet); together, the sizes are drawn first.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import brentq
+from scipy.special import expit, logit
+
+from coordinator.config import Partition
+from coordinator.draws import key
+from coordinator.errors import ConfigError
+
+SMALLEST = 20  # patients every site gets before anything is skewed, where there are enough
+FEWEST = 10  # patients with, and without, the outcome that every site gets, where there are enough
+Integers = npt.NDArray[np.int64]
+Floats = npt.NDArray[np.float64]
+
+
+def partition(
+    outcomes: Integers, sites: Sequence[str], skew: Partition, seed: int, purpose: str
+) -> dict[str, Integers]:
+    """Deal patients to sites.
+
+    Args: `outcomes` is 0 or 1 per patient (n,); `purpose` keys the draw beside the seed.
+    Returns each site's patients as sorted indices; every patient goes to exactly one site.
+
+    Raises:
+        ConfigError: there are fewer patients than sites.
+    """
+    if len(outcomes) < len(sites):
+        raise ConfigError(
+            f"{len(outcomes)} patients cannot be dealt to {len(sites)} sites; raise data.records"
+        )
+    draw = np.random.default_rng(key(seed, "deal", purpose))
+    sizes = _sizes(len(outcomes), len(sites), skew.quantity_skew, draw)
+    events = _events(sizes, int(outcomes.sum()), skew.label_skew, draw)
+    with_event, without = (draw.permutation(np.flatnonzero(outcomes == value)) for value in (1, 0))
+    hands = zip(
+        np.split(with_event, np.cumsum(events)[:-1]),
+        np.split(without, np.cumsum(sizes - events)[:-1]),
+        strict=True,
+    )
+    return {site: np.sort(np.concatenate(hand)) for site, hand in zip(sites, hands, strict=True)}
+
+
+def largest_remainder(shares: Floats, total: int) -> Integers:
+    """Round real shares that add up to `total` to integers that do (Hare's method; ties to the first)."""
+    counts = np.floor(shares).astype(np.int64)
+    order = np.argsort(counts - shares, kind="stable")
+    counts[order[: total - int(counts.sum())]] += 1
+    return counts
+
+
+def _sizes(patients: int, sites: int, skew: float | None, draw: np.random.Generator) -> Integers:
+    smallest = min(SMALLEST, patients // sites)
+    shares = np.full(sites, 1 / sites) if skew is None else draw.dirichlet(np.full(sites, skew))
+    rest = patients - sites * smallest
+    return smallest + largest_remainder(shares * rest, rest)
+
+
+def _events(sizes: Integers, events: int, skew: float | None, draw: np.random.Generator) -> Integers:
+    patients = int(sizes.sum())
+    fewest = min(FEWEST, events // len(sizes), (patients - events) // len(sizes), int(sizes.min()) // 2)
+    free, left = sizes - 2 * fewest, events - fewest * len(sizes)
+    if left in (0, int(free.sum())):
+        return fewest + (free if left else np.zeros_like(free))
+    mean = events / patients
+    rates = np.full(len(sizes), mean)
+    if skew is not None:
+        # for outcomes as frequent as each other this is the symmetric Dirichlet(skew)
+        rates = draw.beta(2 * skew * mean, 2 * skew * (1 - mean), size=len(sizes)).clip(1e-3, 1 - 1e-3)
+    # drawn rates rarely add up to the events there are: one factor on all odds makes them
+    odds = logit(rates)
+    shift = brentq(lambda by: float(free @ expit(odds + by)) - left, -50.0, 50.0)
+    return fewest + largest_remainder(free * expit(odds + shift), left)

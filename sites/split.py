@@ -1,0 +1,82 @@
+"""Who is for testing, who for attackers, who for development: by patient, stratified by outcome.
+
+Pure functions of the patients, their outcomes and a key, so neither the order of a file nor the strategy
+changes a role. A patient counts as having the outcome if one of their records does.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from coordinator.config import Split
+from coordinator.draws import key
+from coordinator.errors import DataError
+
+ROLES: Final = ("development", "test", "auxiliary")
+Integers = npt.NDArray[np.int64]
+
+
+def assign_roles(
+    patients: Integers, labels: Integers, split: Split, seed: int, site: str
+) -> npt.NDArray[np.str_]:
+    """Give every record its patient's role; frozen by (seed, site).
+
+    `patients` and `labels` hold one value per record (n,). Of two and more patients with an outcome at
+    least one is tested and at least one develops, so that a small site keeps both where it can.
+    """
+    people, outcomes, record_of = _people(patients, labels)
+    draw = np.random.default_rng(key(seed, "split", site))
+    roles = np.full(len(people), ROLES[0], dtype="<U11")
+    for outcome in (0, 1):
+        group = draw.permutation(np.flatnonzero(outcomes == outcome))
+        test = min(max(_rounded(split.test * len(group)), 1), max(len(group) - 1, 0))
+        auxiliary = min(_rounded(split.auxiliary * len(group)), max(len(group) - test - 1, 0))
+        roles[group[:test]] = "test"
+        roles[group[test : test + auxiliary]] = "auxiliary"
+    return roles[record_of]
+
+
+def validation_rows(
+    patients: Integers, labels: Integers, share: float, seed: int, site: str
+) -> npt.NDArray[np.bool_]:
+    """Mark the development records held out for selection (n,); drawn from the run's seed.
+
+    At least one patient, where there are two: a site without any would have no say in the selection.
+    """
+    people, outcomes, record_of = _people(patients, labels)
+    draw = np.random.default_rng(key(seed, "validation", site))
+    held_out = np.zeros(len(people), dtype=bool)
+    groups = [draw.permutation(np.flatnonzero(outcomes == outcome)) for outcome in (0, 1)]
+    for group in groups:
+        held_out[group[: min(_rounded(share * len(group)), max(len(group) - 1, 0))]] = True
+    if len(people) > 1 and not held_out.any():
+        held_out[max(groups, key=len)[0]] = True
+    return held_out[record_of]
+
+
+def check_disjoint(patients: Integers, roles: Sequence[str] | npt.NDArray[np.str_], where: str) -> None:
+    """Refuse a split with one patient on two sides.
+
+    Raises:
+        DataError: naming the first record that breaks the rule.
+    """
+    first: dict[int, str] = {}
+    for record, (patient, role) in enumerate(zip(patients.tolist(), roles, strict=True)):
+        if first.setdefault(patient, role) != role:
+            raise DataError(
+                f"{where}: record {record} is in '{role}' and an earlier record of patient {patient} in "
+                f"'{first[patient]}'; a patient may be on one side only: prepare the site again"
+            )
+
+
+def _people(patients: Integers, labels: Integers) -> tuple[Integers, Integers, Integers]:
+    people, record_of = np.unique(patients, return_inverse=True)
+    outcomes = np.zeros(len(people), dtype=np.int64)
+    np.maximum.at(outcomes, record_of, labels.astype(np.int64))
+    return people, outcomes, record_of
+
+
+def _rounded(number: float) -> int:
+    return int(number + 0.5)  # halves go up; round() would send them to the even neighbour
