@@ -19,6 +19,6 @@ rule agree:
         state=f"state/{STUDY}/{{task}}/agree/{{seed}}",
         results=lambda wildcards, output: Path(output.statistics).parent,
     shell:
-        "exec python -m containers launch --spec {params.spec:q}"
+        "exec python -m containers launch --parent $PPID --spec {params.spec:q}"
         " --state {params.state:q} --results {params.results:q}"
         " 2> {log:q}"

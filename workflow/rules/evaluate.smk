@@ -33,6 +33,6 @@ rule evaluate:
         spec=PLAN["evaluation"]["spec"],
         results=lambda wildcards, output: Path(output.comparison).parent,
     shell:
-        "exec python -m containers run --bind {params.results:q}:rw --bind prepared"
+        "exec python -m containers run --parent $PPID --bind {params.results:q}:rw --bind prepared"
         " -- python -m coordinator evaluate --spec {params.spec:q} --results {params.results:q}"
         " &> {log:q}"

@@ -17,7 +17,7 @@ rule deal:
     params:
         spec=lambda wildcards: deal_of(wildcards)["spec"],
     shell:
-        "exec python -m containers run --bind prepared:rw"
+        "exec python -m containers run --parent $PPID --bind prepared:rw"
         " -- python -m sites deal --spec {params.spec:q} --out {output.folder:q}"
         " &> {log:q}"
 
@@ -42,7 +42,7 @@ rule prepare:
         raw=raw_files,
         folder=lambda wildcards, output: Path(output.manifest).parent,
     shell:
-        "exec python -m containers run --bind prepared:rw --bind {params.raw:q}"
+        "exec python -m containers run --parent $PPID --bind prepared:rw --bind {params.raw:q}"
         " -- python -m sites prepare --spec {params.spec:q} --input {params.raw:q}"
         " --out {params.folder:q}"
         " &> {log:q}"

@@ -22,6 +22,6 @@ rule report:
     params:
         results=lambda wildcards, output: Path(output.report).parent,
     shell:
-        "exec python -m containers run --bind {params.results:q}:rw"
+        "exec python -m containers run --parent $PPID --bind {params.results:q}:rw"
         " -- python {input.script:q} --results {params.results:q} --out {output.report:q}"
         " &> {log:q}"

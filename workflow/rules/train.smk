@@ -28,7 +28,7 @@ rule train:
         state=f"state/{STUDY}/{{task}}/{{strategy}}/{{seed}}",
         results=lambda wildcards, output: Path(output.weights).parent,
     shell:
-        "exec python -m containers launch --spec {params.spec:q}"
+        "exec python -m containers launch --parent $PPID --spec {params.spec:q}"
         " --statistics {input.statistics:q}"
         " --state {params.state:q} --results {params.results:q}"
         " 2> {log:q}"
