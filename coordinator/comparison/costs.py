@@ -43,23 +43,34 @@ def cost_rows(spec: Evaluation, costs: dict[str, dict[str, dict[str, float]]]) -
     ]
 
 
+def spent_rows(rows: Rows) -> Rows:
+    """Average each party's costs over seeds."""
+    found: dict[tuple[str, ...], list[float]] = {}
+    for row in rows:
+        place = tuple(row[name] for name in ("task", "strategy", "party", "measure", "unit"))
+        found.setdefault(place, []).append(row["value"])
+    return [
+        {"task": task, "strategy": strategy, "party": party, "measure": measure,
+         "value": sum(values) / len(values), "unit": unit, "seeds": len(values)}
+        for (task, strategy, party, measure, unit), values in found.items()
+    ]  # fmt: skip
+
+
 def privacy_rows(spec: Evaluation, costs: dict[str, dict[str, dict[str, float]]]) -> Rows:
     """List the bytes of each kind that all sites sent up: what a curious coordinator holds.
 
     A run that does not count by kind has no rows; no attack is made here.
     """
-    rows: Rows = []
-    for key, parties in costs.items():
-        sent = _sent(parties)
-        if not sent:
-            continue
-        senders = sum(1 for measures in parties.values() if any(name.startswith(UP) for name in measures))
-        rows += [
-            {**_run(spec.runs[key]), "attack": "sent", "target": target, "measure": "bytes", "value": value,
-             "baseline": 0, "n": senders, "threat_model": "curious_coordinator"}
-            for target, value in sent.items()
-        ]  # fmt: skip
-    return rows
+    sent = {key: _sent(parties) for key, parties in costs.items()}
+    kinds = list(dict.fromkeys([*TARGETS, *(kind for found in sent.values() if found for kind in found)]))
+    return [
+        {**_run(spec.runs[key]), "attack": "sent", "target": kind, "measure": "bytes",
+         "value": found.get(kind, 0), "baseline": 0, "n": len(spec.runs[key].parties),
+         "threat_model": "curious_coordinator"}
+        for key, found in sent.items()
+        if found is not None
+        for kind in kinds
+    ]  # fmt: skip
 
 
 def unit_of(measure: str) -> str:
@@ -67,14 +78,16 @@ def unit_of(measure: str) -> str:
     return UNITS.get(measure.split(".")[0], "")
 
 
-def _sent(parties: dict[str, dict[str, float]]) -> dict[str, float]:
+def _sent(parties: dict[str, dict[str, float]]) -> dict[str, float] | None:
     sent: dict[str, float] = {}
     for measures in parties.values():
         for measure, value in measures.items():
             if measure.startswith(UP):
                 kind = measure.removeprefix(UP)
                 sent[kind] = sent.get(kind, 0) + value
-    return {**dict.fromkeys(TARGETS, 0), **sent} if sent else {}
+    # who sent nothing sent nothing of any kind; else the kinds were not counted
+    nothing = not any(measures.get("bytes_up", 0) for measures in parties.values())
+    return sent if sent or nothing else None
 
 
 def _read(run: Run, results: Path) -> dict[str, dict[str, float]]:

@@ -41,8 +41,9 @@ def calibration_rows(scores: TaskScores) -> Rows:
         for i in np.unique(members):
             inside = members == i
             rows.append({
-                "task": scores.task, "strategy": strategy, "bin": int(i), "low": i / BINS, "high": (i + 1) / BINS,
-                "n": int(inside.sum()), "mean_score": float(score[inside].mean()),
+                "task": scores.task, "strategy": strategy, "bin": int(i),
+                "low": i / BINS, "high": (i + 1) / BINS, "n": int(inside.sum()),
+                "mean_score": float(score[inside].mean()),
                 "observed": float(label[inside].mean()),
             })  # fmt: skip
     return rows

@@ -112,7 +112,8 @@ def _same(scores: TaskScores, one: str, other: str) -> bool:
 def _surprise(task: str, strategy: str, other: str) -> dict[str, Any]:
     reason = f"expected to equal {other} bit for bit, and its scores differ; please report this as a defect"
     return {
-        "task": task, "strategy": strategy, "seed": None, "site": ALL, "metric": "identical", "reason": reason,
+        "task": task, "strategy": strategy, "seed": None, "site": ALL, "metric": "identical",
+        "reason": reason,
     }  # fmt: skip
 
 

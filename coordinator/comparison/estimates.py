@@ -41,7 +41,8 @@ def comparison_rows(task: str, seeds: dict[str, tuple[int, ...]], estimates: Est
     """List one row per run, place and metric, with the percentile 95 % interval over patients."""
     return [
         {"task": task, "strategy": strategy, "seed": seed, "site": site, "metric": metric,
-         "value": found.values[i].value, **_interval(found.values[i : i + 1], found.resampled[i]), "n": found.n}
+         "value": found.values[i].value, **_interval(found.values[i : i + 1], found.resampled[i]),
+         "n": found.n}
         for strategy, places in estimates.items()
         for i, seed in enumerate(seeds[strategy])
         for (site, metric), found in places.items()

@@ -29,11 +29,8 @@ def run(options: argparse.Namespace) -> int:
     tables = compare(spec, options.results)
     write_tables(options.results, tables)
     write_json(options.results / "provenance.json", provenance(spec, options.results))
-    for row in tables["figures/reasons.csv"]:
-        print(
-            f"{row['task']}/{row['strategy']}, {row['site']}: {row['metric']}: {row['reason']}",
-            file=sys.stderr,
-        )
+    for line in _undefined(tables["figures/reasons.csv"]):
+        print(line, file=sys.stderr)
     return 0
 
 
@@ -48,6 +45,7 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
     paid = costs.read_costs(spec, results)
     _add(tables, {
         "costs.csv": costs.cost_rows(spec, paid),
+        "figures/spent.csv": costs.spent_rows(costs.cost_rows(spec, paid)),
         "privacy.csv": costs.privacy_rows(spec, paid),
         "variants.csv": variant_rows(spec),
         **cohort.cohort_rows(cohort.read_summaries(spec)),
@@ -78,6 +76,18 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "figures/roc.csv": curves.roc_rows(scores),
         "figures/calibration.csv": curves.calibration_rows(scores),
     }
+
+
+def _undefined(reasons: Rows) -> list[str]:
+    places: dict[tuple[str, str, str], list[str]] = {}
+    for row in reasons:
+        places.setdefault((row["task"], row["site"], row["reason"]), []).append(
+            f"{row['strategy']} {row['metric']}"
+        )
+    return [
+        f"{task}, {site}: {', '.join(dict.fromkeys(names))}: {reason}"
+        for (task, site, reason), names in places.items()
+    ]
 
 
 def _add(tables: dict[str, Rows], more: Mapping[str, Rows]) -> None:

@@ -56,8 +56,9 @@ def _trial(history: list[Entry], best: Entry) -> list[Entry]:
     sent = accumulate(entry.get("bytes_up", 0) + entry.get("bytes_down", 0) for entry in rounds)
     passed = accumulate(entry.get("seconds", 0.0) for entry in rounds)
     return [
-        {"learning_rate": entry["learning_rate"], "round": entry["round"], "train_loss": entry.get("train_loss"),
-         "validation_loss": entry["validation_loss"], "bytes": moved, "seconds": seconds,
+        {"learning_rate": entry["learning_rate"], "round": entry["round"],
+         "train_loss": entry.get("train_loss"), "validation_loss": entry["validation_loss"],
+         "bytes": moved, "seconds": seconds,
          "best": int(entry is best)}
         for entry, moved, seconds in zip(rounds, sent, passed, strict=True)
     ]  # fmt: skip

@@ -43,7 +43,8 @@ def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
         if not np.array_equal(records, others):
             raise DataError(
                 f"{folder_of(results, run)}: its test records differ from those of "
-                f"{folder_of(results, runs[0])}; all runs must score the same frozen patients: remove both and rerun"
+                f"{folder_of(results, runs[0])}; all runs must score "
+                "the same frozen patients: remove both and rerun"
             )
         found.setdefault(run.strategy, {})[run.seed] = scores
     return TaskScores(task, runs[0].sites, site, records[1], records[2], found)

@@ -21,6 +21,7 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
     "low_90,high_90,low_95,high_95,seeds",
+    "figures/spent.csv": "task,strategy,party,measure,value,unit,seeds",
     "figures/reasons.csv": "task,strategy,seed,site,metric,reason",
     "figures/roc.csv": "task,strategy,seed,false_positive_rate,true_positive_rate",
     "figures/calibration.csv": "task,strategy,bin,low,high,n,mean_score,observed",

@@ -16,7 +16,8 @@ def _row(run: Run, identical: dict[str, str]) -> dict[str, object]:
     split, federated = run.algorithm == "split", run.algorithm == "federated"
     return {
         "task": run.task, "strategy": run.strategy, "preset": run.preset, "algorithm": run.algorithm,
-        "labels": run.labels if split else None, "optimizer_state": run.optimizer_state if federated else None,
+        "labels": run.labels if split else None,
+        "optimizer_state": run.optimizer_state if federated else None,
         "batches": run.batches if run.preset == "centralized" else None, "site_weights": run.site_weights,
         "cut": " ".join(run.cut), "model": run.model.name, **training,
         "identical_to": identical.get(f"{run.task}/{run.strategy}"),

@@ -1,0 +1,131 @@
+"""A small study's results folder with known scores, in the formats that runs write."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from coordinator import specs
+from coordinator.config import Site, Study
+from coordinator.plan import identical, runs_of
+from coordinator.specs import Evaluation
+
+SITES = ("north", "south", "west")
+SIZES = {"north": 40, "south": 30, "west": 12}
+STRATEGIES = ("centralized", "local", "fedavg", "split", "split_u")
+# how far apart the classes' scores lie
+SKILL = {"centralized": 3.0, "local": 0.4, "fedavg": 2.9, "split": 3.0, "split_u": 3.0}
+UP = {"centralized": {"records": 5000}, "local": {}, "fedavg": {"parameters": 9000},
+      "split": {"activations": 70000, "labels": 800}, "split_u": {"activations": 70000}}  # fmt: skip
+
+
+def study(**changes: Any) -> Study:
+    """Describe a study of one task, three sites and two seeds."""
+    task = {
+        "title": "Known <scores> & more",
+        "data": {"source": "breast_cancer"},
+        "sites": list(SITES),
+        "model": {"name": "mlp", "hidden": [8, 4]},
+        "cut": "layer1",
+        "training": {"rounds": 3},
+    }
+    values = {
+        "name": "known", "title": "A study with known scores", "seeds": [0, 1], "allow_pooling": True,
+        "release": "predictions", "bootstrap": 200, "tasks": {"tumour": task},
+        "strategies": {name: {} for name in STRATEGIES}, **changes,
+    }  # fmt: skip
+    return Study.model_validate_json(json.dumps(values))
+
+
+def evaluation(folder: Path, **changes: Any) -> Evaluation:
+    """Plan the study's evaluation, with prepared folders below ``folder``."""
+    planned = study(**changes)
+    prepared = {site: str(folder / "prepared" / f"tumour-{site}") for site in SITES}
+    runs = runs_of(planned, {"tumour": prepared})
+    sites = {name: Site(name=name, title=f"{name.title()} hospital") for name in SITES}
+    return Evaluation(study=planned, sites=sites, runs=runs, identical=identical(runs))
+
+
+def labels(site: str) -> NDArray[np.int64]:
+    """Give a site's test labels; west has one class only."""
+    if site == "west":
+        return np.ones(SIZES[site], np.int64)
+    return (np.arange(SIZES[site]) % 3 == 0).astype(np.int64)
+
+
+def write_study(folder: Path, **changes: Any) -> tuple[Path, Path]:
+    """Write all files a finished study leaves; returns the spec and the results folder."""
+    spec = evaluation(folder, **changes)
+    results = folder / "results" / "known"
+    for run in spec.runs.values():
+        _write_run(results / "runs" / run.task / run.strategy / str(run.seed), run)
+    for site in SITES:
+        _write_prepared(folder / "prepared" / f"tumour-{site}", site)
+    return specs.write(spec, folder / "state" / "known" / "specs"), results
+
+
+def write_scores(path: Path, site: str, score: NDArray[np.float64]) -> None:
+    """Write one site's predictions."""
+    number = np.arange(SIZES[site], dtype=np.int64)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pq.write_table(
+        pa.table({"record": number, "patient": number, "label": labels(site), "score": score}), path
+    )
+
+
+def _write_run(folder: Path, run: specs.Run) -> None:
+    same = "split" if run.strategy == "split_u" else run.strategy
+    noise = np.random.default_rng([run.seed, STRATEGIES.index(same)])
+    for site in SITES:
+        patients = np.random.default_rng(SITES.index(site)).normal(size=SIZES[site])
+        raw = SKILL[run.strategy] * (labels(site) - 0.5) + patients + 0.1 * noise.normal(size=SIZES[site])
+        write_scores(folder / "predictions" / f"{site}.parquet", site, 1 / (1 + np.exp(-raw)))
+    (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _history(run)))
+    (folder / "costs.json").write_text(json.dumps(_costs(run)))
+    (folder / "weights.sha256").write_text("0" * 64 + "\n")
+    (folder / "isolation.json").write_text('{"runtime": "host", "level": "none"}')
+
+
+def _history(run: specs.Run) -> list[dict[str, Any]]:
+    sites = run.parties if run.preset == "local" else ("all",)
+    return [
+        {"trial": trial, "learning_rate": rate, "round": number, "site": site,
+         "train_loss": 0.6 - 0.1 * number, "validation_loss": 0.7 - 0.1 * number + 0.2 * trial,
+         "seconds": 1.5, "bytes_up": 100, "bytes_down": 50, "best": True}
+        for trial, rate in enumerate((0.001, 0.1))
+        for number in range(3)
+        for site in sites
+    ]  # fmt: skip
+
+
+def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
+    found: dict[str, dict[str, float]] = {}
+    for number, party in enumerate((*run.parties, "coordinator")):
+        kinds = {} if party == "coordinator" else UP[run.strategy]
+        found[party] = {
+            "bytes_up": sum(kinds.values()), "bytes_down": 1234 + run.seed, "flops": 3.5e9,
+            "seconds": 6.5 + number, "cpu_seconds": 2.25, "peak_memory": 310_000_000,
+            "parameters": 4129, "steps": 120,
+            **{f"bytes_up.{kind}": value for kind, value in kinds.items()},
+        }  # fmt: skip
+    return found
+
+
+def _write_prepared(folder: Path, site: str) -> None:
+    n, events = SIZES[site], int(labels(site).sum())
+    test = {"records": n, "patients": n, "events": events}
+    summary = {
+        "format": 1, "site": site, "title": f"{site.title()} hospital", "source": "breast_cancer",
+        "reads": "table", "features": [{"name": "size", "kind": "numeric"}],
+        "records": 5 * n, "patients": 5 * n, "events": 5 * events,
+        "roles": {"development": {"records": 3 * n, "patients": 3 * n, "events": 3 * events}, "test": test,
+                  "auxiliary": test},
+        "quarantined": {"label outside the set": 2} if site == "south" else {},
+        "warnings": ["only one class in training"] if site == "west" else [],
+    }  # fmt: skip
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "prepared.json").write_text(json.dumps(summary))

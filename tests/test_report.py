@@ -1,0 +1,176 @@
+"""The report: every number is the CSV file's, and the page is whole, ordered and self-contained."""
+
+import csv
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from coordinator.command_line import main
+from tests.report_page import Page, agrees, read_page, wrong_numbers
+from tests.synthetic_results import write_study
+
+SCRIPT = Path(__file__).resolve().parent.parent / "workflow" / "scripts" / "report.py"
+COMMANDS = {"evaluate": ("coordinator.comparison.evaluate", "compare")}
+
+
+def draw(results: Path, out: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, str(SCRIPT), "--results", str(results), "--out", str(out)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    spec, folder = write_study(tmp_path_factory.mktemp("study"))
+    assert main("coordinator", COMMANDS, ["evaluate", "--spec", str(spec), "--results", str(folder)]) == 0
+    drawn = draw(folder, folder / "report.html")
+    assert drawn.returncode == 0, drawn.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(results: Path) -> str:
+    return (results / "report.html").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="module")
+def page(html: str) -> Page:
+    return read_page(html)
+
+
+def test_every_number_is_the_one_in_its_csv_cell(page: Page, results: Path) -> None:
+    assert len(page.numbers) > 500
+    assert wrong_numbers(page, results) == []
+
+
+def test_a_wrong_number_is_noticed(html: str, results: Path) -> None:
+    number = re.search(r'data-column="value" data-value="0\.\d+">0\.(\d)', html)
+    assert number
+    other = str((int(number[1]) + 1) % 10)
+    changed = html[: number.start(1)] + other + html[number.end(1) :]
+    assert len(wrong_numbers(read_page(changed), results)) == 1
+
+
+def test_the_tables_hold_all_of_comparison_and_differences(page: Page, results: Path) -> None:
+    shown = {(number.file, number.row, number.column) for number in page.numbers}
+    with (results / "comparison.csv").open(newline="") as file:
+        for number, row in enumerate(csv.DictReader(file)):
+            if row["value"] and (row["site"] == "all" or row["metric"] == "auroc"):
+                assert ("comparison.csv", number, "value") in shown, row
+    with (results / "differences.csv").open(newline="") as file:
+        for number, _ in enumerate(csv.DictReader(file)):
+            assert {
+                ("differences.csv", number, name) for name in ("difference", "ci_low", "ci_high")
+            } <= shown
+
+
+def test_the_answer_comes_first_and_is_honest(page: Page) -> None:
+    answer = page.text[page.text.index("The answer first") : page.text.index("The study")]
+    assert "split_u is identical to split by construction" in answer
+    assert "local is worse than centralized" in answer
+    assert "fedavg is equivalent to centralized" in answer
+    assert "split_u is equivalent" not in answer  # one result, said once
+
+
+def test_what_a_reader_must_not_miss_is_said(page: Page) -> None:
+    header = page.text[: page.text.index("The answer first")]
+    assert "host: none" in header
+    assert "Test scores of single records were released" in header
+    assert "Attacks: not measured." in page.text
+    assert "only one class among the labels" in page.text
+    assert "only one class in training" in page.text
+    assert "label outside the set" in page.text
+
+
+def test_noise_is_called_noise(results: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "results"
+    shutil.copytree(results, copied)
+    path = copied / "differences.csv"
+    path.write_text(path.read_text().replace("worse", "inconclusive"))
+    assert draw(copied, copied / "report.html").returncode == 0
+    assert (
+        "local and centralized: differences within noise"
+        in read_page((copied / "report.html").read_text()).text
+    )
+
+
+def test_names_from_the_config_are_escaped(html: str) -> None:
+    assert "Known &lt;scores&gt; &amp; more" in html
+    assert "<scores>" not in html
+
+
+def test_the_page_needs_nothing_but_itself(page: Page, html: str) -> None:
+    for tag, attributes in page.tags:
+        assert tag not in ("script", "iframe", "object", "embed"), tag
+        for name in ("src", "href", "xlink:href", "action", "poster"):
+            assert attributes.get(name, "#").startswith(("#", "data:")), (tag, attributes)
+    assert "@import" not in html
+    assert not re.search(r"url\((?!#)", html)
+    assert len(html.encode()) < 10_000_000
+
+
+def test_headings_tables_and_pictures_can_be_heard(page: Page) -> None:
+    assert page.headings[0] == 1
+    assert page.headings.count(1) == 1
+    assert all(after <= before + 1 for before, after in zip(page.headings, page.headings[1:], strict=False))
+    names = [tag for tag, _ in page.tags]
+    assert names.count("caption") == names.count("table") >= 8
+    assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
+    pictures = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
+    assert len(pictures) == 6
+    assert all(len(picture["aria-label"]) > 40 for picture in pictures)
+
+
+def test_drawings_do_not_share_names(page: Page) -> None:
+    names = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(names) == len(set(names))
+
+
+def test_drawings_take_their_colours_from_the_page(html: str) -> None:
+    drawings = "".join(re.findall(r"<svg.*?</svg>", html, re.DOTALL))
+    found = set(re.findall(r'(?:fill|stroke)="([^"]+)"', drawings))
+    assert found <= {"none", "transparent", *(name for name in found if name.startswith("var(--"))}
+
+
+def test_a_missing_table_is_a_sentence(results: Path, tmp_path: Path) -> None:
+    copied = tmp_path / "results"
+    shutil.copytree(results, copied)
+    (copied / "costs.csv").unlink()
+    drawn = draw(copied, tmp_path / "report.html")
+    assert drawn.returncode == 2
+    assert "costs.csv" in drawn.stderr
+    assert "Traceback" not in drawn.stderr
+    assert not (tmp_path / "report.html").exists()
+
+
+def test_a_study_of_one_strategy_one_seed_and_one_class_is_drawn_too(tmp_path: Path) -> None:
+    spec, folder = write_study(tmp_path, strategies={"centralized": {}}, seeds=[0])
+    for path in folder.rglob("predictions/*.parquet"):
+        table = pq.read_table(path)
+        ones = pa.array([1] * table.num_rows, pa.int64())
+        pq.write_table(table.set_column(table.column_names.index("label"), "label", ones), path)
+    assert main("coordinator", COMMANDS, ["evaluate", "--spec", str(spec), "--results", str(folder)]) == 0
+    drawn = draw(folder, folder / "report.html")
+    assert drawn.returncode == 0, drawn.stderr
+    page = read_page((folder / "report.html").read_text())
+    assert "The AUROC of the reference centralized is undefined." in page.text
+    assert "there is nothing to compare" in page.text
+    assert wrong_numbers(page, folder) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "truth", "right"),
+    [
+        ("0.987", 0.9871, True), ("0.987", 0.9881, False), ("\u22120.032", -0.0321, True),
+        ("+0.002", -0.002, False),
+        ("2.70\u00a0MB", 2_702_000, True), ("2.70\u00a0MB", 2_710_000, False), ("4\u202f129", 4129, True),
+        ("2\u00a0min 5\u00a0s", 125.4, True), ("12\u00a0B", 12, True), ("0.003", 0.003, True),
+    ],
+)  # fmt: skip
+def test_shown_numbers_are_read_back(text: str, truth: float, right: bool) -> None:
+    assert agrees(text, truth) is right

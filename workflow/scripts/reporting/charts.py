@@ -1,0 +1,80 @@
+"""Charts as inline SVG: colours are the page's own variables, so they follow light, dark and print."""
+
+import re
+from dataclasses import dataclass
+from typing import Any, Final
+
+import altair as alt
+import vl_convert
+from markupsafe import Markup
+
+Points = list[dict[str, Any]]
+
+# colours no one would choose, replaced by the page's variables once drawn
+INK, LINE, MUTED, BAND = "#010101", "#020202", "#030303", "#040404"
+SERIES: Final = tuple(f"#0501{i:02x}" for i in range(8))
+VARIABLES: Final = {
+    INK: "var(--ink)", LINE: "var(--line)", MUTED: "var(--muted)", BAND: "var(--band)",
+    **{colour: f"var(--s{i})" for i, colour in enumerate(SERIES)},
+}  # fmt: skip
+DASHES: Final = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+WIDTH, HEIGHT = 300, 240
+# the page's font may be wider than the one the labels were measured in
+PADDING: Final = {"left": 22, "right": 6, "top": 4, "bottom": 2}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A drawn chart, what it shows in words, and the file it was drawn from."""
+
+    svg: Markup
+    title: str
+    description: str
+    source: str
+
+
+def data(points: Points) -> alt.Data:
+    """Wrap plain rows."""
+    return alt.Data(values=points)
+
+
+def colour(strategies: list[str], field: str = "strategy") -> alt.Color:
+    """Colour by strategy; the legend stands beside the charts, once."""
+    order = [SERIES[i % len(SERIES)] for i in range(len(strategies))]
+    return alt.Color(f"{field}:N", scale=alt.Scale(domain=strategies, range=order), legend=None)
+
+
+def dash(strategies: list[str], field: str = "strategy") -> alt.StrokeDash:
+    """Dash by strategy, for readers and printers without colour."""
+    order = [list(DASHES[i % len(DASHES)]) for i in range(len(strategies))]
+    return alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=strategies, range=order), legend=None)
+
+
+def draw(
+    chart: alt.LayerChart | alt.FacetChart, name: str, *, title: str, description: str, source: str
+) -> Figure:
+    """Turn a chart into SVG that takes its colours and its font from the page."""
+    svg = vl_convert.vegalite_to_svg(_styled(chart).to_dict())
+    svg = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", svg)  # several drawings share one page
+    svg = re.sub(r' width="(\d+)" height="\d+"', _bounded, svg, count=1)
+    svg = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", svg)
+    for placeholder, variable in VARIABLES.items():
+        svg = svg.replace(placeholder, variable)
+    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
+    return Figure(Markup(svg), title, description, source)  # noqa: S704 - Vega escaped the names in it
+
+
+def _bounded(size: re.Match[str]) -> str:
+    # as wide as its column, and a little larger than drawn at most
+    return f' style="max-width:{int(size[1]) * 1.15:.0f}px"'
+
+
+def _styled(chart: alt.LayerChart | alt.FacetChart) -> alt.LayerChart | alt.FacetChart:
+    return (
+        chart.configure(background="transparent", font="sans-serif", padding=PADDING)
+        .configure_view(stroke=None)
+        .configure_axis(
+            labelColor=MUTED, titleColor=INK, titleFontWeight="normal", gridColor=LINE, domainColor=LINE,
+            tickColor=LINE, labelFontSize=11, titleFontSize=12, titlePadding=6, labelLimit=240,
+        )
+    )  # fmt: skip

@@ -1,0 +1,143 @@
+"""Tables of how well each strategy predicts, and of the differences."""
+
+from markupsafe import Markup
+
+from reporting import units
+from reporting.cells import Table, cell, number, text, with_interval
+from reporting.files import Results, Row, distinct
+from reporting.sentences import KINDS, undefined
+
+METRICS = {
+    "auroc": "AUROC", "auprc": "AUPRC", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
+    "f1": "F1", "brier": "Brier score", "ece": "calibration error",
+}  # fmt: skip
+
+
+def metrics(results: Results, task: str) -> Table:
+    """All metrics over all sites together, means over seeds."""
+    rows = results.rows("figures/summary.csv", task=task, site="all")
+    caption = "All sites together: mean over seeds and 95 % interval over patients"
+    table = Table(caption, list(METRICS.values()), group="strategy")
+    found = {(row["strategy"], row["metric"]): row for row in rows}
+    for strategy in distinct(rows, "strategy"):
+        table.rows.append((strategy, [with_interval(found.get((strategy, metric))) for metric in METRICS]))
+    table.notes = [
+        "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
+        "are taken at a score of 0.5; the calibration error has 15 bins of equal width.",
+        *[note for note in undefined(results, task) if note.startswith("\u2013 at all:")],
+    ]
+    if any(row["preset"] == "local" for row in results.rows("variants.csv", task=task)):
+        table.notes.append("For local training these numbers pool the scores of different models.")
+    return table
+
+
+def by_site(results: Results, task: str) -> Table:
+    """AUROC at each site, pooled and stratified."""
+    rows = results.rows("figures/summary.csv", task=task, metric="auroc")
+    strategies = distinct(rows, "strategy")
+    table = Table(
+        "AUROC by site: mean over seeds and 95 % interval over patients", ["n", *strategies], group="site"
+    )
+    found = {(row["site"], row["strategy"]): row for row in rows}
+    names = distinct(rows, "site")
+    for site in [
+        *[n for n in ("all", "stratified") if n in names],
+        *[n for n in names if n not in ("all", "stratified")],
+    ]:
+        own = [found.get((site, strategy)) for strategy in strategies]
+        cells = [
+            cell(own[0], "n", units.count),
+            *(with_interval(row, title=_reason(results, row)) for row in own),
+        ]
+        table.rows.append((site, cells))
+    table.notes = [
+        "all: every test record ranked against every other, also across hospitals. stratified: the mean "
+        "of the sites\u2019 AUROCs, weighted by positive \u00d7 negative records. An interval from few "
+        "records is rough, and one of width 0 means only that no resample ranked a pair wrongly.",
+        *[note for note in undefined(results, task) if not note.startswith("\u2013 at all:")],
+    ]
+    return table
+
+
+def every_seed(results: Results, task: str) -> Table:
+    """All metrics of every run, all sites together."""
+    rows = results.rows("comparison.csv", task=task, site="all")
+    found = {(row["strategy"], row["seed"], row["metric"]): row for row in rows}
+    table = Table("Every run, all sites together", ["seed", *METRICS.values()], group="strategy")
+    for strategy, seed in dict.fromkeys((row["strategy"], row["seed"]) for row in rows):
+        cells = [with_interval(found.get((strategy, seed, metric))) for metric in METRICS]
+        table.rows.append((strategy, [text(seed, "seed"), *cells]))
+    return table
+
+
+def every_seed_by_site(results: Results, task: str) -> Table:
+    """AUROC of every run at every place."""
+    rows = results.rows("comparison.csv", task=task, metric="auroc")
+    found = {(row["site"], row["strategy"], row["seed"]): row for row in rows}
+    runs = list(dict.fromkeys((row["strategy"], row["seed"]) for row in rows))
+    table = Table(
+        "AUROC of every run by site", [f"{strategy}, {seed}" for strategy, seed in runs], group="site"
+    )
+    for site in distinct(rows, "site"):
+        table.rows.append((site, [with_interval(found.get((site, *run))) for run in runs]))
+    return table
+
+
+def differences(results: Results, task: str) -> Table:
+    """Differences from the reference with their verdicts."""
+    effects = {_pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc")}
+    secondary = {
+        _pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc_stratified")
+    }
+    columns = [
+        "difference, 90 % interval",
+        "95 % interval",
+        "verdict",
+        "stratified difference, 90 % interval",
+    ]
+    table = Table("Differences in AUROC, mean over seeds on the same patients", columns, group="pair")
+    for row in results.rows("differences.csv", task=task):
+        table.rows.append((
+            f"{row['strategy']} \u2212 {row['reference']}",
+            [
+                with_interval(row, "difference", units.signed),
+                _range(effects.get(_pair(row)), "95"),
+                Markup('<td class="verdict {0}">{1}</td>').format(row["verdict"], KINDS[row["verdict"]]),
+                _secondary(secondary.get(_pair(row))),
+            ],
+        ))  # fmt: skip
+    return table
+
+
+def _secondary(row: Row | None) -> Markup:
+    if row is None or not row["difference"]:
+        return text("\u2013", "none")
+    ends = [number(row, end, units.signed) for end in ("low_90", "high_90")]
+    return Markup('<td>{} <span class="ci">{} to {}</span></td>').format(
+        number(row, "difference", units.signed), *ends
+    )
+
+
+def _range(row: Row | None, level: str) -> Markup:
+    if row is None or not row[f"low_{level}"]:
+        return text("\u2013", "none")
+    return Markup("<td>{} to {}</td>").format(
+        *(number(row, f"{end}_{level}", units.signed) for end in ("low", "high"))
+    )
+
+
+def _pair(row: Row) -> tuple[str, str]:
+    return row["strategy"], row["reference"]
+
+
+def _reason(results: Results, row: Row | None) -> str:
+    if row is None:
+        return ""
+    why = results.row(
+        "figures/reasons.csv",
+        task=row["task"],
+        strategy=row["strategy"],
+        site=row["site"],
+        metric=row["metric"],
+    )
+    return why["reason"] if why else ""

@@ -1,0 +1,99 @@
+"""The answer in words, read from the verdicts; says what is noise."""
+
+from typing import Final
+
+from markupsafe import Markup
+
+from reporting import units
+from reporting.cells import number
+from reporting.files import Results, Row
+
+KINDS: Final = {
+    "equivalent": "equivalent",
+    "worse": "worse",
+    "better": "better",
+    "inconclusive": "within noise",
+    "identical": "identical",
+}
+
+
+def task_title(results: Results, task: str) -> str:
+    """Give a task's title, or its name."""
+    return str(results.provenance["config"]["tasks"][task]["title"] or task)
+
+
+def answers(results: Results, task: str) -> list[tuple[str, Markup]]:
+    """Say for each strategy what the comparison shows: (verdict, sentence)."""
+    rows = results.rows("differences.csv", task=task)
+    twins = {row["strategy"]: row["reference"] for row in rows if row["verdict"] == "identical"}
+    return [
+        (row["verdict"], sentence(row))
+        for row in rows
+        # a twin's difference from the reference is its twin's: one result, said once
+        if row["verdict"] == "identical" or row["strategy"] not in twins
+    ]
+
+
+def sentence(row: Row) -> Markup:
+    """Say one verdict in a sentence."""
+    one, other = row["strategy"], row["reference"]
+    if row["verdict"] == "identical":
+        return Markup(
+            "<b>{}</b> is <b>identical</b> to {} by construction, bit for bit: one result, not two."
+        ).format(one, other)
+    if not row["difference"]:
+        return Markup("<b>{}</b> against {}: <b>no verdict</b>, because an AUROC is undefined.").format(
+            one, other
+        )
+    numbers = Markup("{} (90\u00a0% interval {} to {})").format(
+        *(number(row, column, units.signed) for column in ("difference", "ci_low", "ci_high"))
+    )
+    margin = Markup("\u00b1{}").format(number(row, "margin", units.plain))
+    return {
+        "equivalent": Markup(
+            "<b>{}</b> is <b>equivalent</b> to {}: AUROC differs by {}, inside the margin of {}."
+        ),
+        "worse": Markup("<b>{}</b> is <b>worse</b> than {}: AUROC differs by {}; the margin is {}."),
+        "better": Markup("<b>{}</b> is <b>better</b> than {}: AUROC differs by {}; the margin is {}."),
+        "inconclusive": Markup(
+            "<b>{}</b> and {}: <b>differences within noise</b>. AUROC differs by {}, which neither shows a "
+            "difference nor rules out one larger than the margin of {}."
+        ),
+    }[row["verdict"]].format(one, other, numbers, margin)
+
+
+def reference_sentence(results: Results, task: str) -> Markup:
+    """Say how well the reference does, which the others are measured by."""
+    reference = results.provenance["config"]["reference"]
+    row = results.row("figures/summary.csv", task=task, strategy=reference, site="all", metric="auroc")
+    if row is None:
+        return Markup("The reference {} was not run on this task.").format(reference)
+    if not row["value"]:
+        return Markup("The AUROC of the reference {} is undefined.").format(reference)
+    seeds = int(row["seeds"])
+    return Markup("{} reaches an AUROC of {} (95\u00a0% interval {} to {}) on {} test records{}.").format(
+        reference, *(number(row, column) for column in ("value", "ci_low", "ci_high")),
+        number(row, "n", units.count),
+        f", mean over {seeds} seeds" if seeds > 1 else "; with one seed, variation from training is not seen",
+    )  # fmt: skip
+
+
+def surprises(results: Results) -> list[str]:
+    """List pairs that should have been identical and were not."""
+    return [
+        f"{row['task']}: {row['strategy']} was {row['reason']}."
+        for row in results.rows("figures/reasons.csv", metric="identical")
+    ]
+
+
+def undefined(results: Results, task: str) -> list[str]:
+    """Say why some cells are empty, each reason once."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in results.rows("figures/reasons.csv", task=task):
+        if row["metric"] != "identical":
+            names = found.setdefault((row["site"], row["reason"]), [])
+            names += [] if row["metric"] in names else [row["metric"]]
+    return [
+        f"\u2013 at {site}: {', '.join(metrics)} undefined: {reason}."
+        for (site, reason), metrics in found.items()
+    ]

@@ -1,0 +1,69 @@
+"""Numbers as people read them; each takes the CSV's text and gives short text."""
+
+from collections.abc import Callable
+from typing import Final
+
+MINUS: Final = "\u2212"
+PREFIXES: Final = ("", "k", "M", "G", "T", "P")
+
+
+def score(text: str) -> str:
+    """Three decimals, as for every metric between 0 and 1."""
+    return f"{float(text):.3f}".replace("-", MINUS)
+
+
+def signed(text: str) -> str:
+    """Three decimals with a sign; a value that rounds to zero has none."""
+    shown = f"{float(text):+.3f}"
+    return "0.000" if shown[1:] == "0.000" else shown.replace("-", MINUS)
+
+
+def count(text: str) -> str:
+    """Whole numbers with thin spaces between thousands."""
+    return f"{round(float(text)):,}".replace(",", "\u202f")
+
+
+def plain(text: str) -> str:
+    """Up to four digits that matter, without trailing zeros."""
+    return f"{float(text):.4g}"
+
+
+def size(text: str) -> str:
+    """Bytes in decimal units (1 kB = 1000 bytes)."""
+    return _prefixed(float(text), "B")
+
+
+def operations(text: str) -> str:
+    """Floating-point operations in decimal units."""
+    return _prefixed(float(text), "FLOP")
+
+
+def duration(text: str) -> str:
+    """Seconds, or minutes and seconds from two minutes on."""
+    seconds = float(text)
+    if seconds < 120:
+        return f"{_three_digits(seconds)}\u00a0s"
+    return f"{int(seconds) // 60}\u00a0min {int(seconds) % 60}\u00a0s"
+
+
+MEASURES: Final[dict[str, Callable[[str], str]]] = {
+    "bytes": size,
+    "FLOP": operations,
+    "seconds": duration,
+    "parameters": count,
+    "steps": count,
+    "": plain,
+}
+
+
+def _prefixed(value: float, unit: str) -> str:
+    step = 0
+    while abs(value) >= 999.5 and step < len(PREFIXES) - 1:
+        value, step = value / 1000, step + 1
+    whole = step == 0 and value.is_integer()
+    return f"{f'{value:.0f}' if whole else _three_digits(value)}\u00a0{PREFIXES[step]}{unit}"
+
+
+def _three_digits(value: float) -> str:
+    # 2.50, 25.0, 250: columns of one unit line up
+    return f"{value:#.3g}".rstrip(".") if 0.001 <= abs(value) < 999.5 else f"{value:.3g}"
