@@ -5,8 +5,10 @@ from typing import Any
 import altair as alt
 
 from reporting import charts
-from reporting.charts import BAND, INK, MUTED, WIDTH, Figure
+from reporting.charts import BAND, INK, MUTED, Figure
 from reporting.files import Results, Row
+
+BAR = 250  # pixels, so that labels stay readable on a phone
 
 
 def overview(results: Results, task: str, strategies: list[str]) -> Figure | None:
@@ -18,7 +20,7 @@ def overview(results: Results, task: str, strategies: list[str]) -> Figure | Non
     if not pooled:
         return None
     y = alt.Y("strategy:N", sort=strategies, title=None, axis=_bare())
-    x = alt.X("value:Q", title="AUROC", scale=alt.Scale(zero=False, nice=True))
+    x = alt.X("value:Q", title="AUROC", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5))
     tint, low, high = charts.colour(strategies), alt.X("ci_low:Q"), alt.X2("ci_high")
     ticks = alt.Chart(charts.data(single)).mark_tick(color=MUTED, thickness=1.5, size=12, opacity=0.7)
     base = alt.Chart(charts.data(pooled))
@@ -26,7 +28,7 @@ def overview(results: Results, task: str, strategies: list[str]) -> Figure | Non
         ticks.encode(x, y),
         base.mark_rule(strokeWidth=2).encode(low, y, high, tint),
         base.mark_point(filled=True, size=80, opacity=1).encode(x, y, tint),
-    ).properties(width=WIDTH + 60, height=max(60, 30 * len(strategies)))
+    ).properties(width=BAR, height=max(60, 30 * len(strategies)))
     words = "; ".join(f"{point['strategy']} {point['value']:.3f}" for point in pooled)
     return charts.draw(
         chart,
@@ -53,9 +55,9 @@ def differences(results: Results, task: str, strategies: list[str]) -> Figure | 
         base.mark_rule(strokeWidth=1.2).encode(alt.X("low_95:Q"), y, alt.X2("high_95"), tint),
         base.mark_rule(strokeWidth=4).encode(alt.X("low_90:Q"), y, alt.X2("high_90"), tint),
         base.mark_point(filled=True, size=70, opacity=1).encode(
-            alt.X("difference:Q", title="difference in AUROC"), y, tint
+            alt.X("difference:Q", title="difference in AUROC", axis=alt.Axis(tickCount=5)), y, tint
         ),
-    ).properties(width=WIDTH + 40, height=max(60, 30 * len(points)))
+    ).properties(width=BAR, height=max(60, 30 * len(points)))
     return charts.draw(
         chart,
         f"differences-{task}",

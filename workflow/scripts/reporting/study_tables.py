@@ -6,9 +6,8 @@ from reporting.files import Results, distinct
 
 COHORT = {
     "patients": "patients", "records": "records", "events": "with outcome",
-    "development_records": "development", "test_records": "test", "test_events": "test,
-    with outcome", "auxiliary_records": "auxiliary",
-    "quarantined": "quarantined",
+    "development_records": "development", "test_records": "test", "test_events": "test, with outcome",
+    "auxiliary_records": "auxiliary", "quarantined": "quarantined",
 }  # fmt: skip
 READS = {"table": "one table row", "image": "one image"}
 
