@@ -4,14 +4,16 @@ A site sends numbers about all its training rows together, never a row; the coor
 arm of a study uses the result. Plain numpy and JSON: neither side needs the other's libraries.
 """
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from coordinator.errors import ProtocolError
+from coordinator.errors import ConfigError, ProtocolError
 
 COUNTS = ("train", "train_events", "validation", "test", "auxiliary")
 Floats = npt.NDArray[np.float64]
@@ -71,6 +73,23 @@ def merge(task: str, seed: int, parts: Mapping[str, Aggregates]) -> dict[str, An
     }
     statistics["input_shape"] = list(first.shape) or [len(columns(statistics))]
     return statistics
+
+
+def read_statistics(path: Path | None) -> dict[str, Any]:
+    """Read what the sites agreed on.
+
+    Raises:
+        ConfigError: no file was named, or it is missing or no statistics.
+    """
+    if path is None:
+        raise ConfigError("--statistics is missing: a run needs the statistics.json its sites agreed on")
+    try:
+        content: dict[str, Any] = json.loads(path.read_bytes())
+        if {"sites", "input_shape"} <= set(content):
+            return content
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigError(f"{path}: cannot be read ({error}); agree again") from None
+    raise ConfigError(f"{path}: not a statistics.json; agree again")
 
 
 def combined(a: Moments, b: Moments) -> Moments:
@@ -137,6 +156,8 @@ def _impossible(part: Aggregates) -> str | None:
     arrays = (part.n, part.mean, part.m2, part.missing)
     if any(array.shape != (len(part.names),) for array in arrays):
         return f"arrays of {[array.shape for array in arrays]} for {len(part.names)} features"
+    if [array.dtype.kind for array in arrays] != ["i", "f", "f", "i"]:
+        return f"arrays of {[str(array.dtype) for array in arrays]}"
     if not (np.isfinite(part.mean).all() and np.isfinite(part.m2).all()):
         return "a mean or variance that is not finite"
     if min([0, *part.counts.values(), part.suppressed]) < 0 or any(

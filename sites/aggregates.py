@@ -35,7 +35,7 @@ def aggregate(folder: Path, seed: int, validation: float, min_cell: int) -> Aggr
 def _of_table(ready: Prepared, training: pd.DataFrame, counts: dict[str, int], min_cell: int) -> Aggregates:
     numeric = [feature.name for feature in ready.summary.features if feature.kind == "numeric"]
     categorical = [feature.name for feature in ready.summary.features if feature.kind == "categorical"]
-    values = training[numeric].to_numpy(dtype=np.float64)
+    values = training[numeric].to_numpy(dtype=np.float64, copy=True)
     present = np.isfinite(values).sum(axis=0)
     rare = (present > 0) & (present < min_cell)
     values[:, rare] = np.nan  # as if never measured

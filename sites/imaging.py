@@ -91,23 +91,25 @@ def _header(path: Path) -> Dataset:
 
 
 def _grey(header: Dataset) -> Image:
-    if header.get("SamplesPerPixel", 1) != 1 or int(header.get("NumberOfFrames") or 1) != 1:
-        raise DataError("not a single grey image")
-    photometric = header.get("PhotometricInterpretation")
-    if photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise DataError("not a single grey image")
-    if not 0 < max(header.get("Rows") or 0, header.get("Columns") or 0) <= LARGEST:
-        raise DataError(f"no image of at most {LARGEST} pixels a side")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            stored = header.pixel_array
-        unit = _to_unit(stored, header)
+            _check_grey(header)
+            unit = _to_unit(header.pixel_array, header)
     except BROKEN:
         raise DataError(
             "pixel data that is truncated, or compressed in a way this program cannot read"
         ) from None
-    return 1 - unit if photometric == "MONOCHROME1" else unit
+    return 1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit
+
+
+def _check_grey(header: Dataset) -> None:
+    one = header.get("SamplesPerPixel", 1) == 1 and int(header.get("NumberOfFrames") or 1) == 1
+    if not one or header.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
+        raise DataError("not a single grey image")
+    # before any pixel is decoded, since decoding takes as much memory as the header claims
+    if not all(0 < int(header.get(side) or 0) <= LARGEST for side in ("Rows", "Columns")):
+        raise DataError(f"no image of at most {LARGEST} pixels a side")
 
 
 def _to_unit(stored: npt.NDArray[np.integer], header: Dataset) -> Image:
