@@ -80,7 +80,7 @@ def agrees(text: str, truth: float) -> bool:
     if unit.startswith("min"):
         seconds = unit.removeprefix("min").replace("\u00a0", " ").strip(" s")
         return abs(60 * float(digits) + float(seconds) - truth) <= 1
-    scale = PREFIXES[unit[0]] if unit and unit not in ("B", "s", "FLOP") else 1
+    scale = 0.01 if unit == "%" else PREFIXES[unit[0]] if unit and unit not in ("B", "s", "FLOP") else 1
     decimals = len(digits.partition(".")[2].partition("e")[0])
     rounding = 0.5000001 * 10.0**-decimals * scale
     return abs(float(digits) * scale - truth) <= max(rounding, 5e-4 * abs(truth) if "e" in digits else 0)

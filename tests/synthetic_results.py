@@ -19,8 +19,13 @@ SIZES = {"north": 40, "south": 30, "west": 12}
 STRATEGIES = ("centralized", "local", "fedavg", "split", "split_u")
 # how far apart the classes' scores lie
 SKILL = {"centralized": 3.0, "local": 0.4, "fedavg": 2.9, "split": 3.0, "split_u": 3.0}
-UP = {"centralized": {"records": 5000}, "local": {}, "fedavg": {"parameters": 9000},
-      "split": {"activations": 70000, "labels": 800}, "split_u": {"activations": 70000}}  # fmt: skip
+UP: dict[str, dict[str, int]] = {
+    "centralized": {"pooling.records": 5000, "control.hello": 90},
+    "local": {"control.hello": 90},
+    "fedavg": {"training.weights": 9000, "control.hello": 90},
+    "split": {"training.activations": 70000, "prediction.activations": 800, "control.hello": 90},
+    "split_u": {"training.activations": 70000, "training.headgradient": 600, "control.hello": 90},
+}
 
 
 def study(**changes: Any) -> Study:
@@ -87,31 +92,48 @@ def _write_run(folder: Path, run: specs.Run) -> None:
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _history(run)))
     (folder / "costs.json").write_text(json.dumps(_costs(run)))
     (folder / "weights.sha256").write_text("0" * 64 + "\n")
-    (folder / "isolation.json").write_text('{"runtime": "host", "level": "none"}')
+    (folder / "isolation.json").write_text(
+        '{"runtime": "host", "isolation": "none: plain processes on the host"}'
+    )
 
 
 def _history(run: specs.Run) -> list[dict[str, Any]]:
-    sites = run.parties if run.preset == "local" else ("all",)
+    # bytes and seconds are the run's so far; every preset has a row for all and one for each hospital
     return [
-        {"trial": trial, "learning_rate": rate, "round": number, "site": site,
-         "train_loss": 0.6 - 0.1 * number, "validation_loss": 0.7 - 0.1 * number + 0.2 * trial,
-         "seconds": 1.5, "bytes_up": 100, "bytes_down": 50, "best": True}
-        for trial, rate in enumerate((0.001, 0.1))
+        {
+            "trial": trial,
+            "learning_rate": rate,
+            "round": number,
+            "site": site,
+            "train_loss": None if run.preset == "centralized" else 0.6 - 0.1 * number,
+            "validation_loss": 0.7 - 0.1 * number - 0.2 * trial + 0.01 * index,
+            "seconds": 1.5 * (3 * trial + number + 1),
+            "bytes_up": 100 * (3 * trial + number + 1),
+            "bytes_down": 50 * (3 * trial + number + 1),
+            "best": True,
+        }
+        for trial, rate in enumerate((0.1, 0.001))
         for number in range(3)
-        for site in sites
-    ]  # fmt: skip
+        for index, site in enumerate(("all", *SITES))
+    ]
 
 
 def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
-    for number, party in enumerate((*run.parties, "coordinator")):
-        kinds = {} if party == "coordinator" else UP[run.strategy]
+    for number, party in enumerate(("coordinator", *run.parties)):
+        times = len(run.parties) if party == "coordinator" else 1  # it counts what all sites sent
+        kinds = {kind: times * value for kind, value in UP[run.strategy].items()}
         found[party] = {
-            "bytes_up": sum(kinds.values()), "bytes_down": 1234 + run.seed, "flops": 3.5e9,
-            "seconds": 6.5 + number, "cpu_seconds": 2.25, "peak_memory": 310_000_000,
-            "parameters": 4129, "steps": 120,
+            "bytes_up": sum(kinds.values()),
+            "bytes_down": times * (1234 + run.seed),
+            "flops": 3.5e9,
+            "seconds": 6.5 + number,
+            "cpu_seconds": 2.25,
+            "peak_memory": 310_000_000,
+            "parameters": 4129,
+            "steps": 120,
             **{f"bytes_up.{kind}": value for kind, value in kinds.items()},
-        }  # fmt: skip
+        }
     return found
 
 

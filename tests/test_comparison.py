@@ -195,21 +195,26 @@ def test_privacy_says_what_was_sent_and_no_more(finished: Path) -> None:
     rows = table(finished, "privacy.csv")
     assert {row["attack"] for row in rows} == {"sent"}
     assert {row["threat_model"] for row in rows} == {"curious_coordinator"}
-    labels_sent = {
-        row["strategy"]: row["value"] for row in rows if row["target"] == "labels" and row["seed"] == "0"
+    shares = {row["strategy"]: row["value"] for row in rows if row["target"] == "labels"}
+    assert shares == {"centralized": "1.0", "local": "0.0", "fedavg": "0.0", "split": "1.0", "split_u": "0.0"}
+    sent = {
+        (row["strategy"], row["target"]): float(row["value"]) for row in rows if row["measure"] == "bytes"
     }
-    assert labels_sent == {"centralized": "0", "local": "0", "fedavg": "0", "split": "2400", "split_u": "0"}
+    assert sent["split", "activations"] == 3 * 70800  # three sites, all phases, not the coordinator's count
+    assert sent["split_u", "gradients"] == 3 * 600
+    assert sent["fedavg", "parameters"] == 3 * 9000
+    assert sent["centralized", "records"] == 5000
+    assert sent["local", "activations"] == sent["local", "parameters"] == 0
 
 
-def test_runs_that_count_no_kinds_have_no_privacy_rows(fresh: tuple[Path, Path]) -> None:
+def test_runs_that_count_no_kinds_have_no_rows_in_bytes(fresh: tuple[Path, Path]) -> None:
     spec, results = fresh
     path = results / "runs/tumour/split/0/costs.json"
     costs = json.loads(path.read_text())
     path.write_text(json.dumps({party: {"bytes_up": 5} for party in costs}))
     assert evaluate(spec, results) == 0
-    runs = {(row["strategy"], row["seed"]) for row in table(results, "privacy.csv")}
-    assert ("split", "0") not in runs
-    assert ("split", "1") in runs
+    rows = table(results, "privacy.csv")
+    assert [row["measure"] for row in rows if (row["strategy"], row["seed"]) == ("split", "0")] == ["share"]
 
 
 def test_learning_shows_the_trial_that_validation_chose(finished: Path) -> None:
@@ -219,7 +224,8 @@ def test_learning_shows_the_trial_that_validation_chose(finished: Path) -> None:
         if row["strategy"] == "split" and row["seed"] == "0"
     ]
     assert [row["learning_rate"] for row in rows] == ["0.001"] * 3
-    assert [row["bytes"] for row in rows] == ["150", "300", "450"]
+    assert [row["site"] for row in rows] == ["all"] * 3
+    assert [row["bytes"] for row in rows] == ["150.0", "300.0", "450.0"]  # since this trial began
     assert [row["best"] for row in rows] == ["0", "0", "1"]
     chosen = table(finished, "figures/chosen.csv")
     assert {row["site"] for row in chosen if row["strategy"] == "local"} == set(SITES)
@@ -238,7 +244,7 @@ def test_cohort_and_quarantine_come_from_the_sites_summaries(finished: Path) -> 
 def test_provenance_names_versions_hashes_and_walls_but_no_host(finished: Path) -> None:
     text = (finished / "provenance.json").read_text()
     found = json.loads(text)
-    assert found["isolation"]["level"] == "host: none"
+    assert found["isolation"]["level"] == "none: plain processes on the host"
     assert found["config"]["seeds"] == [0, 1]
     assert set(found["hashes"]["prepared"]) == {f"tumour-{site}" for site in SITES}
     assert {"python", "torch", "snakemake", "zmq", "numpy"} <= set(found["versions"])

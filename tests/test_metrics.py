@@ -29,7 +29,7 @@ def records(seed: int, n: int, levels: int) -> tuple[np.ndarray, np.ndarray, np.
     return label, draw.integers(0, levels + 1, n) / levels, weights
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 50), levels=st.sampled_from([1, 3, 15, 1000]))
 def test_weighted_metrics_equal_scikit_learn_with_sample_weights(seed: int, n: int, levels: int) -> None:
     label, score, weights = records(seed, n, levels)  # few levels: many ties
@@ -39,7 +39,7 @@ def test_weighted_metrics_equal_scikit_learn_with_sample_weights(seed: int, n: i
         np.testing.assert_allclose(found[name], expected, atol=1e-12, err_msg=name)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 50))
 def test_a_weight_counts_a_record_as_often(seed: int, n: int) -> None:
     label, score, weights = records(seed, n, 1000)

@@ -79,7 +79,7 @@ def test_the_answer_comes_first_and_is_honest(page: Page) -> None:
 
 def test_what_a_reader_must_not_miss_is_said(page: Page) -> None:
     header = page.text[: page.text.index("The answer first")]
-    assert "host: none" in header
+    assert "none: plain processes on the host" in header
     assert "Test scores of single records were released" in header
     assert "Attacks: not measured." in page.text
     assert "only one class among the labels" in page.text

@@ -19,8 +19,18 @@ UNITS: Final = {
     "parameters": "parameters",
     "steps": "steps",
 }
-TARGETS: Final = ("labels", "activations", "parameters", "records")
 UP: Final = "bytes_up."
+# what a site's message gives to whoever receives it; a message not named here is listed as itself
+TARGETS: Final = {
+    "activations": "activations",
+    "weights": "parameters",
+    "records": "records",
+    "headgradient": "gradients",
+    "validated": "losses",
+    "sealed": "sealed",
+    "hello": "control",
+    "done": "control",
+}
 
 
 def read_costs(spec: Evaluation, results: Path) -> dict[str, dict[str, dict[str, float]]]:
@@ -57,20 +67,23 @@ def spent_rows(rows: Rows) -> Rows:
 
 
 def privacy_rows(spec: Evaluation, costs: dict[str, dict[str, dict[str, float]]]) -> Rows:
-    """List the bytes of each kind that all sites sent up: what a curious coordinator holds.
+    """List what all sites sent up: what a curious coordinator, or the pool, holds.
 
-    A run that does not count by kind has no rows; no attack is made here.
+    The share of training records whose labels left follows from the strategy; bytes are as counted, and
+    a run that does not count by kind has no rows for them. No attack is made here.
     """
-    sent = {key: _sent(parties) for key, parties in costs.items()}
-    kinds = list(dict.fromkeys([*TARGETS, *(kind for found in sent.values() if found for kind in found)]))
-    return [
-        {**_run(spec.runs[key]), "attack": "sent", "target": kind, "measure": "bytes",
-         "value": found.get(kind, 0), "baseline": 0, "n": len(spec.runs[key].parties),
-         "threat_model": "curious_coordinator"}
-        for key, found in sent.items()
-        if found is not None
-        for kind in kinds
-    ]  # fmt: skip
+    rows: Rows = []
+    for key, parties in costs.items():
+        run = spec.runs[key]
+        place = {**_run(run), "attack": "sent"}
+        view = {"baseline": 0, "n": len(run.parties), "threat_model": "curious_coordinator"}
+        labels = float(run.preset == "centralized" or (run.algorithm == "split" and run.labels == "shared"))
+        rows.append({**place, "target": "labels", "measure": "share", "value": labels, **view})
+        rows += [
+            {**place, "target": target, "measure": "bytes", "value": value, **view}
+            for target, value in _sent(run, parties).items()
+        ]
+    return rows
 
 
 def unit_of(measure: str) -> str:
@@ -78,16 +91,14 @@ def unit_of(measure: str) -> str:
     return UNITS.get(measure.split(".")[0], "")
 
 
-def _sent(parties: dict[str, dict[str, float]]) -> dict[str, float] | None:
+def _sent(run: Run, parties: dict[str, dict[str, float]]) -> dict[str, float]:
     sent: dict[str, float] = {}
-    for measures in parties.values():
-        for measure, value in measures.items():
+    for party in run.parties:  # the coordinator counts the same bytes on its side
+        for measure, value in parties.get(party, {}).items():
             if measure.startswith(UP):
-                kind = measure.removeprefix(UP)
-                sent[kind] = sent.get(kind, 0) + value
-    # who sent nothing sent nothing of any kind; else the kinds were not counted
-    nothing = not any(measures.get("bytes_up", 0) for measures in parties.values())
-    return sent if sent or nothing else None
+                target = TARGETS.get(kind := measure.split(".")[-1], kind)
+                sent[target] = sent.get(target, 0) + value
+    return {**dict.fromkeys(TARGETS.values(), 0), **sent} if sent else {}
 
 
 def _read(run: Run, results: Path) -> dict[str, dict[str, float]]:

@@ -1,7 +1,11 @@
-"""How training went: the rounds of the learning rate that validation chose."""
+"""How training went: the rounds of the learning rate that validation chose.
+
+A history has a row for all hospitals and one for each, after every round; its bytes and seconds are
+the whole run's so far.
+"""
 
 import json
-from itertools import accumulate
+import math
 from pathlib import Path
 from typing import Any
 
@@ -24,44 +28,59 @@ def learning_rows(spec: Evaluation, results: Path) -> dict[str, Rows]:
     learning: Rows = []
     chosen: Rows = []
     for run in spec.runs.values():
-        for site, history in _by_site(_read(run, results)).items():
-            best = _best(history)
+        history = _read(run, results)
+        for site in _choosers(run):
+            own = [entry for entry in history if entry["site"] == site]
+            best = _best(own)
             place = {"task": run.task, "strategy": run.strategy, "seed": run.seed, "site": site}
-            chosen.append({**place, **_choice(best, history)})
-            learning += [{**place, **row} for row in _trial(history, best)]
+            chosen.append({**place, **_choice(best, own)})
+            learning += [{**place, **row} for row in _trial(own, best)]
     return {"figures/learning.csv": learning, "figures/chosen.csv": chosen}
 
 
-def _by_site(history: list[Entry]) -> dict[str, list[Entry]]:
-    # where the sites train one model, `all` is what the choice was made by
-    sites = list(dict.fromkeys(entry["site"] for entry in history))
-    return {
-        site: [entry for entry in history if entry["site"] == site]
-        for site in ([ALL] if ALL in sites else sites)
-    }
+def _choosers(run: Run) -> tuple[str, ...]:
+    # hospitals that train alone choose alone; else the choice is by the loss over all of them
+    return run.sites if run.preset == "local" else (ALL,)
 
 
 def _best(history: list[Entry]) -> Entry:
-    known = [entry for entry in history if entry["validation_loss"] is not None]
-    return min(known or history, key=lambda entry: entry["validation_loss"] or 0.0)
+    known = [entry for entry in history if _finite(entry["validation_loss"]) is not None]
+    return min(known or history[:1], key=lambda entry: entry["validation_loss"] or 0.0)
 
 
 def _choice(best: Entry, history: list[Entry]) -> Entry:
-    tried = len({entry["trial"] for entry in history})
-    return {**{name: best[name] for name in ("learning_rate", "round", "validation_loss")}, "tried": tried}
+    return {
+        "learning_rate": best["learning_rate"],
+        "round": best["round"],
+        "validation_loss": _finite(best["validation_loss"]),
+        "tried": len({entry["trial"] for entry in history}),
+    }
 
 
 def _trial(history: list[Entry], best: Entry) -> list[Entry]:
-    rounds = [entry for entry in history if entry["trial"] == best["trial"]]
-    sent = accumulate(entry.get("bytes_up", 0) + entry.get("bytes_down", 0) for entry in rounds)
-    passed = accumulate(entry.get("seconds", 0.0) for entry in rounds)
+    before = [entry for entry in history if entry["trial"] < best["trial"]]
+    start = before[-1] if before else {}
     return [
-        {"learning_rate": entry["learning_rate"], "round": entry["round"],
-         "train_loss": entry.get("train_loss"), "validation_loss": entry["validation_loss"],
-         "bytes": moved, "seconds": seconds,
-         "best": int(entry is best)}
-        for entry, moved, seconds in zip(rounds, sent, passed, strict=True)
-    ]  # fmt: skip
+        {
+            "learning_rate": entry["learning_rate"],
+            "round": entry["round"],
+            "train_loss": _finite(entry.get("train_loss")),
+            "validation_loss": _finite(entry["validation_loss"]),
+            "bytes": _moved(entry) - _moved(start),
+            "seconds": entry.get("seconds", 0.0) - start.get("seconds", 0.0),
+            "best": int(entry is best),
+        }
+        for entry in history
+        if entry["trial"] == best["trial"]
+    ]
+
+
+def _moved(entry: Entry) -> float:
+    return float(entry.get("bytes_up", 0) + entry.get("bytes_down", 0))
+
+
+def _finite(loss: float | None) -> float | None:
+    return loss if loss is not None and math.isfinite(loss) else None
 
 
 def _read(run: Run, results: Path) -> list[Entry]:
@@ -72,9 +91,9 @@ def _read(run: Run, results: Path) -> list[Entry]:
         raise DataError(
             f"{path}: not one JSON object a line ({error}); remove it and rerun the run"
         ) from None
-    if not found:
-        raise DataError(f"{path}: holds no round; remove it and rerun the run")
     for number, entry in enumerate(found, 1):
         if missing := [name for name in NEEDED if not isinstance(entry, dict) or name not in entry]:
             raise DataError(f"{path}:{number}: '{missing[0]}' is missing; expected {', '.join(NEEDED)}")
+    if missing := [site for site in _choosers(run) if site not in {entry["site"] for entry in found}]:
+        raise DataError(f"{path}: holds no round of '{missing[0]}'; remove it and rerun the run")
     return found

@@ -87,12 +87,9 @@ def _sha256(path: Path) -> str:
 
 def _level(path: Path) -> str:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return str(json.loads(path.read_text(encoding="utf-8"))["isolation"])
+    except (OSError, ValueError, KeyError, TypeError):
         return "unknown"
-    if isinstance(found, dict) and found.get("level"):
-        return f"{found['runtime']}: {found['level']}" if found.get("runtime") else str(found["level"])
-    return "unknown"
 
 
 def _weights(results: Path, spec: Evaluation, key: str) -> str | None:

@@ -1,11 +1,13 @@
 """Tables of what each party paid and what the coordinator received."""
 
+from markupsafe import Markup
+
 from reporting import units
 from reporting.cells import Table, cell, text
-from reporting.files import Results, distinct
+from reporting.files import Results, Row, distinct
 
 MEASURES = {
-    "bytes_up": "sent", "bytes_down": "received", "flops": "operations", "seconds": "seconds",
+    "bytes_up": "up", "bytes_down": "down", "flops": "operations", "seconds": "seconds",
     "cpu_seconds": "CPU seconds", "peak_memory": "peak memory", "parameters": "parameters held",
     "steps": "steps",
 }  # fmt: skip
@@ -27,24 +29,22 @@ def costs(results: Results, task: str) -> Table:
 
 
 def sent(results: Results, task: str) -> Table | None:
-    """Bytes of each kind that reached the coordinator, or the pool, in the first seed's run."""
+    """What left the sites by kind, in the first seed's runs."""
     rows = results.rows("privacy.csv", task=task, attack="sent")
     if not rows:
         return None
     seed = min(distinct(rows, "seed"), key=int)
     rows = [row for row in rows if row["seed"] == seed]
     kinds = distinct(rows, "target")
-    table = Table(
-        f"Bytes that left the sites, by kind, all sites together (seed {seed})", kinds, group="strategy"
-    )
+    table = Table(f"What left the sites, all together (seed {seed})", kinds, group="strategy")
     found = {(row["strategy"], row["target"]): row for row in rows}
-    known = distinct(results.rows("variants.csv", task=task), "strategy")
-    for strategy in known:
+    for strategy in distinct(rows, "strategy"):
         own = [found.get((strategy, kind)) for kind in kinds]
-        cells = (
-            [cell(row, "value", units.size) for row in own]
-            if any(own)
-            else [text("not counted", "none")] * len(kinds)
-        )
-        table.rows.append((strategy, cells))
+        table.rows.append((strategy, [_sent(row) for row in own]))
     return table
+
+
+def _sent(row: Row | None) -> Markup:
+    if row is None:
+        return text("not counted", "none")
+    return cell(row, "value", units.percent if row["measure"] == "share" else units.size)

@@ -11,6 +11,7 @@ from reporting.files import Results, Row, distinct
 
 UNIT = alt.Scale(domain=[0, 1])
 FREE = alt.Scale(zero=False)
+FEW = alt.Axis(tickCount=5)
 
 
 def roc(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
@@ -21,8 +22,8 @@ def roc(results: Results, task: str, strategies: list[str], shown: list[str]) ->
     points = [numbers(row, "false_positive_rate", "true_positive_rate") for row in rows]
     if not points:
         return None
-    x = alt.X("false_positive_rate:Q", title="1 \u2212 specificity", scale=UNIT)
-    y = alt.Y("true_positive_rate:Q", title="sensitivity", scale=UNIT)
+    x = alt.X("false_positive_rate:Q", title="1 \u2212 specificity", scale=UNIT, axis=FEW)
+    y = alt.Y("true_positive_rate:Q", title="sensitivity", scale=UNIT, axis=FEW)
     lines = _lines(points, strategies, x, y, order="at", interpolate="step-after")
     return charts.draw(
         alt.layer(_diagonal(), lines).properties(width=WIDTH, height=HEIGHT),
@@ -39,11 +40,11 @@ def calibration(results: Results, task: str, strategies: list[str], shown: list[
     points = [numbers(row, "mean_score", "observed", "n") for row in rows]
     if not points:
         return None
-    x = alt.X("mean_score:Q", title="mean score", scale=UNIT)
-    y = alt.Y("observed:Q", title="observed share", scale=UNIT)
+    x = alt.X("mean_score:Q", title="mean score", scale=UNIT, axis=FEW)
+    y = alt.Y("observed:Q", title="observed share", scale=UNIT, axis=FEW)
     size = alt.Size("n:Q", legend=None, scale=alt.Scale(range=[12, 140]))
     dots = alt.Chart(charts.data(points)).mark_point(filled=True, opacity=0.8)
-    lines = _lines(points, strategies, x, y, order="bin", opacity=0.45)
+    lines = _lines(points, strategies, x, y, order="at", opacity=0.45)
     return charts.draw(
         alt.layer(_diagonal(), lines, dots.encode(x, y, charts.colour(strategies), size)).properties(
             width=WIDTH, height=HEIGHT
@@ -65,7 +66,7 @@ def learning(
         return None
     title = "rounds" if against == "round" else "bytes moved, both ways"
     x = alt.X(f"{against}:Q", title=title, scale=FREE, axis=alt.Axis(tickCount=5, format="~s"))
-    y = alt.Y("validation_loss:Q", title="validation loss", scale=FREE, axis=alt.Axis(tickCount=5))
+    y = alt.Y("validation_loss:Q", title="validation loss", scale=FREE, axis=FEW)
     last = {point["strategy"]: point["validation_loss"] for point in points}
     return charts.draw(
         alt.layer(_lines(points, strategies, x, y, order="round")).properties(width=WIDTH, height=HEIGHT),
@@ -80,10 +81,9 @@ def _mean_rounds(rows: list[Row]) -> Points:
     points: Points = []
     for strategy in distinct(rows, "strategy"):
         own = [row for row in rows if row["strategy"] == strategy and row["validation_loss"]]
-        sites = len(distinct(own, "site"))
         for number in distinct(own, "round"):
             at = [numbers(row, "validation_loss", "bytes") for row in own if row["round"] == number]
-            moved = _mean(at, "bytes") * sites
+            moved = _mean(at, "bytes")  # of the whole run, in every row
             loss = _mean(at, "validation_loss")
             points.append(
                 {"strategy": strategy, "round": int(number), "validation_loss": loss, "bytes": moved}

@@ -33,6 +33,11 @@ def size(text: str) -> str:
     return _prefixed(float(text), "B")
 
 
+def percent(text: str) -> str:
+    """Give a share in whole per cent."""
+    return f"{100 * float(text):.0f}\u00a0%"
+
+
 def operations(text: str) -> str:
     """Floating-point operations in decimal units."""
     return _prefixed(float(text), "FLOP")
