@@ -19,7 +19,10 @@ SOURCES: dict[str, tuple[str, str, bool]] = {
     "chest_xray_synthetic": ("sites.datasets.chest_xray_synthetic", "image", True),
     "heart": ("sites.datasets.heart", "table", False),
 }
-SERVER, CLIENT = "coordinator.server.serve", "sites.client"
+# the programs of a gang, and what each does for a spec of that kind
+PROGRAMS = ("coordinator.__main__", "coordinator.server.serve", "sites.__main__", "sites.client")
+AGREEING = (*PROGRAMS, "coordinator.server.agreeing", "sites.agreeing")
+TRAINING = (*PROGRAMS, "coordinator.server.training", "sites.training")
 
 
 def plan(study: Study, sites: dict[str, Site]) -> dict[str, Any]:
@@ -136,21 +139,21 @@ def _task(study: Study, sites: dict[str, Site], name: str, preparations: dict[st
         "deal": deal and {
             "folder": f"prepared/{task.data.source}-dealt-{specs.digest(deal)[:12]}",
             "spec": str(specs.write(deal, shared)),
-            "code": used_by(["sites.deal", loader]),
+            "code": used_by(["sites.__main__", "sites.deal", loader]),
         },
         "prepare": {
             site: {
                 "folder": folder,
                 "spec": str(specs.write(spec, shared)),
                 "input": None if deal else str(_natural_file(study, sites[site], name, task)),
-                "code": used_by(["sites.prepare", loader]),
+                "code": used_by(["sites.__main__", "sites.prepare", loader]),
             }
             for site, (folder, spec) in preparations.items()
         },
         "agree": {
             seed: {
                 "spec": str(specs.write(spec, Path("state", study.name, "specs"))),
-                "code": used_by([SERVER, CLIENT, "coordinator.algorithms.agree"]),
+                "code": used_by(AGREEING),
             }
             for seed, spec in agreements.items()
         },
@@ -187,7 +190,7 @@ def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str,
 
 
 def _run(run: Run) -> dict[str, Any]:
-    modules = [SERVER, CLIENT, f"coordinator.algorithms.{run.algorithm}", entry(run.model).module]
+    modules = [*TRAINING, f"coordinator.algorithms.{run.algorithm}", entry(run.model).module]
     return {
         "spec": str(specs.write(run, Path("state", run.study, "specs"))),
         "parties": list(run.parties),
@@ -200,7 +203,7 @@ def _evaluation(study: Study, sites: dict[str, Site], runs: dict[str, Run]) -> d
     spec = Evaluation(study=study, sites=sites, runs=runs, identical=identical(runs))
     return {
         "spec": str(specs.write(spec, Path("state", study.name, "specs"))),
-        "code": used_by(["coordinator.comparison.evaluate"]),
+        "code": used_by(["coordinator.__main__", "coordinator.comparison.evaluate"]),
     }
 
 

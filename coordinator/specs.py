@@ -42,6 +42,7 @@ class Preparation(Record):
 class Agreement(Record):
     """Agree on normalisation and vocabularies for one task and seed."""
 
+    kind: Literal["agreement"] = "agreement"
     study: Name
     task: Name
     seed: int
@@ -57,6 +58,7 @@ class Agreement(Record):
 class Run(Record):
     """Train one strategy on one task with one seed."""
 
+    kind: Literal["run"] = "run"
     study: Name
     task: Name
     strategy: Name
@@ -118,3 +120,15 @@ def read(kind: type[Spec], path: Path) -> Spec:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); run snakemake to write it") from None
     except ValidationError as error:
         raise ConfigError(f"{path}: not a {kind.__name__} spec of this version: {error}") from None
+
+
+def kind_of(path: Path) -> str:
+    """Say what a spec file is for: a `run` or an `agreement`.
+
+    Raises:
+        ConfigError: the file is missing or no spec.
+    """
+    try:
+        return str(json.loads(path.read_bytes())["kind"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"{path}: not a run's or agreement's spec; run snakemake to write it") from None

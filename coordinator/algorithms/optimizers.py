@@ -1,0 +1,70 @@
+"""Optimizers as torch's own kernels over named state that can be handed on.
+
+torch's optimizer classes import its compiler, two seconds in every process; their functional forms,
+which do the arithmetic, do not. The fused kernel is used always, so that every arm does the same.
+"""
+
+import torch
+from torch import Tensor, nn
+from torch.optim.adam import adam
+from torch.optim.sgd import sgd
+
+from coordinator.config import Training
+from coordinator.errors import ProtocolError
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch's defaults
+
+
+class Optimizer:
+    """Plain or momentum SGD, Adam or AdamW over a module's parameters."""
+
+    def __init__(self, module: nn.Module, training: Training, learning_rate: float) -> None:
+        """Start with no past: every moment is zero."""
+        self._parameters = list(module.parameters())
+        self._training, self._rate = training, learning_rate
+        self._adam = training.optimizer != "sgd"
+        self._first = [torch.zeros_like(p) for p in self._parameters] if self._adam or training.momentum else []
+        self._second = [torch.zeros_like(p) for p in self._parameters] if self._adam else []
+        self._steps = [torch.tensor(0.0) for _ in self._parameters] if self._adam else []
+
+    @torch.no_grad()
+    def descend(self) -> None:
+        """Apply the gradients and forget them."""
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        if self._adam:
+            self._adam_step(gradients)
+        else:
+            self._sgd_step(gradients)
+        for parameter in self._parameters:
+            parameter.grad = None
+
+    def state(self) -> dict[str, Tensor]:
+        """Name every tensor that the next step depends on, beside the parameters."""
+        kinds = {"first": self._first, "second": self._second, "step": self._steps}
+        return {f"{kind}/{index}": value for kind, values in kinds.items() for index, value in enumerate(values)}
+
+    def load(self, state: dict[str, Tensor]) -> None:
+        """Go on from another's state.
+
+        Raises:
+            ProtocolError: it is not the state of such an optimizer over such parameters.
+        """
+        own = self.state()
+        if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in state.items()}:
+            raise ProtocolError("an optimizer's state does not fit this model and optimizer; use the same spec everywhere")
+        for name, value in own.items():
+            value.copy_(state[name])
+
+    def _adam_step(self, gradients: list[Tensor]) -> None:
+        adam(
+            self._parameters, gradients, self._first, self._second, [], self._steps, fused=True, amsgrad=False,
+            beta1=BETAS[0], beta2=BETAS[1], lr=self._rate, weight_decay=self._training.weight_decay, eps=EPSILON,
+            maximize=False, decoupled_weight_decay=self._training.optimizer == "adamw",
+        )  # fmt: skip
+
+    def _sgd_step(self, gradients: list[Tensor]) -> None:
+        buffers: list[Tensor | None] = list(self._first) or [None] * len(self._parameters)
+        sgd(
+            self._parameters, gradients, buffers, fused=True, weight_decay=self._training.weight_decay,
+            momentum=self._training.momentum, lr=self._rate, dampening=0.0, nesterov=False, maximize=False,
+        )  # fmt: skip

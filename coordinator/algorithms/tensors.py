@@ -1,0 +1,38 @@
+"""Tensors to the wire's arrays and back, checked."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from coordinator.errors import ProtocolError
+from coordinator.protocol.messages import Array
+
+
+def sent(tensor: Tensor) -> Array:
+    """Give a tensor's memory as an array, without copying."""
+    array: Array = tensor.detach().contiguous().numpy()
+    return array
+
+
+def one(array: Array | None, shape: tuple[int, ...], sender: str) -> Tensor:
+    """Take a received float32 array of the expected shape as a tensor, without copying.
+
+    Raises:
+        ProtocolError: dtype or shape is another.
+    """
+    if array is None or array.dtype != "float32" or array.shape != shape:
+        found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+        raise ProtocolError(f"'{sender}' sent {found} where float32 {shape} was expected")
+    return torch.from_numpy(array)
+
+
+def received(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]], sender: str) -> list[Tensor]:
+    """Take several received arrays.
+
+    Raises:
+        ProtocolError: there are more or fewer, or one does not fit.
+    """
+    if len(arrays) != len(shapes):
+        raise ProtocolError(f"'{sender}' sent {len(arrays)} tensors where {len(shapes)} were expected")
+    return [one(array, shape, sender) for array, shape in zip(arrays, shapes, strict=True)]

@@ -1,0 +1,104 @@
+"""What a party paid: floating-point operations, seconds, memory, bytes."""
+
+import resource
+import time
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from coordinator.algorithms.party import Party
+from coordinator.models.stages import Part
+
+PROBE = 2  # records in the batch on which operations are counted
+
+
+class Clock:
+    """Wall and processor seconds since it was made."""
+
+    def __init__(self) -> None:
+        """Start now."""
+        self._wall, self._cpu = time.perf_counter(), time.process_time()
+
+    def read(self) -> dict[str, float]:
+        """Give the seconds so far."""
+        return {"seconds": time.perf_counter() - self._wall, "cpu_seconds": time.process_time() - self._cpu}
+
+
+def costs_of(party: Party, clock: Clock, counted: Mapping[str, int]) -> dict[str, float]:
+    """Add up a party's costs.
+
+    Args:
+        party: after its last item.
+        clock: started when the party entered the run.
+        counted: bytes by direction, phase and message, as the channel counts them.
+    """
+    forward, backward = flops_per_record(party)
+    return {
+        **bytes_of(counted),
+        **clock.read(),
+        "flops": party.records_trained * (forward + backward) + party.records_scored * forward,
+        "peak_memory": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
+        "parameters": float(sum(p.numel() for part in party.parts.values() for p in part.parameters())),
+        "steps": float(party.steps),
+    }
+
+
+def bytes_of(counted: Mapping[str, int]) -> dict[str, float]:
+    """Total the bytes per direction, and keep each kind's beside the total."""
+    totals: Counter[str] = Counter({"bytes_up": 0, "bytes_down": 0})
+    for name, size in counted.items():
+        direction, _, kind = name.partition(".")
+        totals[f"bytes_{direction}"] += size
+        totals[f"bytes_{direction}.{kind}"] += size
+    return {name: float(size) for name, size in totals.items()}
+
+
+def flops_per_record(party: Party) -> tuple[float, float]:
+    """Count the forward and the backward operations of a record in the parts this party holds.
+
+    Counted by torch over matrix products and convolutions; elementwise work and the optimizer's is
+    not counted. The gradient at a first layer's input is not computed and so not counted.
+    """
+    counts = [_count(part, shape, name) for name, (part, shape) in _inputs(party).items()]
+    return sum(forward for forward, _ in counts), sum(backward for _, backward in counts)
+
+
+def _inputs(party: Party) -> dict[str, tuple[Part, tuple[int, ...]]]:
+    shapes = {"model": party.cohort.shape, "front": party.cohort.shape}
+    shapes |= {"back": party.shapes.get("front", ()), "middle": party.shapes.get("front", ())}
+    shapes |= {"head": party.shapes.get("middle", ())}
+    return {name: (part, shapes[name]) for name, part in party.parts.items()}
+
+
+def _count(part: Part, shape: tuple[int, ...], name: str) -> tuple[float, float]:
+    value = torch.zeros(PROBE, *shape, requires_grad=name not in ("model", "front"))
+    with _Operations() as counted:
+        output = part(value)
+        forward = counted.flops
+        output.sum().backward()  # type: ignore[no-untyped-call]
+    return forward / PROBE, (counted.flops - forward) / PROBE
+
+
+class _Operations(TorchDispatchMode):
+    """Adds up operations by torch's own formulas.
+
+    torch's FlopCounterMode does the same, but imports the compiler: two seconds in every process.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.flops = 0
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        if func.overloadpacket in flop_registry:
+            self.flops += flop_registry[func.overloadpacket](*args, **(kwargs or {}), out_val=result)
+        return result

@@ -1,0 +1,99 @@
+"""A network as named stages in a row; a part is some consecutive ones of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from coordinator.draws import key
+
+Builders = dict[str, Callable[[], nn.Module]]
+# torch draws from one generator per process: seeding and drawing is one act, also between threads
+_DRAWING = Lock()
+
+
+class _Boundary(torch.autograd.Function):
+    """Makes what crosses a stage boundary contiguous, both ways, as sending it would."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return value.contiguous().view_as(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return gradient.contiguous()
+
+
+class Part(nn.Module):
+    """Consecutive stages of a model, held by one party."""
+
+    def __init__(self, stages: dict[str, nn.Module]) -> None:
+        """Take the stages in order."""
+        super().__init__()
+        self.stages = nn.ModuleDict(stages)
+
+    def forward(self, value: Tensor, draw: tuple[int | str, ...] | None = None) -> Tensor:
+        """Run the stages: (batch, ...) to (batch, ...).
+
+        Args:
+            value: the input of the first stage.
+            draw: what keys this pass's random draws (seed, purpose, position); None draws nothing.
+        """
+        for name, stage in self.stages.items():
+            if draw is None:
+                value = stage(value)
+            else:
+                with _DRAWING:
+                    torch.default_generator.manual_seed(key(*draw, name))
+                    value = stage(value)
+            value = _Boundary.apply(value)
+        return value
+
+
+def build(builders: Builders, seed: int, names: tuple[str, ...] | None = None) -> Part:
+    """Build the named stages (all by default), each initialised from (seed, "init", its name)."""
+    stages = {}
+    for name in names if names is not None else builders:
+        with _DRAWING:
+            torch.default_generator.manual_seed(key(seed, "init", name))
+            stages[name] = _out_of_place(builders[name]())
+    return Part(stages)
+
+
+def cut(names: tuple[str, ...], after: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """Cut stage names after the given ones: one name gives two parts, two give three."""
+    places = [0, *(names.index(name) + 1 for name in after), len(names)]
+    return [names[start:end] for start, end in zip(places, places[1:], strict=False)]
+
+
+def _out_of_place(stage: nn.Module) -> nn.Module:
+    # an in-place module would change the tensor that was sent, or the one autograd saved
+    for module in stage.modules():
+        if getattr(module, "inplace", False):
+            module.inplace = False  # type: ignore[assignment]
+    return stage
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What is known of a stage before it is trained: one record's shape after it, its parameters."""
+
+    shape: tuple[int, ...]
+    parameters: int
+
+
+def outline(builders: Builders, shape: tuple[int, ...]) -> dict[str, Outline]:
+    """Outline every stage for records of a shape, by passing two empty ones through.
+
+    (torch's meta device would need no memory, but imports the compiler: two seconds a process.)
+    """
+    found, value = {}, torch.zeros(2, *shape)
+    with torch.inference_mode():
+        for name, builder in builders.items():
+            stage = builder().eval()
+            value = stage(value)
+            found[name] = Outline(tuple(value.shape[1:]), sum(p.numel() for p in stage.parameters()))
+    return found

@@ -1,0 +1,265 @@
+"""Conversations over a link: who is in, what is allowed next, in which order, and what it weighs.
+
+An algorithm sees ``send``, ``receive``, ``broadcast`` and ``gather``; nothing below this file knows
+what a message means, nothing above it what a socket is.
+"""
+
+from collections import Counter, defaultdict, deque
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeVar
+
+from coordinator.errors import PeerLost, ProtocolError
+from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
+from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Welcome
+
+Kind = TypeVar("Kind", bound=Message)
+WAIT_SECONDS = 1.0
+
+
+class CoordinatorLink(Protocol):
+    """What carries frames to and from the sites (`sockets.Router`, `inproc.Hub`)."""
+
+    def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None: ...  # noqa: D102
+    def gone(self) -> list[str]: ...  # noqa: D102
+    def send(self, route: bytes, frames: Frames) -> bool: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class SiteLink(Protocol):
+    """What carries frames to and from the coordinator (`sockets.Dealer`, `inproc.Spoke`)."""
+
+    refusals: int
+    connections_lost: int
+
+    def receive(self, seconds: float) -> Frames | None: ...  # noqa: D102
+    def send(self, frames: Frames) -> None: ...  # noqa: D102
+    def retry_if_refused(self) -> bool: ...  # noqa: D102
+    def close(self) -> None: ...  # noqa: D102
+
+
+class _Line:
+    """One direction-aware line to a peer: sequence numbers, reassembly and counts."""
+
+    def __init__(self, peer: str, limit: int) -> None:
+        self.peer, self.limit = peer, limit
+        self.sent = self.seen = 0
+        self.inbox: deque[Message] = deque()
+        self.bytes: Counter[str] = Counter()
+        self._arriving: Arriving | None = None
+
+    def frames(self, message: Message, phase: str, direction: str) -> list[Frames]:
+        self.sent += 1
+        envelope = Envelope(0, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
+        frames = list(encode(envelope))
+        self.count(message, phase, direction, sum(len(part) for pair in frames for part in pair))
+        return frames
+
+    def count(self, message: Message, phase: str, direction: str, size: int) -> None:
+        self.bytes[f"{direction}.{phase}.{type(message).__name__.lower()}"] += size
+
+    def accept(self, frames: Frames, phase: str, direction: str) -> Message | None:
+        """Put frames together; give the message when it is whole and new."""
+        try:
+            if len(frames) > 2:
+                raise ProtocolError(f"{len(frames)} frames came, at most 2 make a message")
+            if self._arriving is None:
+                self._arriving = Arriving(frames[0], self.limit)
+            else:
+                self._arriving.check_next(frames[0])
+            whole = self._arriving.take(frames[1] if len(frames) == 2 else None)
+        except ProtocolError as error:
+            raise ProtocolError(f"'{self.peer}' broke the protocol: {error}") from None
+        envelope = self._arriving.envelope
+        self.count(envelope.message, phase, direction, sum(len(part) for part in frames))
+        if not whole:
+            return None
+        self._arriving = None
+        return envelope.message if self._is_new(envelope) else None
+
+    def _is_new(self, envelope: Envelope) -> bool:
+        if envelope.sequence > self.seen + 1:
+            raise ProtocolError(
+                f"'{self.peer}' sent message {envelope.sequence} after {self.seen}: messages in between "
+                "were lost; restart the run"
+            )
+        new = envelope.sequence == self.seen + 1
+        self.seen += new
+        return new
+
+
+def expected(message: Message, kind: type[Kind], peer: str, position: Position | None) -> Kind:
+    """Check that a message is the one the conversation allows now.
+
+    Raises:
+        ProtocolError: another kind of message, or one for another place in the schedule.
+    """
+    found = getattr(message, "position", None)
+    if isinstance(message, kind) and (position is None or found == position):
+        return message
+    raise ProtocolError(
+        f"'{peer}' sent {type(message).__name__} at {found}, expected {kind.__name__} at {position}; "
+        "coordinator and site must run the same version and spec"
+    )
+
+
+class CoordinatorChannel:
+    """The coordinator's side of the conversations with every site."""
+
+    def __init__(self, link: CoordinatorLink, sites: Sequence[str], *, spec: str, limit: int) -> None:
+        """Wait for nobody yet.
+
+        Args:
+            link: the frames' carrier.
+            sites: names in the study's site order.
+            spec: hash of the spec every site must have been given.
+            limit: bytes of arrays that one message may carry.
+        """
+        self.sites = tuple(sites)
+        self.phase = "control"
+        self.lines = {site: _Line(site, limit) for site in sites}
+        self._link, self._spec = link, spec
+        self._routes: dict[str, bytes] = {}
+        self._done: set[str] = set()
+
+    def admit(self) -> None:
+        """Wait until every site is here.
+
+        Raises:
+            ProtocolError: a site was given another spec.
+            PeerLost: a site left.
+        """
+        for site in self.sites:
+            hello = self.receive(site, Hello)
+            if (hello.site, hello.spec) != (site, self._spec):
+                raise ProtocolError(
+                    f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected "
+                    f"'{site}' with {self._spec[:12]}; give both the same spec file"
+                )
+
+    def welcome(self, records: tuple[int, ...]) -> None:
+        """Let everyone begin, with the counts of training records the schedule is made from."""
+        self.broadcast(Welcome(records))
+
+    def counted(self) -> Counter[str]:
+        """Add up the bytes of all sites' lines, by direction, phase and kind."""
+        return sum((line.bytes for line in self.lines.values()), Counter())
+
+    def absent(self) -> list[str]:
+        """Name the sites that have not come yet."""
+        return [site for site in self.sites if site not in self._routes]
+
+    def send(self, site: str, message: Message) -> None:
+        """Send to one site; never blocks."""
+        for frames in self.lines[site].frames(message, self.phase, "down"):
+            if not self._link.send(self._routes[site], frames):
+                raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
+
+    def broadcast(self, message: Message) -> None:
+        """Send the same message to every site."""
+        for site in self.sites:
+            self.send(site, message)
+
+    def receive(self, site: str, kind: type[Kind], position: Position | None = None) -> Kind:
+        """Wait for a site's next message, which must be of this kind and place."""
+        inbox = self.lines[site].inbox
+        while not inbox:
+            self._pump(WAIT_SECONDS)
+        return expected(inbox.popleft(), kind, site, position)
+
+    def gather(self, kind: type[Kind], position: Position | None = None) -> list[Kind]:
+        """Wait for one message from every site; give them in site order, not in order of arrival.
+
+        ``position`` stands for every site's own: its third number is replaced by the site's index.
+        """
+        return [
+            self.receive(site, kind, position and (*position[:2], index, position[3]))
+            for index, site in enumerate(self.sites)
+        ]
+
+    def dismiss(self) -> list[Done]:
+        """Wait until every site has written its outputs, then let all leave."""
+        done = self.gather(Done)
+        self._done |= set(self.sites)
+        self.broadcast(Bye())
+        return done
+
+    def close(self) -> None:
+        """Close the link."""
+        self._link.close()
+
+    def _pump(self, seconds: float) -> None:
+        got = self._link.receive(seconds)
+        if got:
+            self._deliver(*got)
+        for site in self._link.gone():
+            if site in self._routes and site not in self._done and not self.lines[site].inbox:
+                raise PeerLost(f"site '{site}' ended or its connection broke; see its log, then run again")
+
+    def _deliver(self, site: str, route: bytes, frames: Frames) -> None:
+        line = self.lines.get(site)
+        current = self._routes.get(site)
+        if line is None or (current is not None and current != route):
+            return  # an admitted key may hold one connection: the one that said Hello
+        message = line.accept(frames, self.phase, "up")
+        if message is None:
+            return
+        if current is None:
+            expected(message, Hello, site, None)
+            self._routes[site] = route
+        line.inbox.append(message)
+
+
+class SiteChannel:
+    """A site's side of its conversation with the coordinator; made only by the release gate."""
+
+    def __init__(self, link: SiteLink, *, limit: int, release: Callable[[Message, int], None]) -> None:
+        """Say nothing yet.
+
+        Args:
+            link: the frames' carrier.
+            limit: bytes of arrays that one message may carry.
+            release: called with each message and its bytes before it leaves; raises to refuse.
+        """
+        self.phase = "control"
+        self.line = _Line("coordinator", limit)
+        self._link, self._release, self._entered = link, release, False
+
+    def enter(self, hello: Hello, waiting: Callable[[int], None]) -> Welcome:
+        """Say Hello until the coordinator says Welcome; ``waiting`` hears how often it refused."""
+        self.send(hello)
+        refusals = 0
+        while not self.line.inbox:
+            self._pump()
+            if self._link.refusals > refusals:
+                refusals = self._link.refusals
+                waiting(refusals)
+            if self._link.retry_if_refused():
+                self.line.sent = 0
+                self.send(hello)
+        self._entered = True
+        return self.receive(Welcome)
+
+    def send(self, message: Message) -> None:
+        """Send to the coordinator, if the gate lets it pass."""
+        for frames in self.line.frames(message, self.phase, "up"):
+            self._release(message, sum(len(part) for part in frames))
+            self._link.send(frames)
+
+    def receive(self, kind: type[Kind], position: Position | None = None) -> Kind:
+        """Wait for the coordinator's next message, which must be of this kind and place."""
+        while not self.line.inbox:
+            self._pump()
+            if self._entered and self._link.connections_lost and not self.line.inbox:
+                raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
+        return expected(self.line.inbox.popleft(), kind, "coordinator", position)
+
+    def leave(self, done: Done) -> None:
+        """Say what was written, wait for the Bye, and close."""
+        self.send(done)
+        self.receive(Bye)
+        self._link.close()
+
+    def _pump(self) -> None:
+        frames = self._link.receive(WAIT_SECONDS)
+        if frames and (message := self.line.accept(frames, self.phase, "down")):
+            self.line.inbox.append(message)

@@ -1,0 +1,183 @@
+"""Messages to frames and back: a checked header, then the arrays' bytes in chunks.
+
+Frame 1 is the header (msgpack), frame 2 a chunk of at most 256 KiB. A message whose arrays are
+larger goes on in further two-frame messages, each a ``Chunk`` header and its bytes. No pickle.
+"""
+
+from collections.abc import Iterator, Sequence
+from math import prod
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+
+from coordinator.errors import ProtocolError
+from coordinator.protocol.messages import AnyMessage, Array
+
+CHUNK_BYTES: Final = 256 * 1024
+HEADER_BYTES: Final = 1024 * 1024
+ALIGNMENT: Final = 64
+DTYPES: Final = {name: np.dtype(name) for name in ("float32", "float64", "int64", "uint8")}
+
+Buffer = bytes | bytearray | memoryview
+Frames = list[Buffer]
+
+
+class Envelope(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """What every first header carries: which incarnation speaks, the how-manieth message it is."""
+
+    generation: int
+    session: int
+    sequence: int
+    acknowledged: int
+    message: AnyMessage
+
+
+class Chunk(msgspec.Struct, frozen=True, tag="Chunk", array_like=True, forbid_unknown_fields=True):
+    """The header of a message's further chunks."""
+
+    sequence: int
+    index: int
+
+
+def aligned(shape: Sequence[int], dtype: str) -> Array:
+    """Allocate an array on a 64-byte boundary, as torch does.
+
+    A matrix product may add in another order at another alignment, so what was received lies in
+    memory as what was computed would.
+    """
+    return _aligned_bytes(prod(shape) * DTYPES[dtype].itemsize).view(DTYPES[dtype]).reshape(shape)
+
+
+def _aligned_bytes(count: int) -> Array:
+    raw = np.empty(count + ALIGNMENT, dtype=np.uint8)
+    start = -raw.__array_interface__["data"][0] % ALIGNMENT
+    return raw[start : start + count]
+
+
+def encode(envelope: Envelope) -> Iterator[Frames]:
+    """Turn a message into its two-frame messages; the arrays' memory is not copied when large."""
+    arrays: list[Array] = []
+
+    def described(value: Any) -> Any:
+        if isinstance(value, np.ndarray):
+            arrays.append(value)
+            return [value.dtype.name, value.shape]
+        raise ProtocolError(f"a {type(value).__name__} cannot travel in a message")
+
+    header = msgspec.msgpack.encode(envelope, enc_hook=described)
+    parts = list(chunks(arrays))
+    yield [header, *parts[:1]]
+    for index, part in enumerate(parts[1:], start=1):
+        yield [msgspec.msgpack.encode(Chunk(envelope.sequence, index)), part]
+
+
+def chunks(arrays: Sequence[Array]) -> Iterator[Buffer]:
+    """Cut arrays into pieces of at most 256 KiB; small arrays together make one piece."""
+    views = [memoryview(np.ascontiguousarray(array)).cast("B") for array in arrays if array.size]
+    if sum(view.nbytes for view in views) <= CHUNK_BYTES:
+        if views:
+            yield views[0] if len(views) == 1 else b"".join(views)
+        return
+    for view in views:
+        for start in range(0, view.nbytes, CHUNK_BYTES):
+            yield view[start : start + CHUNK_BYTES]
+
+
+class Arriving:
+    """A message of which the header is here and the arrays' bytes are still coming in."""
+
+    def __init__(self, header: Buffer, limit: int) -> None:
+        """Decode a header.
+
+        Args:
+            header: the first frame.
+            limit: bytes of arrays that one message may carry.
+
+        Raises:
+            ProtocolError: the header is not of a message, or its arrays are over the limit.
+        """
+        self._bytes: list[Array] = []  # each array's memory, flat
+        self._left = limit
+        try:
+            self.envelope: Envelope = msgspec.msgpack.decode(
+                header, type=Envelope, dec_hook=self._described
+            )
+        except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
+            raise ProtocolError(f"a header that is not of this protocol: {error}") from None
+        self._places = _places(self._bytes)
+        self._next = 0
+
+    def _described(self, kind: type, value: Any) -> Any:
+        dtype, shape = value if isinstance(value, list) and len(value) == 2 else (None, None)
+        if dtype not in DTYPES or not _is_shape(shape):
+            raise ValueError(f"an array described as {value!r:.80} cannot travel")
+        size = prod(shape) * DTYPES[dtype].itemsize
+        self._left -= size
+        if self._left < 0:
+            raise ValueError(f"arrays over the limit of this conversation by {-self._left} bytes")
+        memory = _aligned_bytes(size)
+        if size:
+            self._bytes.append(memory)
+        return memory.view(DTYPES[dtype]).reshape(shape)
+
+    def take(self, chunk: Buffer | None) -> bool:
+        """Put the next chunk in its place; say whether the message is whole.
+
+        Raises:
+            ProtocolError: a chunk too many, too few or of another size than announced.
+        """
+        if chunk is None or self._next >= len(self._places):
+            if chunk is None and not self._places:
+                return True
+            found, expected = ("no chunk", "one") if chunk is None else ("a chunk", "none")
+            raise ProtocolError(f"{found} came where {expected} was announced")
+        places = self._places[self._next]
+        if len(chunk) != (size := sum(map(len, places))):
+            raise ProtocolError(f"a chunk of {len(chunk)} bytes came, {size} were announced")
+        start = 0
+        for place in places:
+            place[:] = np.frombuffer(chunk, dtype=np.uint8, count=len(place), offset=start)
+            start += len(place)
+        self._next += 1
+        return self._next == len(self._places)
+
+    def check_next(self, header: Buffer) -> None:
+        """Check the header of a further chunk.
+
+        Raises:
+            ProtocolError: it is not the next chunk of this message.
+        """
+        try:
+            chunk = msgspec.msgpack.decode(header, type=Chunk)
+        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+            raise ProtocolError(f"expected the next chunk of a message: {error}") from None
+        if (chunk.sequence, chunk.index) != (self.envelope.sequence, self._next):
+            raise ProtocolError(
+                f"chunk {chunk.index} of message {chunk.sequence} came, chunk {self._next} of "
+                f"message {self.envelope.sequence} was expected"
+            )
+
+
+def _places(arrays: list[Array]) -> list[list[Array]]:
+    """Say where each chunk's bytes go, by the rule of `chunks`."""
+    if not arrays:
+        return []
+    if sum(map(len, arrays)) <= CHUNK_BYTES:
+        return [arrays]
+    return [
+        [array[start : start + CHUNK_BYTES]]
+        for array in arrays
+        for start in range(0, len(array), CHUNK_BYTES)
+    ]  # fmt: skip
+
+
+def _is_shape(shape: Any) -> bool:
+    return (
+        isinstance(shape, list) and len(shape) <= 8 and all(type(extent) is int and 0 <= extent < 2**40 for extent in shape)
+    )
+
+
+def payload_bytes(frames: Frames) -> int:
+    """Count the bytes of arrays in a two-frame message."""
+    return len(frames[1]) if len(frames) > 1 else 0

@@ -1,0 +1,110 @@
+"""Key pairs: one for the encrypted socket (CURVE), one for sealing parts from site to site.
+
+``python -m coordinator keys`` makes fresh ones for a run on one host.
+"""
+
+import argparse
+import base64
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from nacl.public import PrivateKey
+
+from coordinator.errors import ConfigError
+
+COORDINATOR = "coordinator"
+
+
+@dataclass(frozen=True)
+class Secret:
+    """A party's own secret keys, 32 bytes each."""
+
+    curve: bytes
+    seal: bytes
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A party's public keys, 32 bytes each."""
+
+    curve: bytes
+    seal: bytes
+
+
+Manifest = dict[str, Identity]
+
+
+def make(folder: Path, names: list[str]) -> None:
+    """Write ``NAME.secret`` (mode 600) for every party and the public ``manifest.json``."""
+    manifest = {}
+    for name in names:
+        curve, seal = PrivateKey.generate(), PrivateKey.generate()
+        _write(folder / f"{name}.secret", {"curve": bytes(curve), "seal": bytes(seal)})
+        manifest[name] = {"curve": _text(bytes(curve.public_key)), "seal": _text(bytes(seal.public_key))}
+    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+
+
+def read_secret(path: Path) -> Secret:
+    """Read a party's secret keys.
+
+    Raises:
+        ConfigError: the file is missing, no key file, or readable by others.
+    """
+    if path.is_file() and path.stat().st_mode & 0o077:
+        raise ConfigError(f"{path}: others may read this key; run `chmod 600 {path}`")
+    return Secret(**_keys(_read(path), path))
+
+
+def read_manifest(path: Path) -> Manifest:
+    """Read every party's public keys, by name.
+
+    Raises:
+        ConfigError: the file is missing or no manifest.
+    """
+    return {name: Identity(**_keys(entry, path)) for name, entry in _read(path).items()}
+
+
+def _write(path: Path, keys: dict[str, bytes]) -> None:
+    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump({name: _text(key) for name, key in keys.items()}, file)
+
+
+def _read(path: Path) -> dict[str, dict[str, str]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: not a key file ({error}); make keys anew") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: not a key file; make keys anew")
+    return content
+
+
+def _keys(entry: object, path: Path) -> dict[str, bytes]:
+    try:
+        keys = {name: base64.b64decode(entry[name], validate=True) for name in ("curve", "seal")}  # type: ignore[index]
+    except (KeyError, TypeError, ValueError):
+        raise ConfigError(f"{path}: not a key file; make keys anew") from None
+    if any(len(key) != 32 for key in keys.values()):
+        raise ConfigError(f"{path}: a key has not 32 bytes; make keys anew")
+    return keys
+
+
+def _text(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--out", type=Path, required=True, help="an existing private folder")
+    parser.add_argument("names", nargs="+", metavar="PARTY")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Make the keys of a run on one host."""
+    if not options.out.is_dir() or options.out.stat().st_mode & 0o077:
+        raise ConfigError(f"{options.out}: expected an existing folder that only you may enter (mode 700)")
+    make(options.out, options.names)
+    return 0

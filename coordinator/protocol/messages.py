@@ -1,0 +1,154 @@
+"""Every message of the protocol; the only place where messages are defined.
+
+A message is a frozen record. Its arrays travel behind the header as raw bytes; ``Array`` fields
+become ``[dtype, shape]`` in the header. ``position`` is (trial, round, site, step), see
+`coordinator.schedule`.
+"""
+
+from typing import Any
+
+import msgspec
+import numpy as np
+
+Array = np.ndarray[Any, np.dtype[Any]]
+Position = tuple[int, int, int, int]
+
+
+class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, forbid_unknown_fields=True):
+    """What one party says to another; the header names its type."""
+
+
+# entering and leaving
+
+
+class Hello(Message, frozen=True):
+    """Site: I am here, this is the spec I was given (sha256), this is the last thing I heard."""
+
+    site: str
+    spec: str
+    last_seen: int
+
+
+class Welcome(Message, frozen=True):
+    """Coordinator: you are in; and the counts of training records, in the study's site order."""
+
+    records: tuple[int, ...]
+
+
+class Done(Message, frozen=True):
+    """Site: my outputs are written and synced; my parts' hashes and what the run cost me."""
+
+    hashes: dict[str, str]
+    costs: dict[str, float]
+
+
+class Bye(Message, frozen=True):
+    """Coordinator: every site is done, leave."""
+
+
+# agreeing on statistics
+
+
+class Aggregated(Message, frozen=True):
+    """Site: sums over my training records, never rows (`coordinator.statistics.Aggregates`)."""
+
+    names: tuple[str, ...]
+    counts: dict[str, int]
+    n: Array
+    mean: Array
+    m2: Array
+    missing: Array
+    levels: dict[str, dict[str, int]]
+    suppressed: int
+    shape: tuple[int, ...]
+
+
+class Agreed(Message, frozen=True):
+    """Coordinator: the merged statistics, as JSON."""
+
+    statistics: str
+
+
+# split learning
+
+
+class Activations(Message, frozen=True):
+    """Site: the front's output (batch, ...), and the labels (batch,) where they are shared."""
+
+    position: Position
+    tensor: Array
+    labels: Array | None
+
+
+class CutGradient(Message, frozen=True):
+    """Coordinator: the loss's gradient at the front's output, same shape."""
+
+    position: Position
+    tensor: Array
+
+
+class Features(Message, frozen=True):
+    """Coordinator: the middle's output (batch, ...), for the head at the site (U-shaped)."""
+
+    position: Position
+    tensor: Array
+
+
+class HeadGradient(Message, frozen=True):
+    """Site: the loss's gradient at the middle's output, same shape (U-shaped)."""
+
+    position: Position
+    tensor: Array
+
+
+class Sealed(Message, frozen=True):
+    """Parts handed on from site to site; the coordinator relays what it cannot read."""
+
+    position: Position
+    giver: str
+    taker: str
+    box: Array
+
+
+# federated averaging
+
+
+class Weights(Message, frozen=True):
+    """A model's floating-point tensors in the model's order, and the records they stand for."""
+
+    position: Position
+    tensors: tuple[Array, ...]
+    records: int
+
+
+# validation, selection, prediction
+
+
+class Validated(Message, frozen=True):
+    """Site: sums of the loss (float64) over my training steps and my validation records."""
+
+    position: Position
+    train_loss: float
+    train_records: int
+    loss: float
+    records: int
+
+
+class Verdict(Message, frozen=True):
+    """Coordinator: whether this round's model is the best so far."""
+
+    position: Position
+    best: bool
+
+
+class Scores(Message, frozen=True):
+    """Coordinator: the back's output for activations that were sent to be scored (batch, 1)."""
+
+    position: Position
+    tensor: Array
+
+
+AnyMessage = (
+    Hello | Welcome | Done | Bye | Aggregated | Agreed | Activations | CutGradient | Features
+    | HeadGradient | Sealed | Weights | Validated | Verdict | Scores
+)  # fmt: skip

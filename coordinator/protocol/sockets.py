@@ -1,0 +1,243 @@
+"""The encrypted sockets; the only module that imports zmq.
+
+Sites connect out (DEALER), the coordinator binds (ROUTER). CURVE always, an allow-list by key, and
+the site's identity is the key that the handshake proved, never what the peer says.
+"""
+
+import os
+import resource
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import zmq
+from zmq.auth.thread import ThreadAuthenticator
+from zmq.utils import z85
+from zmq.utils.monitor import parse_monitor_message
+
+from coordinator.errors import ConfigError
+from coordinator.protocol.codec import Frames
+
+ZAP_DOMAIN: Final = "suture"
+HEARTBEAT_SECONDS: Final = 5
+SILENCE_SECONDS: Final = 60
+HANDSHAKE_SECONDS: Final = 5
+RETRY_SECONDS: Final = 10
+LINGER_SECONDS: Final = 5
+REFUSED: Final = (
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+)
+
+
+class Wake(Protocol):
+    """Something with a descriptor that turns readable when waiting must end."""
+
+    def fileno(self) -> int:
+        """Give the descriptor."""
+
+    def check(self) -> None:
+        """Raise if waiting must end."""
+
+
+class _AllowList:
+    """Admits exactly the manifest's keys; asked by the authenticator at every handshake."""
+
+    def __init__(self, keys: set[bytes]) -> None:
+        self._keys = keys
+
+    def callback(self, domain: str, key: bytes) -> bool:
+        return domain == ZAP_DOMAIN and z85.decode(key) in self._keys
+
+
+class Router:
+    """The coordinator's end."""
+
+    def __init__(self, endpoint: str, secret: bytes, sites: Mapping[bytes, str], wake: Wake | None = None) -> None:
+        """Bind, with the authenticator running before.
+
+        Args:
+            endpoint: ``tcp://host:port`` (port 0: any) or ``ipc://path`` (at most 107 characters).
+            secret: the coordinator's CURVE key, 32 bytes.
+            sites: public CURVE key (32 bytes) to site name.
+            wake: ends waiting, such as the lifeline.
+        """
+        _raise_open_files()
+        self._sites = {z85.encode(key).decode(): name for key, name in sites.items()}
+        self._context = zmq.Context()
+        self._authenticator = ThreadAuthenticator(self._context)
+        self._authenticator.start()
+        self._authenticator.configure_curve_callback(ZAP_DOMAIN, _AllowList(set(sites)))
+        self._socket = _socket(self._context, zmq.ROUTER)
+        self._socket.set(zmq.CURVE_SERVER, 1)
+        self._socket.set(zmq.CURVE_SECRETKEY, secret)
+        self._socket.set(zmq.ZAP_DOMAIN, ZAP_DOMAIN.encode())
+        self._socket.set(zmq.ZAP_ENFORCE_DOMAIN, 1)
+        self._socket.set(zmq.ROUTER_MANDATORY, 1)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.endpoint = _bind(self._socket, endpoint)
+        self._wake = wake
+        self._poller = _poller(self._socket, self._monitor, wake)
+        self._connections: dict[int, str] = {}
+        self._gone: list[str] = []
+
+    def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None:
+        """Give the next message as (site, route, frames), or None after the time.
+
+        The site is what the handshake proved. A message whose key is not on the list is dropped.
+        """
+        self._wait(seconds)
+        try:
+            route, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
+        except zmq.Again:
+            return None
+        site = self._sites.get(frames[0].get("User-Id")) if 1 <= len(frames) <= 2 else None
+        if site is None:
+            return None
+        self._connections[frames[0].get(zmq.SRCFD)] = site
+        return site, route.bytes, [frame.buffer for frame in frames]
+
+    def gone(self) -> list[str]:
+        """Name the sites whose connection ended since the last call."""
+        gone, self._gone = self._gone, []
+        return gone
+
+    def send(self, route: bytes, frames: Frames) -> bool:
+        """Send without blocking; False where that connection is no more."""
+        try:
+            self._socket.send_multipart([route, *frames], zmq.NOBLOCK, copy=False)
+        except zmq.ZMQError as error:
+            if error.errno == zmq.EHOSTUNREACH:
+                return False
+            raise
+        return True
+
+    def close(self) -> None:
+        """Send what is on its way, for a few seconds at most, and close."""
+        _close(self._socket, self._monitor, LINGER_SECONDS)
+        self._authenticator.stop()
+        self._context.term()
+
+    def _wait(self, seconds: float) -> None:
+        ready = dict(self._poller.poll(seconds * 1000))
+        if self._wake and self._wake.fileno() in ready:
+            self._wake.check()
+        while self._monitor in ready and self._monitor.poll(0):
+            event: Any = parse_monitor_message(self._monitor.recv_multipart())
+            if site := self._connections.pop(event["value"], None):
+                self._gone.append(site)
+
+
+class Dealer:
+    """A site's end."""
+
+    def __init__(self, endpoint: str, server: bytes, secret: bytes, public: bytes, wake: Wake | None = None) -> None:
+        """Connect to the coordinator whose public key is pinned.
+
+        Args:
+            endpoint: where the coordinator listens.
+            server: the coordinator's public CURVE key, 32 bytes.
+            secret: the site's CURVE key, 32 bytes; ``public`` belongs to it.
+            wake: ends waiting, such as the lifeline.
+        """
+        self._endpoint, self._keys, self._wake = endpoint, (server, secret, public), wake
+        self._context = zmq.Context()
+        self.refusals = 0
+        self.connections_lost = 0
+        self._connect()
+
+    def receive(self, seconds: float) -> Frames | None:
+        """Give the next message's frames, or None after the time."""
+        ready = dict(self._poller.poll(seconds * 1000))
+        if self._wake and self._wake.fileno() in ready:
+            self._wake.check()
+        if self._monitor in ready:
+            self._look_at_monitor()
+        if self._socket not in ready:
+            return None
+        try:
+            return [frame.buffer for frame in self._socket.recv_multipart(zmq.NOBLOCK, copy=False)]
+        except zmq.Again:
+            return None
+
+    def send(self, frames: Frames) -> None:
+        """Queue a message; libzmq sends it."""
+        self._socket.send_multipart(frames, copy=False)
+
+    def retry_if_refused(self) -> bool:
+        """Try a new socket if the coordinator refused this one 10 s ago: libzmq would never retry."""
+        if not self._refused_at or time.monotonic() < self._refused_at + RETRY_SECONDS:
+            return False
+        _close(self._socket, self._monitor, 0)
+        self._connect()
+        return True
+
+    def close(self) -> None:
+        """Send what is on its way, for a few seconds at most, and close."""
+        _close(self._socket, self._monitor, LINGER_SECONDS)
+        self._context.term()
+
+    def _connect(self) -> None:
+        server, secret, public = self._keys
+        self._refused_at = 0.0
+        self._socket = _socket(self._context, zmq.DEALER)
+        self._socket.set(zmq.CURVE_SERVERKEY, server)
+        self._socket.set(zmq.CURVE_SECRETKEY, secret)
+        self._socket.set(zmq.CURVE_PUBLICKEY, public)
+        self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | REFUSED)
+        self._poller = _poller(self._socket, self._monitor, self._wake)
+        self._socket.connect(self._endpoint)
+
+    def _look_at_monitor(self) -> None:
+        while self._monitor.poll(0):
+            event: Any = parse_monitor_message(self._monitor.recv_multipart())
+            if event["event"] & REFUSED:
+                self.refusals += 1
+                self._refused_at = self._refused_at or time.monotonic()
+            else:
+                self.connections_lost += 1
+
+
+def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":
+    socket = context.socket(kind)
+    socket.set(zmq.LINGER, 0)
+    socket.set(zmq.SNDHWM, 0)
+    socket.set(zmq.RCVHWM, 0)
+    socket.set(zmq.HEARTBEAT_IVL, HEARTBEAT_SECONDS * 1000)
+    socket.set(zmq.HEARTBEAT_TIMEOUT, SILENCE_SECONDS * 1000)
+    socket.set(zmq.HEARTBEAT_TTL, SILENCE_SECONDS * 1000)
+    socket.set(zmq.HANDSHAKE_IVL, HANDSHAKE_SECONDS * 1000)
+    socket.set(zmq.MAXMSGSIZE, 4 * 1024 * 1024)
+    return socket
+
+
+def _close(socket: Any, monitor: Any, linger_seconds: int) -> None:
+    socket.disable_monitor()
+    monitor.close(linger=0)
+    socket.close(linger=linger_seconds * 1000)
+
+
+def _poller(socket: Any, monitor: Any, wake: Wake | None) -> zmq.Poller:
+    poller = zmq.Poller()
+    for item in (socket, monitor, *([wake.fileno()] if wake else [])):
+        poller.register(item, zmq.POLLIN)
+    return poller
+
+
+def _bind(socket: "zmq.Socket[bytes]", endpoint: str) -> str:
+    if endpoint.startswith("ipc://"):
+        path = Path(endpoint.removeprefix("ipc://"))
+        if len(os.fsencode(path)) > 107:
+            raise ConfigError(f"{path}: longer than the 107 characters a socket's path may have")
+        if path.exists():  # a second bind would silently take the path from the first
+            raise ConfigError(f"{path}: another coordinator's socket lies here; remove it if that has ended")
+    try:
+        socket.bind(endpoint)
+    except zmq.ZMQError as error:
+        raise ConfigError(f"{endpoint}: cannot listen here ({error.strerror}); choose another endpoint") from None
+    return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
+
+
+def _raise_open_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

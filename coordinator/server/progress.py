@@ -1,0 +1,76 @@
+"""How far a run is: events for the launcher, and the history that becomes the learning curve."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+from coordinator.algorithms.party import Cohort, Party, Validation, validation_loss
+from coordinator.cost import bytes_of
+from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.schedule import Batch, Item, LocalRound, Validate, steps_in
+from coordinator.server.events import say
+from coordinator.specs import Run
+
+SECONDS_BETWEEN_STEPS = 0.5
+
+
+class Progress:
+    """Sees every item of a run."""
+
+    def __init__(self, run: Run, cohort: Cohort, channel: CoordinatorChannel) -> None:
+        """Start the clock."""
+        self.history: list[dict[str, Any]] = []
+        self._run, self._channel = run, channel
+        self._started, self._last, self._step = time.perf_counter(), 0.0, 0
+        steps = steps_in(run, cohort.train)
+        rounds, trials = run.training.rounds, len(run.training.learning_rates)
+        self._steps_per_round = steps // (rounds * trials)
+        name = f"{run.study}/{run.task}/{run.strategy}/{run.seed}"
+        say(event="start", run=name, rounds=rounds, trials=trials, steps=steps)
+
+    def seconds(self) -> float:
+        """Give the wall seconds since the start."""
+        return time.perf_counter() - self._started
+
+    def see(self, item: Item, party: Party) -> None:
+        """Take note of a finished item."""
+        match item:
+            case Batch():
+                self._step += 1
+                if self.seconds() > self._last + SECONDS_BETWEEN_STEPS:
+                    self._last = self.seconds()
+                    say(event="step", step=self._step)
+            case LocalRound():
+                self._step += self._steps_per_round
+            case Validate():
+                self._note_round(item, party)
+
+    def _note_round(self, item: Validate, party: Party) -> None:
+        sizes = bytes_of(self._channel.counted())
+        rows = history_rows(self._run, item, party, self.seconds(), sizes)
+        self.history += rows
+        losses = {name: rows[0][name] for name in ("train_loss", "validation_loss")}
+        say(event="round", trial=item.trial, round=item.round, step=self._step, **losses)
+
+
+def history_rows(
+    run: Run, item: Validate, party: Party, seconds: float, sizes: Mapping[str, float]
+) -> list[dict[str, Any]]:
+    """Describe the round that was just validated: a row for all hospitals, then one for each."""
+    found, rate = party.rounds[-1], run.training.learning_rates[item.trial]
+    place = {"trial": item.trial, "learning_rate": rate, "round": item.round}
+    best = party.best_at == (item.trial, item.round)
+    after = {"seconds": seconds, "bytes_up": sizes["bytes_up"], "bytes_down": sizes["bytes_down"], "best": best}
+    losses = {"train_loss": _train_loss(found), "validation_loss": validation_loss(found, run.site_weights)}
+    rows = [{**place, "site": "all", **losses, **after}]
+    for site, each in zip(run.sites, found, strict=True):
+        # the pool's batches belong to no hospital: it has no training loss of its own
+        own = None if run.preset == "centralized" else _train_loss([each])
+        loss = each.loss / each.records if each.records else None
+        rows.append({**place, "site": site, "train_loss": own, "validation_loss": loss, **after})
+    return rows
+
+
+def _train_loss(found: list[Validation]) -> float | None:
+    records = sum(each.train_records for each in found)
+    return sum(each.train_loss for each in found) / records if records else None

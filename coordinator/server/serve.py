@@ -1,0 +1,53 @@
+"""``python -m coordinator serve``: coordinate one run, or one agreement, from Hello to Bye."""
+
+import argparse
+from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from coordinator import specs
+from coordinator.lifeline import Lifeline
+from coordinator.outcome import recorded, write_bytes
+from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.keys import COORDINATOR, read_manifest, read_secret
+from coordinator.protocol.sockets import Router
+from coordinator.specs import Agreement, Run
+
+# what a spec's kind asks for; an agreement runs without torch
+WORK: Final[Mapping[str, str]] = {
+    "agreement": "coordinator.server.agreeing",
+    "run": "coordinator.server.training",
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--spec", type=Path, required=True, help="the run or agreement, from the plan")
+    parser.add_argument("--statistics", type=Path, help="the agreed statistics (for a run)")
+    parser.add_argument("--endpoint", required=True, help="ipc://PATH or tcp://HOST:PORT (port 0: any)")
+    parser.add_argument("--secret", type=Path, required=True, help="this party's key file")
+    parser.add_argument("--manifest", type=Path, required=True, help="every party's public keys")
+    parser.add_argument("--state", type=Path, required=True, help="folder for this party's files")
+    parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Coordinate, and record how it ended."""
+    return recorded(COORDINATOR, options.state, partial(_serve, options))
+
+
+def _serve(options: argparse.Namespace) -> None:
+    import_module(WORK[specs.kind_of(options.spec)]).coordinate(options, open_channel)
+
+
+def open_channel(spec: Run | Agreement, limit: int, options: argparse.Namespace) -> CoordinatorChannel:
+    """Listen for the parties of a spec, and publish where."""
+    manifest, secret = read_manifest(options.manifest), read_secret(options.secret)
+    parties = spec.parties if isinstance(spec, Run) else spec.sites
+    allowed = {manifest[name].curve: name for name in parties}
+    lifeline = Lifeline() if options.lifeline else None
+    link = Router(options.endpoint, secret.curve, allowed, lifeline)
+    write_bytes(options.state / "endpoint", link.endpoint.encode())
+    return CoordinatorChannel(link, parties, spec=specs.digest(spec), limit=limit)

@@ -1,0 +1,64 @@
+"""The coordinator's side of a training run, from the open channel to the written results."""
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coordinator import specs
+from coordinator.algorithms.party import Cohort, Party
+from coordinator.cost import Clock, costs_of
+from coordinator.driver import coordinate as walk
+from coordinator.limits import message_limit
+from coordinator.model_files import weights_file, write_parts
+from coordinator.outcome import write_bytes
+from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.keys import COORDINATOR
+from coordinator.protocol.messages import Done
+from coordinator.server.events import say
+from coordinator.server.progress import Progress
+from coordinator.specs import Run
+from coordinator.statistics import read_statistics
+
+
+def coordinate(options: argparse.Namespace, open_channel: Callable[..., CoordinatorChannel]) -> None:
+    """Coordinate a run and write its results under ``out``."""
+    run = specs.read(Run, options.spec)
+    torch.set_num_threads(run.threads)
+    party = Party(run, Cohort.of(read_statistics(options.statistics), run.sites))
+    channel = open_channel(run, message_limit(run, party.cohort), options)
+    progress = Progress(run, party.cohort, channel)
+    channel.admit()
+    channel.welcome(party.cohort.train)
+    clock = Clock()
+    walk(party, channel, progress.see)
+    costs = costs_of(party, clock, channel.counted())
+    out = options.state / "out"
+    hashes = write_parts(party.parts, COORDINATOR, out / "model")
+    done = channel.dismiss()
+    everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(channel.sites, done, strict=True))}
+    write_results(run, out, progress.history, everyone)
+    channel.close()
+    say(event="done", seconds=progress.seconds())
+
+
+def write_results(run: Run, out: Path, history: list[dict[str, Any]], done: dict[str, Done]) -> None:
+    """Write the run's files: hashes, history, participation and costs."""
+    hashes = {(party, part): value for party, each in done.items() for part, value in each.hashes.items()}
+    participation = [
+        {"trial": trial, "round": round_, "sites": list(run.parties)}
+        for trial in range(len(run.training.learning_rates))
+        for round_ in range(run.training.rounds)
+    ]
+    costs = {party: each.costs for party, each in done.items()}
+    write_bytes(out / "weights.sha256", weights_file(hashes).encode())
+    write_bytes(out / "history.jsonl", _lines(history))
+    write_bytes(out / "participation.jsonl", _lines(participation))
+    write_bytes(out / "costs.json", json.dumps(costs, indent=1).encode())
+
+
+def _lines(rows: list[dict[str, Any]]) -> bytes:
+    return "".join(json.dumps(row) + "\n" for row in rows).encode()

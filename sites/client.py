@@ -1,0 +1,71 @@
+"""``python -m sites join``: one site's part in a run, or in an agreement, from Hello to Bye."""
+
+import argparse
+import sys
+from collections.abc import Mapping
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Final
+
+from coordinator import specs
+from coordinator.lifeline import Lifeline
+from coordinator.outcome import recorded
+from coordinator.protocol.channel import SiteChannel
+from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
+from coordinator.protocol.messages import Hello, Welcome
+from coordinator.protocol.sockets import Dealer
+from coordinator.specs import Agreement, Run
+from sites.gate import open_channel
+
+# what a spec's kind asks for; an agreement runs without torch
+WORK: Final[Mapping[str, str]] = {"agreement": "sites.agreeing", "run": "sites.training"}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--spec", type=Path, required=True, help="the run or agreement, from the plan")
+    parser.add_argument("--site", required=True, help="this site's name")
+    parser.add_argument("--statistics", type=Path, help="the agreed statistics (for a run)")
+    parser.add_argument("--endpoint", required=True, help="where the coordinator listens")
+    parser.add_argument("--secret", type=Path, required=True, help="this site's key file")
+    parser.add_argument("--manifest", type=Path, required=True, help="every party's public keys")
+    parser.add_argument("--state", type=Path, required=True, help="folder for this site's files")
+    parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Take part, and record how it ended."""
+    return recorded(options.site, options.state, partial(_join, options))
+
+
+def _join(options: argparse.Namespace) -> None:
+    import_module(WORK[specs.kind_of(options.spec)]).take_part(options, Keys(options))
+
+
+class Keys:
+    """A site's secret and everyone's public keys, and what can be opened with them."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        """Read the key files."""
+        self._options = options
+        self.manifest: Manifest = read_manifest(options.manifest)
+        self.secret: Secret = read_secret(options.secret)
+
+    def enter(self, spec: Run | Agreement, limit: int) -> tuple[SiteChannel, Welcome]:
+        """Connect through the release gate and wait until the coordinator says Welcome."""
+        options, site = self._options, self._options.site
+        lifeline = Lifeline() if options.lifeline else None
+        link = Dealer(
+            options.endpoint, self.manifest[COORDINATOR].curve, self.secret.curve, self.manifest[site].curve, lifeline
+        )
+        channel = open_channel(spec, link, options.state / "ledger.jsonl", limit=limit)
+        welcome = channel.enter(Hello(site, specs.digest(spec), 0), _refused)
+        return channel, welcome
+
+
+def _refused(times: int) -> None:
+    print(
+        f"the coordinator refused this site's key ({times} times); is it in the study's manifest? trying again",
+        file=sys.stderr, flush=True,
+    )  # fmt: skip

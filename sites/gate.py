@@ -1,0 +1,67 @@
+"""The release gate: every byte that leaves a site passes here, is allowed by policy and is written down.
+
+Only this module makes a site's channel.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Final, TextIO
+
+from coordinator.errors import ConfigError
+from coordinator.protocol.channel import SiteChannel, SiteLink
+from coordinator.protocol.messages import Message
+from coordinator.specs import Agreement, Run
+
+# what each kind of release is called in a policy; the conversation itself is always allowed
+RELEASES: Final[Mapping[str, str]] = {
+    "Hello": "conversation",
+    "Done": "conversation",
+    "Aggregated": "aggregates",
+    "Validated": "metrics",
+    "Activations": "activations",
+    "HeadGradient": "activations",
+    "Sealed": "sealed parts",
+    "Weights": "weights",
+}
+# what a site releases under each way to train; anything else is refused
+ALLOWED: Final[Mapping[str, frozenset[str]]] = {
+    "agreement": frozenset({"conversation", "aggregates"}),
+    "local": frozenset({"conversation", "metrics"}),
+    "federated": frozenset({"conversation", "metrics", "weights"}),
+    "split": frozenset({"conversation", "metrics", "activations", "sealed parts"}),
+}
+
+
+class Gate:
+    """Decides on each message, and keeps the ledger."""
+
+    def __init__(self, spec: Run | Agreement, ledger: Path) -> None:
+        """Open the ledger, after what an earlier attempt released."""
+        self._way = spec.algorithm if isinstance(spec, Run) else "agreement"
+        self._labels = isinstance(spec, Run) and spec.labels == "shared"
+        ledger.parent.mkdir(parents=True, exist_ok=True)
+        self._ledger: TextIO = ledger.open("a", encoding="utf-8")
+
+    def release(self, message: Message, size: int) -> None:
+        """Write a message's kind, place and size down before it leaves.
+
+        Raises:
+            ConfigError: the message may not leave under this way to train.
+        """
+        name = type(message).__name__
+        labels = getattr(message, "labels", None) is not None
+        if RELEASES.get(name) not in ALLOWED[self._way] or (labels and not self._labels):
+            what = f"{name} with labels" if labels else name
+            raise ConfigError(
+                f"the release gate refused {what}: '{self._way}' does not release it; nothing was sent"
+            )
+        place = getattr(message, "position", ())
+        entry = {"kind": name, "position": list(place), "bytes": size, "labels": labels}
+        self._ledger.write(json.dumps(entry, separators=(",", ":")) + "\n")
+
+
+def open_channel(spec: Run | Agreement, link: SiteLink, ledger: Path, *, limit: int) -> SiteChannel:
+    """Make the one channel through which a site speaks."""
+    gate = Gate(spec, ledger)
+    return SiteChannel(link, limit=limit, release=gate.release)

@@ -1,0 +1,31 @@
+"""A site's test scores, as released under ``release: predictions``."""
+
+import io
+from pathlib import Path
+
+import pandas as pd
+from torch import Tensor
+
+from coordinator.outcome import write_bytes
+from sites.records import Records
+
+
+def write_predictions(test: Records, logits: Tensor, path: Path) -> None:
+    """Write record, patient, label and score (the probability of label 1) of each test record.
+
+    Args:
+        test: the records, n of them.
+        logits: (n, 1) float32.
+        path: a parquet file.
+    """
+    frame = pd.DataFrame(
+        {
+            "record": test.record,
+            "patient": test.patient,
+            "label": test.labels.astype("int64"),
+            "score": logits[:, 0].double().sigmoid().numpy(),
+        }
+    )
+    buffer = io.BytesIO()
+    frame.to_parquet(buffer, index=False)
+    write_bytes(path, buffer.getvalue())

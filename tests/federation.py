@@ -1,0 +1,88 @@
+"""A whole run in one process: the real algorithms and codec over the link without sockets."""
+
+from threading import Thread
+
+import torch
+
+from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
+from coordinator.config import Model, Training
+from coordinator.draws import key
+from coordinator.driver import coordinate, take_part
+from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.inproc import Hub
+from coordinator.protocol.keys import Identity, Secret
+from coordinator.protocol.messages import Done, Hello, Welcome
+from coordinator.protocol.seals import Sealer
+from coordinator.specs import POOLED, Run
+from coordinator.strategies import PRESETS
+from nacl.public import PrivateKey
+
+LIMIT = 1 << 30
+
+
+def a_run(preset, sizes, *, model=None, cut=("layer1",), **changes):
+    """Make a run over as many sites as there are sizes."""
+    sites = tuple(f"site{i}" for i in range(len(sizes)))
+    training = Training(rounds=2, batch_size=16, learning_rates=(0.05,), **changes.pop("training", {}))
+    axes = {**PRESETS[preset], **changes}
+    pooled = preset == "centralized"
+    return Run(
+        study="test", task="task", strategy=preset, seed=3, sites=sites, parties=(POOLED,) if pooled else sites,
+        prepared={}, preset=preset, site_weights="records", cut=cut if axes["algorithm"] == "split" else (),
+        model=model or Model(name="mlp", hidden=(16, 8), dropout=0.3), training=training, validation=0.1,
+        missing="impute", reads="table", release="predictions", threads=1, **axes,
+    )  # fmt: skip
+
+
+def rows(count, shape, *what):
+    """Draw some learnable records."""
+    generator = torch.Generator().manual_seed(key("test", *what) >> 1)
+    inputs = torch.randn(count, *shape, generator=generator)
+    flat = inputs.flatten(1)
+    return Rows(inputs, (flat[:, 0] + 0.5 * flat[:, -1] + 0.1 * flat.mean(1) > 0).float())
+
+
+def federate(run, sizes, shape=(6,)):
+    """Run everything; give the coordinator's party and the sites' (party, test logits) by name."""
+    cohort = Cohort(shape, tuple(sizes), tuple(5 + n for n in range(len(sizes))), tuple(7 for _ in sizes))
+    hub = Hub()
+    channel = CoordinatorChannel(hub, run.parties, spec="s", limit=LIMIT)
+    secrets = {name: (PrivateKey.generate(), PrivateKey.generate()) for name in run.sites}
+    manifest = {n: Identity(bytes(c.public_key), bytes(s.public_key)) for n, (c, s) in secrets.items()}
+    outcomes, threads = {}, []
+    for name in run.parties:
+        sealer = None
+        if name != POOLED:
+            sealer = Sealer(Secret(*(bytes(k) for k in secrets[name])), manifest)
+        party = Party(run, cohort, index=-1 if name == POOLED else run.sites.index(name), sealer=sealer)
+        party.data = site_data(cohort, party.index, shape)
+        threads.append(Thread(target=_site, args=(name, party, hub.spoke(name), outcomes), daemon=True))
+        threads[-1].start()
+    party = Party(run, cohort)
+    channel.admit()
+    channel.broadcast(Welcome(cohort.train))
+    coordinate(party, channel, lambda item, state: None)
+    channel.dismiss()
+    for thread in threads:
+        thread.join(10)
+    return party, outcomes, channel
+
+
+def site_data(cohort, index, shape):
+    """Give one site's data, or the pool's."""
+    which = range(len(cohort.train)) if index < 0 else [index]
+    train = [rows(cohort.train[i], shape, i, "train") for i in which]
+    return SiteData(
+        Rows(torch.cat([r.inputs for r in train]), torch.cat([r.labels for r in train])),
+        tuple(rows(cohort.validation[i], shape, i, "validation") for i in which),
+        tuple(rows(cohort.test[i], shape, i, "test") for i in which),
+    )
+
+
+def _site(name, party, link, outcomes):
+    sent = []
+    channel = SiteChannel(link, limit=LIMIT, release=lambda message, size: sent.append(message))
+    channel.enter(Hello(name, "s", 0), lambda refusals: None)
+    logits = take_part(party, channel, lambda item, state: None)
+    outcomes[name] = (party, logits, sent, channel)
+    channel.leave(Done({}, {}))
