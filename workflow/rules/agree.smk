@@ -20,5 +20,4 @@ rule agree:
         results=lambda wildcards, output: Path(output.statistics).parent,
     shell:
         "exec python -m containers launch --parent $PPID --spec {params.spec:q}"
-        " --state {params.state:q} --results {params.results:q}"
-        " 2> {log:q}"
+        " --state {params.state:q} --results {params.results:q} --log {log:q}"

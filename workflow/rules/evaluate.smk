@@ -35,4 +35,4 @@ rule evaluate:
     shell:
         "exec python -m containers run --parent $PPID --bind {params.results:q}:rw --bind prepared"
         " -- python -m coordinator evaluate --spec {params.spec:q} --results {params.results:q}"
-        " &> {log:q}"
+        " &> >(tee {log:q} >&2)"

@@ -19,7 +19,7 @@ rule deal:
     shell:
         "exec python -m containers run --parent $PPID --bind prepared:rw"
         " -- python -m sites deal --spec {params.spec:q} --out {output.folder:q}"
-        " &> {log:q}"
+        " &> >(tee {log:q} >&2)"
 
 
 rule prepare:
@@ -45,4 +45,4 @@ rule prepare:
         "exec python -m containers run --parent $PPID --bind prepared:rw --bind {params.raw:q}"
         " -- python -m sites prepare --spec {params.spec:q} --input {params.raw:q}"
         " --out {params.folder:q}"
-        " &> {log:q}"
+        " &> >(tee {log:q} >&2)"

@@ -24,4 +24,4 @@ rule report:
     shell:
         "exec python -m containers run --parent $PPID --bind {params.results:q}:rw"
         " -- python {input.script:q} --results {params.results:q} --out {output.report:q}"
-        " &> {log:q}"
+        " &> >(tee {log:q} >&2)"

@@ -30,5 +30,4 @@ rule train:
     shell:
         "exec python -m containers launch --parent $PPID --spec {params.spec:q}"
         " --statistics {input.statistics:q}"
-        " --state {params.state:q} --results {params.results:q}"
-        " 2> {log:q}"
+        " --state {params.state:q} --results {params.results:q} --log {log:q}"
