@@ -64,8 +64,10 @@ def learning(
     points = [point for point in _mean_rounds(rows) if against == "round" or point["bytes"] > 0]
     if not points:
         return None
-    title = "rounds" if against == "round" else "bytes moved, both ways"
-    x = alt.X(f"{against}:Q", title=title, scale=FREE, axis=alt.Axis(tickCount=5, format="~s"))
+    title = "rounds" if against == "round" else "bytes moved, both ways (log scale)"
+    # bytes differ by orders of magnitude between strategies
+    scale = FREE if against == "round" else alt.Scale(type="log", nice=False)
+    x = alt.X(f"{against}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~s"))
     y = alt.Y("validation_loss:Q", title="validation loss", scale=FREE, axis=FEW)
     last = {point["strategy"]: point["validation_loss"] for point in points}
     return charts.draw(
