@@ -79,6 +79,8 @@ def _task(results: Results, task: str) -> dict[str, Any]:
         "legend": [
             (i, s, [t for t in twins if twins[t] == s]) for i, s in enumerate(strategies) if s in shown
         ],
+        # twins learn alike but do not move the same bytes
+        "legend_of_all": [(i, strategy, []) for i, strategy in enumerate(strategies)],
         "figures": _figures(results, task, strategies, shown),
     }
 
@@ -92,8 +94,8 @@ def _figures(results: Results, task: str, strategies: list[str], shown: list[str
             curves.calibration(results, task, strategies, shown),
         ],
         "learning": [
-            curves.learning(results, task, strategies, shown, "round"),
-            curves.learning(results, task, strategies, shown, "bytes"),
+            curves.learning(results, task, strategies, "round"),
+            curves.learning(results, task, strategies, "bytes"),
         ],
     }
     return {name: [figure for figure in found if figure is not None] for name, found in drawn.items()}

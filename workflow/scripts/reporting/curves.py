@@ -56,11 +56,9 @@ def calibration(results: Results, task: str, strategies: list[str], shown: list[
     )
 
 
-def learning(
-    results: Results, task: str, strategies: list[str], shown: list[str], against: str
-) -> Figure | None:
+def learning(results: Results, task: str, strategies: list[str], against: str) -> Figure | None:
     """Validation loss by ``round`` or by ``bytes`` moved, mean over seeds (and sites that train alone)."""
-    rows = [row for row in results.rows("figures/learning.csv", task=task) if row["strategy"] in shown]
+    rows = results.rows("figures/learning.csv", task=task)
     points = [point for point in _mean_rounds(rows) if against == "round" or point["bytes"] > 0]
     if not points:
         return None
