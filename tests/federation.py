@@ -23,7 +23,8 @@ LIMIT = 1 << 30
 def a_run(preset, sizes, *, model=None, cut=("layer1",), **changes):
     """Make a run over as many sites as there are sizes."""
     sites = tuple(f"site{i}" for i in range(len(sizes)))
-    training = Training(rounds=2, batch_size=16, learning_rates=(0.05,), **changes.pop("training", {}))
+    fixed = {"rounds": 2, "batch_size": 16, "learning_rates": (0.05,)}
+    training = Training(**{**fixed, **changes.pop("training", {})})
     axes = {**PRESETS[preset], **changes}
     pooled = preset == "centralized"
     return Run(

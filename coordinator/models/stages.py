@@ -91,7 +91,7 @@ def outline(builders: Builders, shape: tuple[int, ...]) -> dict[str, Outline]:
     (torch's meta device would need no memory, but imports the compiler: two seconds a process.)
     """
     found, value = {}, torch.zeros(2, *shape)
-    with torch.inference_mode():
+    with _DRAWING, torch.inference_mode():  # a new stage draws its first parameters
         for name, builder in builders.items():
             stage = builder().eval()
             value = stage(value)
