@@ -1,15 +1,14 @@
 """Follows a started gang: shows its progress, and decides when it has to end."""
 
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from containers.gang import COORDINATOR, Gang
 from containers.outcome import how
 from containers.progress import Standing, advance
-from containers.terminal import Display, display, say
+from containers.terminal import Display, Voice
 from containers.watch import Watch
 
 LINGER_SECONDS = 60.0  # how long the rest may take once the coordinator, or every site, is done
@@ -29,34 +28,30 @@ class Progress:
 
     def __init__(self, run: str, shown: Display) -> None:
         """Begin at nothing."""
-        self.standing, self.shown = Standing(run), shown
+        self.standing, self._shown = Standing(run), shown
 
     def receive(self, event: Mapping[str, Any]) -> None:
         """Take one event of the coordinator."""
         self.standing = advance(self.standing, event)
-        self.shown.show(self.standing)
+        self.show()
+
+    def show(self) -> None:
+        """Show it again: time has passed."""
+        self._shown.show(self.standing)
 
 
-@contextmanager
-def show_progress(gang: Gang) -> Iterator[Progress]:
-    """Show a gang's progress, and leave the terminal clean whatever happens."""
-    progress = Progress(gang.name, display())
-    try:
-        yield progress
-    finally:
-        progress.shown.close()
-
-
-def follow(gang: Gang, watch: Watch, progress: Progress, *, linger_seconds: float = LINGER_SECONDS) -> Ending:
+def follow(
+    gang: Gang, watch: Watch, progress: Progress, voice: Voice, *, linger_seconds: float = LINGER_SECONDS
+) -> Ending:
     """Watch until nobody is left; a failure, a signal or a party that stays begins the end of all."""
     ending, done_since = Ending("finished"), None
     while True:
-        progress.shown.show(progress.standing)
+        progress.show()
         if ending.why == "finished":
             done_since = done_since or (time.monotonic() if _work_is_done(watch) else None)
             ending = _reason(watch, done_since, linger_seconds)
             if ending.why != "finished":
-                say(f"{gang.name}: {_words(watch, ending)}; asking everybody to leave")
+                voice.say(f"{gang.name}: {_words(watch, ending)}; asking everybody to leave")
                 watch.end()
         if not watch.alive():
             return ending

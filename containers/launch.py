@@ -5,11 +5,12 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from containers.attempt import clear, next_attempt
 from containers.errors import ConfigError
-from containers.follow import Ending, follow, show_progress
+from containers.follow import Ending, Progress, follow
 from containers.gang import Gang, read_gang
 from containers.lifetime import die_with_parent, hold
 from containers.outcome import Outcome, earliest, outcome
@@ -20,7 +21,7 @@ from containers.results import collect
 from containers.runtime_folder import bases, runtime_folder
 from containers.runtimes import RUNTIMES, choose
 from containers.starting import Starting, start_coordinator, start_sites
-from containers.terminal import say
+from containers.terminal import Voice, display
 from containers.watch import Watch
 
 KEYS_SECONDS = 60.0
@@ -28,48 +29,47 @@ KEYS_SECONDS = 60.0
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--spec", type=Path, required=True, help="what to do, as the plan wrote it")
-    parser.add_argument(
-        "--statistics", type=Path, metavar="FILE", help="what the agreement found (training needs it)"
-    )
-    parser.add_argument(
-        "--state", type=Path, required=True, metavar="FOLDER", help="where each party keeps its own"
-    )
-    parser.add_argument(
-        "--results", type=Path, required=True, metavar="FOLDER", help="replaced when all has gone well"
-    )
-    parser.add_argument(
-        "--runtime", default="auto", help=f"auto (the strongest) or one of {', '.join(RUNTIMES)}"
-    )
-    parser.add_argument(
-        "--tcp", action="store_true", help="meet over TCP on this machine, not over a local socket"
-    )
-    parser.add_argument(
-        "--parent", type=int, metavar="PID", help="leave if this process is not the parent ($PPID)"
-    )
+    add = parser.add_argument
+    add("--spec", type=Path, required=True, metavar="FILE", help="what to do, as the plan wrote it")
+    add("--statistics", type=Path, metavar="FILE", help="what the agreement found (training needs it)")
+    add("--state", type=Path, required=True, metavar="FOLDER", help="where each party keeps its own")
+    add("--results", type=Path, required=True, metavar="FOLDER", help="replaced when all has gone well")
+    add("--runtime", default="auto", help=f"auto (the strongest) or one of {', '.join(RUNTIMES)}")
+    add("--tcp", action="store_true", help="meet over TCP on this machine, not over a local socket")
+    add("--log", type=Path, metavar="FILE", help="write what is said on standard error there as well")
+    add("--parent", type=int, metavar="PID", help="leave if this process is not the parent (a shell's $PPID)")
 
 
-def run(options: argparse.Namespace) -> int:
-    """Launch; returns 0, the culprit's exit status, or 128 + n where signal n ended it."""
+def run(options: argparse.Namespace, programs: Mapping[str, tuple[str, ...]] = PROGRAMS) -> int:
+    """Launch; returns 0, the culprit's exit status, or 128 + n where signal n ended it.
+
+    Raises:
+        ConfigError: bad input, which the log gets too.
+    """
     if not hasattr(os, "pidfd_open"):
-        raise ConfigError(
-            "launch watches processes through Linux's pidfd (5.3 or newer), which is missing here"
-        )
+        raise ConfigError("launching watches processes through Linux's pidfd (5.3 or newer), missing here")
     die_with_parent(options.parent)
-    runtime = choose(options.runtime)
-    return launch(
-        read_gang(options.spec, options.statistics, options.state, options.results), runtime, tcp=options.tcp
-    )
+    voice = Voice(options.log)
+    try:
+        gang = read_gang(options.spec, options.statistics, options.state, options.results)
+        return launch(gang, Setting(choose(options.runtime), options.tcp, voice, programs))
+    except ConfigError as error:
+        voice.note(str(error))
+        raise
 
 
-def launch(
-    gang: Gang,
-    runtime: str = "host",
-    *,
-    tcp: bool = False,
-    programs: Mapping[str, tuple[str, ...]] = PROGRAMS,
-) -> int:
-    """Run a gang to its end, whatever that is; ``programs`` says how each program's command line begins.
+@dataclass(frozen=True)
+class Setting:
+    """How a gang is launched; ``programs`` says how each program's command line begins."""
+
+    runtime: str = "host"
+    tcp: bool = False
+    voice: Voice = field(default_factory=Voice)
+    programs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: PROGRAMS)  # tests start others
+
+
+def launch(gang: Gang, setting: Setting) -> int:
+    """Run a gang to its end, whatever that is.
 
     Raises:
         ConfigError: the gang cannot be started here, or what it handed over cannot be collected.
@@ -77,41 +77,41 @@ def launch(
     began, held = time.monotonic(), hold(gang.state)
     try:
         with Watch() as watch:
-            ending = see_through(gang, runtime, tcp, programs, watch, held)
+            ending = see_through(gang, setting, watch, held)
             watch.leave_nobody()
-            return conclude(gang, watch, ending, runtime, time.monotonic() - began)
+            return conclude(gang, setting, watch, ending, time.monotonic() - began)
     finally:
         os.close(held)
 
 
-def see_through(
-    gang: Gang, runtime: str, tcp: bool, programs: Mapping[str, tuple[str, ...]], watch: Watch, held: int
-) -> Ending:
+def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending:
     """Start everybody and watch until nobody is left; the runtime folder lives exactly so long."""
     clear(gang)
+    runtime = RUNTIMES[setting.runtime]
     with runtime_folder(bases()) as folder:
-        meeting = Meeting(folder, tcp)
-        make_keys(gang, meeting, runtime, programs)
+        meeting = Meeting(folder, setting.tcp)
+        make_keys(gang, meeting, setting)
         if watch.stopped_by:
             return Ending("stopped")
-        starting = Starting(gang, RUNTIMES[runtime], meeting, programs, held, next_attempt(gang))
-        say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {RUNTIMES[runtime].ISOLATION})")
-        with show_progress(gang) as progress:
+        starting = Starting(gang, runtime, meeting, setting.programs, held, next_attempt(gang))
+        setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {runtime.ISOLATION})")
+        with display(setting.voice) as shown:
+            progress = Progress(gang.name, shown)
             start_coordinator(starting, watch, progress)
             start_sites(starting, watch)
-            return follow(gang, watch, progress)
+            return follow(gang, watch, progress, setting.voice)
 
 
-def make_keys(gang: Gang, meeting: Meeting, runtime: str, programs: Mapping[str, tuple[str, ...]]) -> None:
+def make_keys(gang: Gang, meeting: Meeting, setting: Setting) -> None:
     """Write fresh keys for each party into the runtime folder.
 
     Raises:
         ConfigError: the program that makes them failed.
     """
-    sandbox = keys(gang, meeting, programs)
+    sandbox = keys(gang, meeting, setting.programs)
     try:
         made = subprocess.run(
-            RUNTIMES[runtime].argv(sandbox), env=dict(sandbox.environment), stdin=subprocess.DEVNULL,
+            RUNTIMES[setting.runtime].argv(sandbox), env=dict(sandbox.environment), stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=KEYS_SECONDS, start_new_session=True, check=False,
         )  # fmt: skip
     except (OSError, subprocess.TimeoutExpired) as error:
@@ -121,10 +121,10 @@ def make_keys(gang: Gang, meeting: Meeting, runtime: str, programs: Mapping[str,
         raise ConfigError(f"{gang.name}: no keys could be made (exit status {made.returncode}): {words[-1]}")
 
 
-def conclude(gang: Gang, watch: Watch, ending: Ending, runtime: str, seconds: float) -> int:
+def conclude(gang: Gang, setting: Setting, watch: Watch, ending: Ending, seconds: float) -> int:
     """Write down how each party ended; hand over the results, or say what went wrong."""
     outcomes = [outcome(member, gang.state / member.party) for member in watch.members]
-    culprit = earliest(outcomes)
+    say, culprit = setting.voice.say, earliest(outcomes)
     if ending.why == "stopped" and watch.stopped_by:
         say(f"{gang.name}: stopped by {watch.stopped_by.name}; every party has left, nothing was handed over")
         return 128 + watch.stopped_by
@@ -132,17 +132,17 @@ def conclude(gang: Gang, watch: Watch, ending: Ending, runtime: str, seconds: fl
         say(lingering(gang, ending.stayed))
         return 1
     if culprit:
-        return blame(gang, culprit, outcomes, watch)
+        say(blame(gang, culprit, outcomes, watch))
+        return culprit.code
     if len(watch.members) < len(gang.parties):
         say(f"{gang.name}: failed, because the coordinator left before the sites could start; see its log")
         return 1
-    collect(gang, {"runtime": runtime, "isolation": RUNTIMES[runtime].ISOLATION})
+    collect(gang, {"runtime": setting.runtime, "isolation": RUNTIMES[setting.runtime].ISOLATION})
     say(f"{gang.name}: done in {clock(seconds)}; results in {gang.results}")
     return 0
 
 
-def blame(gang: Gang, culprit: Outcome, outcomes: list[Outcome], watch: Watch) -> int:
-    """Report the earliest cause and return its exit status."""
+def blame(gang: Gang, culprit: Outcome, outcomes: list[Outcome], watch: Watch) -> str:
+    """Report the earliest cause, with the end of that party's log."""
     log = next(member.log for member in watch.members if member.party == culprit.party)
-    say(failure(gang, culprit, [found for found in outcomes if found is not culprit], log))
-    return culprit.code
+    return failure(gang, culprit, [found for found in outcomes if found is not culprit], log)

@@ -24,6 +24,7 @@ class Member:
     ended: float | None = None
     status: int = 0
     asked_to_leave: bool = False
+    ended_by_us: bool = False
     sent: set[int] = field(default_factory=set)
 
 
@@ -61,6 +62,8 @@ def note_end(member: Member) -> None:
     if found is not None and member.ended is None:
         member.ended = time.time()
         member.status = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        # settled now: what is sent later, to sweep its group, did not cause this end
+        member.ended_by_us = member.asked_to_leave and (member.status >= 0 or -member.status in member.sent)
 
 
 def ask_to_leave(member: Member) -> None:
@@ -89,8 +92,3 @@ def reap(member: Member) -> None:
     member.pidfd = -1
     if member.process.stdout:
         member.process.stdout.close()
-
-
-def ended_by_us(member: Member) -> bool:
-    """Tell whether the end followed from our asking, or from a signal that we sent."""
-    return member.asked_to_leave and (member.status >= 0 or -member.status in member.sent)

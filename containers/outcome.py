@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from containers.member import Member, ended_by_us
+from containers.member import Member
 
 ECHOES = ("peer_lost", "lifeline")  # what a party says when another one's end made it leave
 NEXT = {
@@ -95,7 +95,7 @@ def _inferred(member: Member) -> Outcome:
         cause, message = "crash", how(member.status)
     else:
         cause, message = "crash", (last_lines(member.log, lines=1) or ["it said nothing"])[0]
-    if member.status != 0 and ended_by_us(member):
+    if member.status != 0 and member.ended_by_us:
         cause = "lifeline"
     return Outcome(member.party, exit_status(member.status), cause, message, member.ended or 0.0)
 

@@ -75,7 +75,7 @@ def _party(
         data = (gang.statistics, *data)
     shown = (same_place(path) for path in (gang.spec, secret, manifest, *data))
     return Sandbox(
-        command=(*program, *(word for option in options.items() for word in map(str, option))),
+        command=(*program, "--lifeline", *(word for option in options.items() for word in map(str, option))),
         binds=(*shown, same_place(state, "rw"), same_place(meet, "rw")),
         network=meeting.network,
         environment=environment(os.environ, threads=gang.threads),

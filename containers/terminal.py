@@ -1,14 +1,17 @@
 """How progress looks: a bar on a terminal, plain lines anywhere else.
 
 Snakemake starts several gangs side by side on one terminal. The first holds a lock on it and draws the
-bar; the others write lines that carry their run's name, each on a cleared line, so that nothing interleaves.
+bar; the others write lines that carry their run's name, each on a cleared line.
 """
 
 import fcntl
 import os
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from containers.progress import Standing, clock, fraction, line, remaining_seconds, where
@@ -28,63 +31,76 @@ class Display(Protocol):
     def show(self, standing: Standing) -> None:
         """Show the present standing; called often."""
 
-    def close(self) -> None:
-        """Leave the terminal as it was."""
+
+class Voice:
+    """Says lines on standard error and, where asked, writes them to a log as well."""
+
+    def __init__(self, log: Path | None = None) -> None:
+        """Begin a new log."""
+        self._log = log
+        if log:
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.write_text("", encoding="utf-8")
+
+    def say(self, text: str) -> None:
+        """Say something to people; nobody may be listening any more, which stops nothing."""
+        self.note(text)
+        with suppress(OSError, ValueError):
+            print((CLEAR_LINE if sys.stderr.isatty() else "") + text, file=sys.stderr, flush=True)
+
+    def note(self, text: str) -> None:
+        """Write to the log alone."""
+        if self._log:
+            with suppress(OSError), self._log.open("a", encoding="utf-8") as log:
+                log.write(text + "\n")
 
 
-def say(text: str) -> None:
-    """Write a line for people; nobody may be listening any more, which stops nothing."""
-    with suppress(OSError, ValueError):
-        print((CLEAR_LINE if sys.stderr.isatty() else "") + text, file=sys.stderr, flush=True)
-
-
-def display() -> Display:
-    """Choose the bar if this launcher is the first on its terminal, and rich is installed."""
-    terminal = _own_terminal()
+@contextmanager
+def display(voice: Voice) -> Iterator[Display]:
+    """Show the bar if this launcher is the first on its terminal and rich is installed, lines otherwise."""
+    terminal = _own_terminal() if find_spec("rich") else None
     if terminal is None:
-        return Lines()
+        yield Lines(voice.say)
+        return
+    bar = Bar(Lines(voice.note))
     try:
-        return Bar(terminal)
-    except ImportError:
+        yield bar
+    finally:
+        bar.close()
         os.close(terminal)
-        return Lines()
 
 
 class Lines:
-    """A line for each round, but not more than one a second."""
+    """A line for each round, but not more than one a second; in a long round, one now and then."""
 
-    def __init__(self) -> None:
+    def __init__(self, write: Callable[[str], None]) -> None:
         """Count time from now."""
+        self._write = write
         self._began = time.monotonic()
-        self._said = (self._began, -1)
+        self._said = (self._began, 0)
 
     def show(self, standing: Standing) -> None:
-        """Say a finished round, or in a long round the steps."""
+        """Write a line if there is something new to say."""
         now, rounds = time.monotonic(), standing.trial * standing.rounds + standing.round
         since, before = now - self._said[0], self._said[1]
-        finished = rounds > 0 and rounds != before and (since >= LINE_SECONDS or before < 0)
-        if not standing.done and (finished or since >= QUIET_SECONDS):
-            say(line(standing, now - self._began))
+        if since >= QUIET_SECONDS or (rounds > before and (since >= LINE_SECONDS or before == 0)):
+            self._write(line(standing, now - self._began))
             self._said = (now, rounds)
-
-    def close(self) -> None:
-        """Lines need no end."""
 
 
 class Bar:
     """One line that is drawn again and again."""
 
-    def __init__(self, terminal: int) -> None:
-        """Draw on standard error; ``terminal`` is the descriptor with the lock."""
-        self._began = time.monotonic()
-        self._drawn = 0.0
-        self._terminal = terminal
+    def __init__(self, log: Lines) -> None:
+        """Draw on standard error; ``log`` gets its lines as if there were no terminal."""
+        self._began, self._drawn, self._log = time.monotonic(), 0.0, log
         self._progress = _progress_bar()
         self._task = self._progress.add_task("", total=1.0, where="starting")
         self._progress.start()
 
     def show(self, standing: Standing) -> None:
         """Draw, at most five times a second."""
+        self._log.show(standing)
         now = time.monotonic()
         if now - self._drawn >= DRAW_SECONDS:
             self._drawn = now
@@ -98,10 +114,9 @@ class Bar:
                 self._progress.refresh()
 
     def close(self) -> None:
-        """Remove the bar and let another gang have the terminal."""
+        """Remove the bar."""
         with suppress(OSError):
             self._progress.stop()
-        os.close(self._terminal)
 
 
 def _progress_bar() -> "Progress":
