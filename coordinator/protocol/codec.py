@@ -17,6 +17,8 @@ from coordinator.protocol.messages import AnyMessage, Array
 CHUNK_BYTES: Final = 256 * 1024
 HEADER_BYTES: Final = 1024 * 1024
 ALIGNMENT: Final = 64
+# what msgspec raises on bytes that are not what they should be
+MALFORMED: Final = (msgspec.DecodeError, ValueError, RecursionError)
 DTYPES: Final = {name: np.dtype(name) for name in ("float32", "float64", "int64", "uint8")}
 
 Buffer = bytes | bytearray | memoryview
@@ -66,6 +68,7 @@ def encode(envelope: Envelope) -> Iterator[Frames]:
         raise ProtocolError(f"a {type(value).__name__} cannot travel in a message")
 
     header = msgspec.msgpack.encode(envelope, enc_hook=described)
+    _check_size(header)
     parts = list(chunks(arrays))
     yield [header, *parts[:1]]
     for index, part in enumerate(parts[1:], start=1):
@@ -74,7 +77,7 @@ def encode(envelope: Envelope) -> Iterator[Frames]:
 
 def chunks(arrays: Sequence[Array]) -> Iterator[Buffer]:
     """Cut arrays into pieces of at most 256 KiB; small arrays together make one piece."""
-    views = [memoryview(np.ascontiguousarray(array)).cast("B") for array in arrays if array.size]
+    views = [np.ascontiguousarray(array).data.cast("B") for array in arrays if array.size]
     if sum(view.nbytes for view in views) <= CHUNK_BYTES:
         if views:
             yield views[0] if len(views) == 1 else b"".join(views)
@@ -99,17 +102,16 @@ class Arriving:
         """
         self._bytes: list[Array] = []  # each array's memory, flat
         self._left = limit
+        _check_size(header)
         try:
-            self.envelope: Envelope = msgspec.msgpack.decode(
-                header, type=Envelope, dec_hook=self._described
-            )
-        except (msgspec.DecodeError, msgspec.ValidationError, ValueError, RecursionError) as error:
+            self.envelope: Envelope = msgspec.msgpack.decode(header, type=Envelope, dec_hook=self._described)
+        except MALFORMED as error:
             raise ProtocolError(f"a header that is not of this protocol: {error}") from None
         self._places = _places(self._bytes)
         self._next = 0
 
     def _described(self, kind: type, value: Any) -> Any:
-        dtype, shape = value if isinstance(value, list) and len(value) == 2 else (None, None)
+        dtype, shape = value if isinstance(value, list) and len(value) == 2 else ("", [-1])
         if dtype not in DTYPES or not _is_shape(shape):
             raise ValueError(f"an array described as {value!r:.80} cannot travel")
         size = prod(shape) * DTYPES[dtype].itemsize
@@ -150,7 +152,7 @@ class Arriving:
         """
         try:
             chunk = msgspec.msgpack.decode(header, type=Chunk)
-        except (msgspec.DecodeError, msgspec.ValidationError) as error:
+        except MALFORMED as error:
             raise ProtocolError(f"expected the next chunk of a message: {error}") from None
         if (chunk.sequence, chunk.index) != (self.envelope.sequence, self._next):
             raise ProtocolError(
@@ -172,9 +174,16 @@ def _places(arrays: list[Array]) -> list[list[Array]]:
     ]  # fmt: skip
 
 
+def _check_size(header: Buffer) -> None:
+    if len(header) > HEADER_BYTES:
+        raise ProtocolError(f"a header of {len(header)} bytes; at most {HEADER_BYTES} are allowed")
+
+
 def _is_shape(shape: Any) -> bool:
     return (
-        isinstance(shape, list) and len(shape) <= 8 and all(type(extent) is int and 0 <= extent < 2**40 for extent in shape)
+        isinstance(shape, list)
+        and len(shape) <= 8
+        and all(type(extent) is int and 0 <= extent < 2**40 for extent in shape)
     )
 
 
