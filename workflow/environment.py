@@ -25,8 +25,8 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 OLDEST = (3, 11)
 PROBE = (
-    "import coordinator, msgspec, nacl, numpy, pandas, pyarrow, pydantic, pydicom, pytest, rich, safetensors,"
-    " scipy, sklearn, snakemake, torch, yaml, zmq"
+    "import altair, coordinator, jinja2, msgspec, nacl, numpy, pandas, pyarrow, pydantic, pydicom, pytest,"
+    " rich, safetensors, scipy, sklearn, snakemake, torch, vl_convert, yaml, zmq"
 )
 
 
@@ -41,7 +41,7 @@ def main() -> int:
         fcntl.flock(held, fcntl.LOCK_EX)
         wanted = stamp(folder)
         reason = why_rebuild(folder, wanted)
-        return build(folder, wanted, reason) if reason else 0
+        return build(folder, wanted, reason, held.fileno()) if reason else 0
 
 
 def what_is_lacking() -> str:
@@ -90,14 +90,18 @@ def runs(folder: Path) -> bool:
     return done.returncode == 0
 
 
-def build(folder: Path, wanted: str, reason: str) -> int:
-    """Make the environment anew; returns the exit status."""
+def build(folder: Path, wanted: str, reason: str, lock: int) -> int:
+    """Make the environment anew; returns the exit status.
+
+    The programs it starts hold the lock too: one that outlives this process keeps others waiting.
+    """
     print(f"making {folder.name} ({reason}); this takes some minutes", flush=True)
     (folder / "stamp").unlink(missing_ok=True)
     shutil.rmtree(folder, ignore_errors=True)
     try:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
-        subprocess.run([python_of(folder), "-m", "pip", *pip_arguments(os.environ)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True, pass_fds=[lock])
+        pip = [python_of(folder), "-m", "pip", *pip_arguments(os.environ)]
+        subprocess.run(pip, check=True, pass_fds=[lock])
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"the environment could not be made: {error}; the lines above say why", file=sys.stderr)
         return 1

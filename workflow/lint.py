@@ -40,7 +40,9 @@ def findings(text: str) -> Iterator[tuple[str, str]]:
 def allowed(place: str, title: str) -> bool:
     """Say whether a finding is the one that a rule with its own walls may have."""
     rule = re.match(r"rule (\w+) \(line \d+, (.+)\)$", place)
-    return bool(rule) and title == ALLOWED and OWN_WALLS in text_of_rule(rule[1], Path(rule[2]))
+    if rule is None or title != ALLOWED:
+        return False
+    return OWN_WALLS in text_of_rule(rule[1], Path(rule[2]))
 
 
 def text_of_rule(name: str, path: Path) -> str:

@@ -20,15 +20,34 @@ def copy_checkout(folder: Path) -> Path:
     return folder
 
 
-def snakemake(folder: Path, *arguments: str, status: int = 0) -> str:
-    """Run Snakemake in a folder; returns all it printed."""
+def start(folder: Path, *command: str, **settings: str) -> subprocess.Popen[str]:
+    """Start a command in a folder, with settings in its environment and none of the tests' own paths."""
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    done = subprocess.run(
-        [sys.executable, "-m", "snakemake", *arguments],
-        cwd=folder, env=outside, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    assert done.returncode == status, done.stdout
-    return done.stdout
+    return subprocess.Popen(
+        command,
+        cwd=folder,
+        env=outside | settings,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+
+
+def printed(process: subprocess.Popen[str], status: int = 0) -> str:
+    """Wait for a command to end as expected; returns all it printed."""
+    text, _ = process.communicate()
+    assert process.returncode == status, text
+    return text
+
+
+def snakemake(folder: Path, *arguments: str) -> str:
+    """Run Snakemake in a folder; returns all it printed."""
+    return printed(start(folder, sys.executable, "-m", "snakemake", *arguments))
+
+
+def make_run(folder: Path, study: str, status: int = 0) -> str:
+    """Run what `make run` runs once the environment is there; returns all it printed."""
+    return printed(start(folder, "workflow/run.sh", STUDY=study, CORES="2", PYTHON=sys.executable), status)
 
 
 def planned(folder: Path, *arguments: str) -> set[str]:

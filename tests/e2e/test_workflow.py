@@ -1,15 +1,20 @@
 """Whole runs: a study builds its report, and only what changed is run again."""
 
 import csv
+import fcntl
 import re
 import shutil
+import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from tests.e2e.checkout import append, copy_checkout, planned, snakemake
+from tests.e2e.checkout import append, copy_checkout, make_run, planned, snakemake, start
 
-CI = ("--configfile", "config/studies/ci.yaml")
+pytestmark = pytest.mark.timeout(900)  # a hang, not slowness: the first test runs a whole study
+STUDY = "config/studies/ci.yaml"
+CI = ("--configfile", STUDY)
 STRATEGIES = ("centralized", "local", "fedavg", "split", "split_u")
 TABLES = {
     "comparison.csv": "task,strategy,seed,site,metric,value,ci_low,ci_high,n",
@@ -58,6 +63,34 @@ def test_a_study_ends_in_a_report(finished: Path) -> None:
 
 def test_a_second_run_has_nothing_to_do(finished: Path) -> None:
     assert "Nothing to be done" in snakemake(finished, *CI)
+
+
+def test_make_run_ends_with_the_path_of_the_report(checkout: Path) -> None:
+    last = make_run(checkout, STUDY).splitlines()[-1]
+    assert last == f"report: {checkout}/results/ci/report.html"
+    assert "'tasks' is missing" in make_run(checkout, "config/sites/north.yaml", status=2)
+
+
+def test_make_run_goes_on_after_a_killed_snakemake(checkout: Path) -> None:
+    killed = start(checkout, sys.executable, "-m", "snakemake", *CI, "--config", "bootstrap=300")
+    locks = checkout / ".snakemake" / "locks"
+    while not list(locks.glob("*")):
+        assert killed.poll() is None, killed.communicate()[0]
+        time.sleep(0.02)
+    killed.kill()
+    killed.communicate()
+    assert list(locks.glob("*")), "the kill left no lock behind, so this test shows nothing"
+    assert "report: " in make_run(checkout, STUDY)
+
+
+def test_two_runs_do_not_share_a_folder(checkout: Path) -> None:
+    with (checkout / ".snakemake" / "suture.lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert "another run is at work" in make_run(checkout, STUDY, status=1)
+        bare = start(checkout, sys.executable, "-m", "snakemake", *CI, "--config", "bootstrap=300")
+        text, _ = bare.communicate()
+        assert bare.returncode == 1
+        assert "another run is at work" in text
 
 
 def test_a_moved_checkout_has_nothing_to_do(checkout: Path) -> None:

@@ -3,7 +3,11 @@
 import json
 from pathlib import Path
 
+import pytest
+
 from tests.e2e.checkout import copy_checkout, snakemake
+
+pytestmark = pytest.mark.timeout(1800)  # a hang, not slowness: this runs a whole study
 
 
 def test_a_bare_snakemake_builds_the_default_report(tmp_path: Path) -> None:
