@@ -8,7 +8,10 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Standing:
-    """How far a run is; a total of 0 is not known, ``loss`` is the last round's on validation records."""
+    """How far a run is; ``round`` counts finished ones, a total of 0 is not known.
+
+    ``trial`` counts from 0, ``loss`` is the last finished round's on validation records.
+    """
 
     run: str
     round: int = 0
@@ -29,7 +32,9 @@ def advance(standing: Standing, event: Mapping[str, Any]) -> Standing:
     if kind == "step":
         return _counted(standing, event, "step")
     if kind == "round":
-        return replace(_counted(standing, event, "round", "trial", "step"), loss=_loss(event))
+        counted = _counted(replace(standing, round=-1), event, "round", "trial", "step")
+        # the coordinator numbers rounds from 0 and tells of one when it is over
+        return replace(counted, round=counted.round + 1 or standing.round, loss=_loss(event))
     return replace(standing, done=True) if kind == "done" else standing
 
 

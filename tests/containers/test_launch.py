@@ -142,8 +142,8 @@ def test_lines_carry_the_runs_name_and_go_to_the_log_too(folder):
     events = [
         {"event": "start", "run": "x", "rounds": 2, "trials": 1, "steps": 20},
         {"event": "step", "step": 7},
-        {"event": "round", "trial": 0, "round": 1, "validation_loss": 0.5, "train_loss": 0.6, "step": 10},
-        {"event": "round", "trial": 0, "round": 2, "validation_loss": None, "step": 20},
+        {"event": "round", "trial": 0, "round": 0, "validation_loss": 0.5, "train_loss": 0.6, "step": 10},
+        {"event": "round", "trial": 0, "round": 1, "validation_loss": None, "step": 20},
     ]
     done = launched(folder, {"coordinator": {"prints": events}}, "--log", str(folder / "logs" / "run.log"))
     assert done.returncode == 0

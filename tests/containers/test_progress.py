@@ -25,7 +25,7 @@ def after(*events):
 
 def test_events_add_up():
     standing = after(
-        START, {"event": "step", "step": 7}, {"event": "round", "trial": 1, "round": 2, "step": 60}
+        START, {"event": "step", "step": 7}, {"event": "round", "trial": 1, "round": 1, "step": 60}
     )
     assert (standing.trial, standing.round, standing.step, standing.loss) == (1, 2, 60, None)
     assert fraction(standing) == 0.75
@@ -34,7 +34,7 @@ def test_events_add_up():
 
 
 def test_a_line_says_all_of_it():
-    standing = after(START, {"event": "round", "trial": 1, "round": 2, "step": 60, "validation_loss": 0.25})
+    standing = after(START, {"event": "round", "trial": 1, "round": 1, "step": 60, "validation_loss": 0.25})
     assert line(standing, 90) == (
         "s/t/split/0: trial 2/2, round 2/4, step 60/80, validation loss 0.2500 (1:30, 0:30 left)"
     )
@@ -43,7 +43,7 @@ def test_a_line_says_all_of_it():
 
 
 def test_without_steps_rounds_tell_how_far_it_is():
-    standing = after({"event": "start", "rounds": 4, "trials": 2}, {"event": "round", "trial": 1, "round": 1})
+    standing = after({"event": "start", "rounds": 4, "trials": 2}, {"event": "round", "trial": 1, "round": 0})
     assert fraction(standing) == 5 / 8
     assert fraction(after()) == 0
     assert remaining_seconds(after(), 10) is None
@@ -73,7 +73,7 @@ def test_lines_are_at_most_one_a_round_and_one_a_second(monkeypatch):
     monkeypatch.setattr("containers.terminal.time.monotonic", lambda: now[0])
     lines = Lines(written.append)
     standing = after(START)
-    for number in range(1, 9):  # eight rounds of 0.4 s, shown three times each
+    for number in range(8):  # eight rounds of 0.4 s, shown three times each
         now[0] += 0.4
         standing = advance(standing, {"event": "round", "trial": 0, "round": number, "step": number})
         for _ in range(3):
@@ -101,7 +101,7 @@ def on_a_terminal(monkeypatch):
 
 def test_a_terminal_gets_a_bar_and_the_log_gets_lines(monkeypatch, tmp_path):
     voice = Voice(tmp_path / "logs" / "run.log")
-    third = {"event": "round", "trial": 0, "round": 3, "step": 33, "validation_loss": 0.5}
+    third = {"event": "round", "trial": 0, "round": 2, "step": 33, "validation_loss": 0.5}
     with on_a_terminal(monkeypatch) as terminal:
         with display(voice) as shown:
             shown.show(after(START, third))
