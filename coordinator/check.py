@@ -6,8 +6,9 @@ import os
 from pathlib import Path
 
 from coordinator.config import Study
+from coordinator.errors import ConfigError
 from coordinator.plan import plan
-from coordinator.study import read_study
+from coordinator.study import line_of, read_study
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,8 +25,13 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(Study.model_json_schema(), indent=2, sort_keys=True))
         return 0
     files = options.files or [Path("config/config.yaml")]
-    study, sites = read_study(files, options.set)
-    resolved = plan(study, sites)
+    study, sites, lines = read_study(files, options.set)
+    try:
+        resolved = plan(study, sites, write=options.plan is not None)
+    except ConfigError as error:
+        if not error.key:
+            raise
+        raise ConfigError(f"{line_of(tuple(error.key.split('.')), lines)}: {error}") from None
     if options.plan:
         _write(resolved, options.plan)
     print(

@@ -8,7 +8,9 @@ from importlib import import_module
 from coordinator.errors import SutureError
 
 
-def main(program: str, commands: Mapping[str, tuple[str, str]], arguments: Sequence[str] | None = None) -> int:
+def main(
+    program: str, commands: Mapping[str, tuple[str, str]], arguments: Sequence[str] | None = None
+) -> int:
     """Run a subcommand: a module with ``add_arguments(parser)`` and ``run(options) -> int``.
 
     Returns the exit status: 0, 2 for bad input, or the error's own.

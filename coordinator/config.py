@@ -124,9 +124,7 @@ class TrainingChange(Record):
     local_epochs: Count | None = Field(None, description="see training")
     batch_size: Count | None = Field(None, description="see training")
     optimizer: Literal["sgd", "adam", "adamw"] | None = Field(None, description="see training")
-    learning_rates: tuple[Positive, ...] | None = Field(
-        None, min_length=1, description="see training"
-    )
+    learning_rates: tuple[Positive, ...] | None = Field(None, min_length=1, description="see training")
     momentum: Share | None = Field(None, description="see training")
     weight_decay: Annotated[float, Field(ge=0.0)] | None = Field(None, description="see training")
 
@@ -176,9 +174,7 @@ class Study(Record):
         "nothing", description="predictions: test scores of each record leave the sites"
     )
     evaluation: Literal["scores"] = Field("scores", description="from record-level scores")
-    bootstrap: Annotated[int, Field(ge=100)] = Field(
-        1000, description="resamples behind each interval"
-    )
+    bootstrap: Annotated[int, Field(ge=100)] = Field(1000, description="resamples behind each interval")
     runtime: Literal["auto", "host"] = Field("auto", description="the walls parties run in")
     reference: Name = Field("centralized", description="the strategy others are compared with")
     tasks: dict[Name, Task] = Field(min_length=1, description="by name")

@@ -39,7 +39,9 @@ def take_part(party: Party, channel: SiteChannel, watch: Watch) -> list[Tensor]:
     return logits
 
 
-def _walk(party: Party, channel: Channel, step: Callable[[Party, Item, Channel], Party], watch: Watch) -> None:
+def _walk(
+    party: Party, channel: Channel, step: Callable[[Party, Item, Channel], Party], watch: Watch
+) -> None:
     for item in schedule(party.run, party.cohort.train):
         channel.phase = phase_of(item)
         step(party, item, channel)

@@ -19,6 +19,11 @@ class ConfigError(SutureError):
 
     exit_status = EXIT_BAD_INPUT
 
+    def __init__(self, message: str, *, key: str = "") -> None:
+        """Take the message, and the config key it is about, such as ``tasks.heart.cut``."""
+        super().__init__(f"{key}: {message}" if key else message)
+        self.key = key
+
 
 class DataError(SutureError):
     """A site's data steward must look at a file."""

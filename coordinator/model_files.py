@@ -12,14 +12,16 @@ from coordinator.outcome import write_bytes
 
 def write_parts(parts: Mapping[str, nn.Module], party: str, folder: Path) -> dict[str, str]:
     """Write ``PARTY.safetensors`` and give the sha256 of each part's tensors."""
-    tensors = {f"{name}/{key}": value for name, part in parts.items() for key, value in part.state_dict().items()}
+    tensors = {
+        f"{name}/{key}": value for name, part in parts.items() for key, value in part.state_dict().items()
+    }
     if tensors:
         write_bytes(folder / f"{party}.safetensors", save(tensors))
     return {name: hashlib.sha256(save(dict(part.state_dict()))).hexdigest() for name, part in parts.items()}
 
 
 def weights_file(hashes: Mapping[tuple[str, str], str]) -> str:
-    """Give the content of ``weights.sha256``: one hash over sorted ``part, party, sha256`` lines, then the lines.
+    """Give ``weights.sha256``: the hash of the sorted ``part, party, sha256`` lines, then the lines.
 
     Args:
         hashes: (party, part) to sha256.

@@ -8,12 +8,16 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from coordinator.errors import ConfigError, DataError, PeerLost, ProtocolError
+from coordinator.errors import ConfigError, DataError, PeerLost, ProtocolError, SutureError
 from coordinator.lifeline import LifelineCut
 
-CAUSES = {
-    ConfigError: "config", DataError: "data", ProtocolError: "protocol", PeerLost: "peer_lost", LifelineCut: "lifeline",
-}  # fmt: skip
+CAUSES: dict[type[SutureError], str] = {
+    ConfigError: "config",
+    DataError: "data",
+    ProtocolError: "protocol",
+    PeerLost: "peer_lost",
+    LifelineCut: "lifeline",
+}
 
 
 def recorded(party: str, state: Path, work: Callable[[], None]) -> int:
@@ -28,7 +32,7 @@ def recorded(party: str, state: Path, work: Callable[[], None]) -> int:
     except tuple(CAUSES) as error:
         cause, code, message = CAUSES[type(error)], error.exit_status, str(error)
         print(f"{party}: {message}", file=sys.stderr, flush=True)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - not swallowed: written down, and the party ends with it
         cause, code, message = "crash", 1, f"{type(error).__name__}: {error}"
         traceback.print_exc()
     write_json(

@@ -80,7 +80,9 @@ def epoch(run: Run, round_: int, site: int, pass_: int, records: int) -> list[In
     """Shuffle a site's records and cut them into batches; the last may be smaller."""
     draws = np.random.default_rng(key(run.seed, "shuffle", round_, site, pass_))
     order = draws.permutation(records)
-    return [order[start : start + run.training.batch_size] for start in range(0, records, run.training.batch_size)]
+    return [
+        order[start : start + run.training.batch_size] for start in range(0, records, run.training.batch_size)
+    ]
 
 
 def site_round(run: Run, trial: int, round_: int, site: int, records: int) -> Iterator[Batch]:

@@ -97,9 +97,14 @@ def digest(spec: Record) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def path_of(spec: Record, folder: Path) -> Path:
+    """Name a spec's file, which carries its hash."""
+    return folder / f"{type(spec).__name__.lower()}-{digest(spec)[:12]}.json"
+
+
 def write(spec: Record, folder: Path) -> Path:
-    """Write a spec under a name that carries its hash; an existing one is the same and stays."""
-    path = folder / f"{type(spec).__name__.lower()}-{digest(spec)[:12]}.json"
+    """Write a spec; an existing file of its name is the same and stays."""
+    path = path_of(spec, folder)
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
         partial = path.with_suffix(f".{os.getpid()}.partial")

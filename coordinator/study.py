@@ -17,10 +17,10 @@ from coordinator.yaml_lines import Lines, load, parse_scalar
 Checked = TypeVar("Checked", bound=Record)
 
 
-def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Study, dict[str, Site]]:
+def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Study, dict[str, Site], Lines]:
     """Merge config files and ``key=value`` settings, later ones winning, and check them.
 
-    Returns the study and its sites by name (from ``sites/`` beside the config folder).
+    Returns the study, its sites by name (from ``sites/`` in the config folder), and each key's line.
 
     Raises:
         ConfigError: every problem found, each with file and line.
@@ -34,9 +34,12 @@ def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Stu
     for setting in settings:
         _set(merged, setting, lines)
     study = checked(Study, merged, lines)
-    names = {name for task in study.tasks.values() for name in task.sites}
-    folder = _sites_folder(files[0])
-    return study, {name: _read_site(folder, name) for name in sorted(names)}
+    folder, sites = _sites_folder(files[0]), {}
+    for label, task in study.tasks.items():
+        for index, name in enumerate(task.sites):
+            line = line_of(("tasks", label, "sites", index), lines)
+            sites[name] = _read_site(folder, name, line)
+    return study, sites, lines
 
 
 def checked(record: type[Checked], values: Mapping[str, Any], lines: Lines) -> Checked:
@@ -61,8 +64,9 @@ def data_root(study: Study) -> Path:
     root = study.data_root or os.environ.get("SUTURE_DATA_ROOT")
     if not root:
         raise ConfigError(
-            "data_root: this study reads hospital files and no folder was given; set it with "
-            "`make run DATA_ROOT=folder`, `--config data_root=folder` or SUTURE_DATA_ROOT"
+            "this study reads hospital files and no folder was given; set it with "
+            "`make run DATA_ROOT=folder`, `--config data_root=folder` or SUTURE_DATA_ROOT",
+            key="data_root",
         )
     return Path(root).expanduser()
 
@@ -96,11 +100,11 @@ def _sites_folder(first: Path) -> Path:
     return first.resolve().parent / "sites"
 
 
-def _read_site(folder: Path, name: str) -> Site:
+def _read_site(folder: Path, name: str, line: str) -> Site:
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = [file.stem for file in folder.glob("*.yaml")]
-        raise ConfigError(f"{path}: no such file for site '{name}'; {nearest(name, known)}")
+        raise ConfigError(f"{line}: site '{name}' has no file {path}; {nearest(name, known)}")
     values, lines = load(path)
     site = checked(Site, values, lines)
     if site.name != name:
@@ -110,7 +114,7 @@ def _read_site(folder: Path, name: str) -> Site:
 
 def _describe(record: type[Record], problem: ErrorDetails, lines: Lines) -> str:
     where = tuple(part for part in problem["loc"] if part in ("[key]",) or not _is_branch(part))
-    place = _line_of(where, lines)
+    place = line_of(where, lines)
     name = ".".join(str(part) for part in where)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(record, where[:-1])
@@ -126,7 +130,8 @@ def _is_branch(part: object) -> bool:
     return isinstance(part, str) and ("[" in part or part in {"constrained-str", "str"})
 
 
-def _line_of(where: tuple[str | int, ...], lines: Lines) -> str:
+def line_of(where: tuple[str | int, ...], lines: Lines) -> str:
+    """Give ``file:line`` of a key, or of the nearest one above it."""
     for length in range(len(where), -1, -1):
         if where[:length] in lines:
             return lines[where[:length]]

@@ -67,7 +67,7 @@ def parse_scalar(text: str) -> Any:
 
 
 def _kind(node: yaml.Node | None) -> str:
-    return "an empty file" if node is None else f"a {node.id}"
+    return "an empty file" if node is None else f"a {node.tag.rpartition(':')[2]}"
 
 
 def _walk(node: yaml.Node, where: tuple[str | int, ...], path: Path, lines: Lines) -> None:

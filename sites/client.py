@@ -57,7 +57,11 @@ class Keys:
         options, site = self._options, self._options.site
         lifeline = Lifeline() if options.lifeline else None
         link = Dealer(
-            options.endpoint, self.manifest[COORDINATOR].curve, self.secret.curve, self.manifest[site].curve, lifeline
+            options.endpoint,
+            self.manifest[COORDINATOR].curve,
+            self.secret.curve,
+            self.manifest[site].curve,
+            lifeline,
         )
         channel = open_channel(spec, link, options.state / "ledger.jsonl", limit=limit)
         welcome = channel.enter(Hello(site, specs.digest(spec), 0), _refused)
@@ -66,6 +70,7 @@ class Keys:
 
 def _refused(times: int) -> None:
     print(
-        f"the coordinator refused this site's key ({times} times); is it in the study's manifest? trying again",
-        file=sys.stderr, flush=True,
-    )  # fmt: skip
+        f"the coordinator refused this site's key (refusal {times}): is it in the manifest? trying again",
+        file=sys.stderr,
+        flush=True,
+    )

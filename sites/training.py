@@ -62,7 +62,8 @@ def records_of(run: Run, statistics: dict[str, Any], hospital: str) -> Loaded:
         agreed, found = statistics["sites"][hospital][role], len(loaded[role].labels)
         if agreed != found:
             raise DataError(
-                f"{folder}: {found} {role} records, the agreed statistics say {agreed}; agree again on the data as it is now"
+                f"{folder}: {found} {role} records, the agreed statistics say {agreed}; "
+                "agree again on the data as it is now"
             )
     return loaded
 
@@ -85,7 +86,7 @@ def rows_of(records: Records) -> Rows:
 def write_results(
     run: Run, site: str, party: Party, loaded: list[Loaded], logits: list[Tensor], out: Path
 ) -> dict[str, str]:
-    """Write this party's parts and, where the study releases them, its predictions; give the parts' hashes."""
+    """Write this party's parts and, if released, its predictions; give the parts' hashes."""
     hashes = write_parts(party.parts, site, out / "model")
     if run.release == "predictions":
         for each, hospital_logits in zip(loaded, logits, strict=True):
@@ -96,5 +97,10 @@ def write_results(
 
 def with_pooled_bytes(costs: dict[str, float], folders: list[Path]) -> dict[str, float]:
     """Count the prepared records that had to be moved to make the pool."""
-    moved = sum((folder / name).stat().st_size for folder in folders for name in ("records.parquet", "images.npy") if (folder / name).exists())
+    moved = sum(
+        (folder / name).stat().st_size
+        for folder in folders
+        for name in ("records.parquet", "images.npy")
+        if (folder / name).exists()
+    )
     return {**costs, "bytes_up": costs["bytes_up"] + moved, "bytes_up.pooling.records": float(moved)}

@@ -3,6 +3,7 @@
 from threading import Thread
 
 import torch
+from nacl.public import PrivateKey
 
 from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
 from coordinator.config import Model, Training
@@ -15,7 +16,6 @@ from coordinator.protocol.messages import Done, Hello, Welcome
 from coordinator.protocol.seals import Sealer
 from coordinator.specs import POOLED, Run
 from coordinator.strategies import PRESETS
-from nacl.public import PrivateKey
 
 LIMIT = 1 << 30
 
@@ -28,8 +28,9 @@ def a_run(preset, sizes, *, model=None, cut=("layer1",), **changes):
     axes = {**PRESETS[preset], **changes}
     pooled = preset == "centralized"
     return Run(
-        study="test", task="task", strategy=preset, seed=3, sites=sites, parties=(POOLED,) if pooled else sites,
-        prepared={}, preset=preset, site_weights="records", cut=cut if axes["algorithm"] == "split" else (),
+        study="test", task="task", strategy=preset, seed=3, sites=sites,
+        parties=(POOLED,) if pooled else sites, prepared={}, preset=preset, site_weights="records",
+        cut=cut if axes["algorithm"] == "split" else (),
         model=model or Model(name="mlp", hidden=(16, 8), dropout=0.3), training=training, validation=0.1,
         missing="impute", reads="table", release="predictions", threads=1, **axes,
     )  # fmt: skip

@@ -6,7 +6,13 @@ from torch import Tensor
 from coordinator.algorithms.local import batches_here, hear, report, train_here
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import (
-    Party, begin, keep, predict_whole, select, validate_whole, whole,
+    Party,
+    begin,
+    keep,
+    predict_whole,
+    select,
+    validate_whole,
+    whole,
 )  # fmt: skip
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats, weighted_mean

@@ -34,7 +34,9 @@ def relay(item: HandOn, channel: CoordinatorChannel) -> None:
     for taker in item.takers:
         sealed = channel.receive(giver, Sealed, position_of(item, taker))
         if (sealed.giver, sealed.taker) != (giver, channel.sites[taker]):
-            raise ProtocolError(f"'{giver}' addressed its parts to '{sealed.taker}', not '{channel.sites[taker]}'")
+            raise ProtocolError(
+                f"'{giver}' addressed its parts to '{sealed.taker}', not '{channel.sites[taker]}'"
+            )
         channel.send(sealed.taker, sealed)
 
 
@@ -47,7 +49,11 @@ def take(party: Party, item: HandOn, channel: SiteChannel) -> None:
 
 def pack(party: Party, *, optimizer: bool) -> dict[str, Tensor]:
     """Name every tensor of the party's parts, ``part/name``, and of their optimizers' state."""
-    tensors = {f"{name}/{key}": value for name, part in party.parts.items() for key, value in part.state_dict().items()}
+    tensors = {
+        f"{name}/{key}": value
+        for name, part in party.parts.items()
+        for key, value in part.state_dict().items()
+    }
     if optimizer:
         for name, each in party.optimizers.items():
             tensors |= {f"{OPTIMIZER}{name}/{key}": value for key, value in each.state().items()}

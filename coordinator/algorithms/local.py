@@ -8,7 +8,14 @@ from collections.abc import Iterator
 from torch import Tensor
 
 from coordinator.algorithms.party import (
-    Party, Validation, begin, keep, predict_whole, select, validate_whole, whole,
+    Party,
+    Validation,
+    begin,
+    keep,
+    predict_whole,
+    select,
+    validate_whole,
+    whole,
 )  # fmt: skip
 from coordinator.algorithms.training import train_batch
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel

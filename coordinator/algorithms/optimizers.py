@@ -20,10 +20,12 @@ class Optimizer:
 
     def __init__(self, module: nn.Module, training: Training, learning_rate: float) -> None:
         """Start with no past: every moment is zero."""
-        self._parameters = list(module.parameters())
+        self._parameters: list[Tensor] = list(module.parameters())
         self._training, self._rate = training, learning_rate
         self._adam = training.optimizer != "sgd"
-        self._first = [torch.zeros_like(p) for p in self._parameters] if self._adam or training.momentum else []
+        self._first = (
+            [torch.zeros_like(p) for p in self._parameters] if self._adam or training.momentum else []
+        )
         self._second = [torch.zeros_like(p) for p in self._parameters] if self._adam else []
         self._steps = [torch.tensor(0.0) for _ in self._parameters] if self._adam else []
 
@@ -41,7 +43,9 @@ class Optimizer:
     def state(self) -> dict[str, Tensor]:
         """Name every tensor that the next step depends on, beside the parameters."""
         kinds = {"first": self._first, "second": self._second, "step": self._steps}
-        return {f"{kind}/{index}": value for kind, values in kinds.items() for index, value in enumerate(values)}
+        return {
+            f"{kind}/{index}": value for kind, values in kinds.items() for index, value in enumerate(values)
+        }
 
     def load(self, state: dict[str, Tensor]) -> None:
         """Go on from another's state.
@@ -50,15 +54,21 @@ class Optimizer:
             ProtocolError: it is not the state of such an optimizer over such parameters.
         """
         own = self.state()
-        if {name: value.shape for name, value in own.items()} != {name: value.shape for name, value in state.items()}:
-            raise ProtocolError("an optimizer's state does not fit this model and optimizer; use the same spec everywhere")
+        if {name: value.shape for name, value in own.items()} != {
+            name: value.shape for name, value in state.items()
+        }:
+            raise ProtocolError(
+                "an optimizer's state does not fit this model and optimizer; use the same spec everywhere"
+            )
         for name, value in own.items():
             value.copy_(state[name])
 
     def _adam_step(self, gradients: list[Tensor]) -> None:
         adam(
-            self._parameters, gradients, self._first, self._second, [], self._steps, fused=True, amsgrad=False,
-            beta1=BETAS[0], beta2=BETAS[1], lr=self._rate, weight_decay=self._training.weight_decay, eps=EPSILON,
+            self._parameters, gradients, self._first, self._second, [], self._steps, fused=True,
+            amsgrad=False,
+            beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON,
+            lr=self._rate, weight_decay=self._training.weight_decay,
             maximize=False, decoupled_weight_decay=self._training.optimizer == "adamw",
         )  # fmt: skip
 

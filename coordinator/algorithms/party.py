@@ -46,7 +46,10 @@ class Cohort:
     @staticmethod
     def of(statistics: dict[str, Any], sites: Sequence[str]) -> "Cohort":
         """Take the counts out of the agreed statistics."""
-        counts = {role: tuple(statistics["sites"][site][role] for site in sites) for role in ("train", "validation", "test")}
+        counts = {
+            role: tuple(statistics["sites"][site][role] for site in sites)
+            for role in ("train", "validation", "test")
+        }
         return Cohort(shape=tuple(statistics["input_shape"]), **counts)
 
 

@@ -24,17 +24,35 @@ from torch import Tensor
 
 from coordinator.algorithms import handing_on
 from coordinator.algorithms.party import (
-    Party, Rows, Validation, begin, builders_of, keep, restore, select, switch,
+    Party,
+    Rows,
+    Validation,
+    begin,
+    builders_of,
+    keep,
+    restore,
+    select,
+    switch,
 )  # fmt: skip
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import (
-    Draw, evaluation_batches, loss_of, loss_sum,
+    Draw,
+    evaluation_batches,
+    loss_of,
+    loss_sum,
 )  # fmt: skip
 from coordinator.models.catalog import stage_names
 from coordinator.models.stages import cut, outline
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import (
-    Activations, CutGradient, Features, HeadGradient, Position, Scores, Validated, Verdict,
+    Activations,
+    CutGradient,
+    Features,
+    HeadGradient,
+    Position,
+    Scores,
+    Validated,
+    Verdict,
 )  # fmt: skip
 from coordinator.schedule import Batch, Begin, HandOn, Item
 from coordinator.specs import Run
@@ -85,7 +103,9 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
 def start(party: Party, item: Begin, held: Parts) -> Party:
     """Build this party's parts, and work out the shapes that cross the cuts."""
     stages = outline(builders_of(party.run, party.cohort.shape), party.cohort.shape)
-    party.shapes = {name: stages[last].shape for name, last in zip(("front", "middle"), party.run.cut, strict=False)}
+    party.shapes = {
+        name: stages[last].shape for name, last in zip(("front", "middle"), party.run.cut, strict=False)
+    }
     return begin(party, item, held)
 
 
@@ -108,7 +128,7 @@ def head_batch(party: Party, item: Batch, labels: Tensor, draw: Draw, channel: S
     shape = (len(labels), *party.shapes["middle"])
     features = one(channel.receive(Features, item.position).tensor, shape, "coordinator").requires_grad_()
     loss = loss_of(party.parts["head"](features, draw), labels)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     channel.send(HeadGradient(item.position, sent(cast(Tensor, features.grad))))
     party.optimizers["head"].descend()
     return float(loss.detach())
@@ -123,7 +143,7 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     output = party.parts[name](activations, draw)
     if party.run.labels == "shared":
         loss = loss_of(output, one(up.labels, (len(item.records),), site))
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()
         party.count(float(loss.detach()), len(item.records), item.site)
     else:
         channel.send(site, Features(item.position, sent(output)))
@@ -148,17 +168,23 @@ def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
 
 
 @torch.inference_mode()
-def have_scored(party: Party, rows: Rows, at: Position, channel: SiteChannel, *, share_labels: bool) -> Tensor | None:
+def have_scored(
+    party: Party, rows: Rows, at: Position, channel: SiteChannel, *, share_labels: bool
+) -> Tensor | None:
     """Send activations in evaluation batches; give the logits unless the coordinator has the labels."""
     found = [torch.empty(0, 1)]
     for number, batch in enumerate(evaluation_batches(len(rows.labels))):
         position = (*at[:3], number)
         inputs, labels = rows.inputs[batch], rows.labels[batch]
         party.records_scored += len(inputs)
-        channel.send(Activations(position, sent(party.parts["front"](inputs)), sent(labels) if share_labels else None))
+        channel.send(
+            Activations(position, sent(party.parts["front"](inputs)), sent(labels) if share_labels else None)
+        )
         if "head" in party.parts:
             features = channel.receive(Features, position).tensor
-            found.append(party.parts["head"](one(features, (len(inputs), *party.shapes["middle"]), "coordinator")))
+            found.append(
+                party.parts["head"](one(features, (len(inputs), *party.shapes["middle"]), "coordinator"))
+            )
         elif not share_labels:
             found.append(one(channel.receive(Scores, position).tensor, (len(inputs), 1), "coordinator"))
     return None if share_labels else torch.cat(found)
@@ -188,7 +214,9 @@ def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Va
 
 
 @torch.inference_mode()
-def score_for(party: Party, at: Position, count: int, channel: CoordinatorChannel, *, labels_come: bool) -> float:
+def score_for(
+    party: Party, at: Position, count: int, channel: CoordinatorChannel, *, labels_come: bool
+) -> float:
     """Run a site's activations through the coordinator's part; give the loss where labels come."""
     site, loss = channel.sites[at[2]], 0.0
     (part,) = party.parts.values()

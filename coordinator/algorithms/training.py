@@ -40,7 +40,7 @@ def train_batch(
     """
     loss = loss_of(model(inputs, draw), labels)
     total = loss if extra is None else loss + extra(model)
-    total.backward()  # type: ignore[no-untyped-call]
+    total.backward()
     optimizer.descend()
     return float(loss.detach())
 
@@ -66,9 +66,11 @@ def floats(part: nn.Module) -> list[Tensor]:
 def weighted_mean(tensors: Sequence[Sequence[Tensor]], weights: Sequence[float]) -> list[Tensor]:
     """Average models: sum_k w_k t_k / sum_k w_k, in float64 in site order, divided once, then cast."""
     total = float(sum(weights))
-    return [
-        (sum(weight * value.double() for weight, value in zip(weights, values, strict=True)) / total).to(  # type: ignore[union-attr]
-            values[0].dtype
-        )
-        for values in zip(*tensors, strict=True)
-    ]
+    return [_mean(values, weights, total) for values in zip(*tensors, strict=True)]
+
+
+def _mean(values: Sequence[Tensor], weights: Sequence[float], total: float) -> Tensor:
+    summed = torch.zeros_like(values[0], dtype=torch.float64)
+    for weight, value in zip(weights, values, strict=True):
+        summed += weight * value.double()
+    return (summed / total).to(values[0].dtype)

@@ -27,14 +27,14 @@ MODELS: dict[str, Entry] = {
 }
 
 
-def entry(model: Model) -> Entry:
-    """Look a model up.
+def entry(model: Model, key: str = "model.name") -> Entry:
+    """Look a model up; ``key`` is where the config names it.
 
     Raises:
         ConfigError: the model is unknown.
     """
     if model.name not in MODELS:
-        raise ConfigError(f"model.name: unknown model '{model.name}'; {nearest(model.name, MODELS)}")
+        raise ConfigError(f"unknown model '{model.name}'; {nearest(model.name, MODELS)}", key=key)
     return MODELS[model.name]
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from threading import Lock
 from typing import Any
 
@@ -23,7 +24,7 @@ class _Boundary(torch.autograd.Function):
         return value.contiguous().view_as(value)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
         return gradient.contiguous()
 
 
@@ -66,7 +67,7 @@ def build(builders: Builders, seed: int, names: tuple[str, ...] | None = None) -
 def cut(names: tuple[str, ...], after: tuple[str, ...]) -> list[tuple[str, ...]]:
     """Cut stage names after the given ones: one name gives two parts, two give three."""
     places = [0, *(names.index(name) + 1 for name in after), len(names)]
-    return [names[start:end] for start, end in zip(places, places[1:], strict=False)]
+    return [names[start:end] for start, end in pairwise(places)]
 
 
 def _out_of_place(stage: nn.Module) -> nn.Module:

@@ -4,7 +4,7 @@ An algorithm sees ``send``, ``receive``, ``broadcast`` and ``gather``; nothing b
 what a message means, nothing above it what a socket is.
 """
 
-from collections import Counter, defaultdict, deque
+from collections import Counter, deque
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 

@@ -44,7 +44,9 @@ class Spoke:
     refusals = 0
     connections_lost = 0
 
-    def __init__(self, site: str, up: "SimpleQueue[tuple[str, bytes, Frames]]", down: "SimpleQueue[Frames]") -> None:
+    def __init__(
+        self, site: str, up: "SimpleQueue[tuple[str, bytes, Frames]]", down: "SimpleQueue[Frames]"
+    ) -> None:
         """Take the two queues."""
         self._site, self._up, self._down = site, up, down
 

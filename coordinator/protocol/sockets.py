@@ -26,7 +26,9 @@ HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
 REFUSED: Final = (
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
+    zmq.EVENT_HANDSHAKE_FAILED_AUTH
+    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 )
 
 
@@ -53,7 +55,9 @@ class _AllowList:
 class Router:
     """The coordinator's end."""
 
-    def __init__(self, endpoint: str, secret: bytes, sites: Mapping[bytes, str], wake: Wake | None = None) -> None:
+    def __init__(
+        self, endpoint: str, secret: bytes, sites: Mapping[bytes, str], wake: Wake | None = None
+    ) -> None:
         """Bind, with the authenticator running before.
 
         Args:
@@ -91,7 +95,7 @@ class Router:
             route, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        site = self._sites.get(frames[0].get("User-Id")) if 1 <= len(frames) <= 2 else None
+        site = self._sites.get(str(frames[0].get("User-Id"))) if 1 <= len(frames) <= 2 else None
         if site is None:
             return None
         self._connections[frames[0].get(zmq.SRCFD)] = site
@@ -119,7 +123,7 @@ class Router:
         self._context.term()
 
     def _wait(self, seconds: float) -> None:
-        ready = dict(self._poller.poll(seconds * 1000))
+        ready = dict(self._poller.poll(int(seconds * 1000)))
         if self._wake and self._wake.fileno() in ready:
             self._wake.check()
         while self._monitor in ready and self._monitor.poll(0):
@@ -131,7 +135,9 @@ class Router:
 class Dealer:
     """A site's end."""
 
-    def __init__(self, endpoint: str, server: bytes, secret: bytes, public: bytes, wake: Wake | None = None) -> None:
+    def __init__(
+        self, endpoint: str, server: bytes, secret: bytes, public: bytes, wake: Wake | None = None
+    ) -> None:
         """Connect to the coordinator whose public key is pinned.
 
         Args:
@@ -148,7 +154,7 @@ class Dealer:
 
     def receive(self, seconds: float) -> Frames | None:
         """Give the next message's frames, or None after the time."""
-        ready = dict(self._poller.poll(seconds * 1000))
+        ready = dict(self._poller.poll(int(seconds * 1000)))
         if self._wake and self._wake.fileno() in ready:
             self._wake.check()
         if self._monitor in ready:
@@ -234,7 +240,9 @@ def _bind(socket: "zmq.Socket[bytes]", endpoint: str) -> str:
     try:
         socket.bind(endpoint)
     except zmq.ZMQError as error:
-        raise ConfigError(f"{endpoint}: cannot listen here ({error.strerror}); choose another endpoint") from None
+        raise ConfigError(
+            f"{endpoint}: cannot listen here ({error.strerror}); choose another endpoint"
+        ) from None
     return str(socket.getsockopt_string(zmq.LAST_ENDPOINT))
 
 

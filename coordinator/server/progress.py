@@ -60,7 +60,12 @@ def history_rows(
     found, rate = party.rounds[-1], run.training.learning_rates[item.trial]
     place = {"trial": item.trial, "learning_rate": rate, "round": item.round}
     best = party.best_at == (item.trial, item.round)
-    after = {"seconds": seconds, "bytes_up": sizes["bytes_up"], "bytes_down": sizes["bytes_down"], "best": best}
+    after = {
+        "seconds": seconds,
+        "bytes_up": sizes["bytes_up"],
+        "bytes_down": sizes["bytes_down"],
+        "best": best,
+    }
     losses = {"train_loss": _train_loss(found), "validation_loss": validation_loss(found, run.site_weights)}
     rows = [{**place, "site": "all", **losses, **after}]
     for site, each in zip(run.sites, found, strict=True):

@@ -2,9 +2,10 @@
 
 import pytest
 import torch
+from federation import a_run, federate
+
 from coordinator.algorithms.handing_on import OPTIMIZER
 from coordinator.config import Model
-from federation import a_run, federate
 
 SIZES = (100, 40, 17, 3)  # sites of very different size; a last batch of one record in the first
 MLP = Model(name="mlp", hidden=(16, 8), dropout=0.3)
@@ -16,7 +17,7 @@ OPTIMIZERS = (
     {"optimizer": "sgd"},
 )
 CASES = [
-    pytest.param(model, shape, cut, training, id=f"{model.name}-{'-'.join(cut)}-{'-'.join(map(str, training.values()))}")
+    pytest.param(model, shape, cut, training, id="-".join(map(str, (model.name, *cut, *training.values()))))
     for model, shape, cuts in (
         (MLP, (6,), [("layer1",), ("layer2",)]),
         (CNN, (1, 8, 8), [("conv1",), ("conv2",)]),
@@ -39,7 +40,7 @@ def tensors(*parties):
     found = {}
     for party in parties:
         for name, part in party.parts.items():
-            found |= {key: value for key, value in part.state_dict().items()}
+            found |= part.state_dict()
             parameters = [key for key, _ in part.named_parameters()]
             for key, value in party.optimizers[name].state().items():
                 kind, index = key.split("/")
@@ -139,8 +140,10 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     first, again = (everything("fedavg", SIZES, (6,)) for _ in range(2))
     assert_equal_runs(first, again)
     other = a_run("fedavg", SIZES).model_copy(update={"seed": 4})
-    coordinator, outcomes, _ = federate(other, SIZES)
-    assert not torch.equal(tensors(last_site(other, outcomes))["stages.head.weight"], first[0]["stages.head.weight"])
+    _, outcomes, _ = federate(other, SIZES)
+    assert not torch.equal(
+        tensors(last_site(other, outcomes))["stages.head.weight"], first[0]["stages.head.weight"]
+    )
 
 
 def test_dropout_is_on_in_these_tests():

@@ -1,0 +1,117 @@
+"""A split step through Suture, all checks and the ledger on, against the bare loop."""
+
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import torch
+
+from coordinator.algorithms import split
+from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
+from coordinator.config import Model, Training
+from coordinator.driver import take_part
+from coordinator.limits import message_limit
+from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.keys import COORDINATOR, make, read_manifest, read_secret
+from coordinator.protocol.messages import Hello
+from coordinator.protocol.sockets import Dealer, Router
+from coordinator.schedule import schedule
+from coordinator.specs import Run
+from sites.gate import open_channel
+from tests.bench import bare_loop
+from tests.bench.bare_loop import BATCH, CUT, FEATURES, HIDDEN, RATE
+
+RECORDS, SITE = 4096, "north"
+BLOCKS, STEPS, WARM_UP = 15, 200, 100
+
+
+def a_run() -> Run:
+    """Describe a run of one site that is longer than any measurement."""
+    return Run(
+        study="bench", task="mlp", strategy="split", seed=0, sites=(SITE,), parties=(SITE,), prepared={},
+        preset="split", algorithm="split", labels="shared", site_weights="records", cut=("layer1",),
+        model=Model(name="mlp", hidden=(CUT, HIDDEN)), validation=0.1, missing="impute", reads="table",
+        training=Training(rounds=1, local_epochs=1000, batch_size=BATCH, learning_rates=(RATE,)),
+        release="nothing", threads=1,
+    )  # fmt: skip
+
+
+COHORT = Cohort((FEATURES,), (RECORDS,), (0,), (0,))
+
+
+def measure() -> dict[str, object]:
+    """Give the row ``split_step_mlp``."""
+    torch.set_num_threads(1)
+    with tempfile.TemporaryDirectory() as folder:
+        bare, bare_site = _bare()
+        ours, our_site = _suture(Path(folder))
+        try:
+            return _compare(bare, ours)
+        finally:
+            bare_site.kill()
+            our_site.kill()
+
+
+def _compare(bare, ours) -> dict[str, object]:
+    bare(WARM_UP)
+    ours(WARM_UP)
+    pairs = [(statistics.median(bare(STEPS)), statistics.median(ours(STEPS))) for _ in range(BLOCKS)]
+    ratios = sorted(our / floor for floor, our in pairs)
+    low, _, high = statistics.quantiles(ratios, n=4)
+    floor, our = (1000 * statistics.median(column) for column in zip(*pairs, strict=True))
+    return {
+        "name": "split_step_mlp", "ratio": statistics.median(ratios), "low": low, "high": high,
+        "what": f"one split step, batch {BATCH}, {FEATURES} features, cut at {CUT}, CURVE: "
+        f"Suture {our:.3f} ms over bare pyzmq and torch {floor:.3f} ms; median of {BLOCKS} interleaved "
+        f"blocks of {STEPS} steps, with quartiles",
+    }  # fmt: skip
+
+
+def _bare():
+    endpoint, key, steps = bare_loop.coordinator()
+    return steps, subprocess.Popen([sys.executable, bare_loop.__file__, endpoint, key])
+
+
+def _suture(folder: Path):
+    folder.chmod(0o700)
+    make(folder, [COORDINATOR, SITE])
+    manifest = read_manifest(folder / "manifest.json")
+    link = Router(
+        "tcp://127.0.0.1:0", read_secret(folder / "coordinator.secret").curve, {manifest[SITE].curve: SITE}
+    )
+    site = subprocess.Popen([sys.executable, "-m", "tests.bench.split_step", str(folder), link.endpoint])
+    run = a_run()
+    channel = CoordinatorChannel(link, [SITE], spec="bench", limit=message_limit(run, COHORT))
+    party, items = Party(run, COHORT), schedule(run, COHORT.train)
+    channel.admit()
+    channel.welcome(COHORT.train)
+    split.coordinator_step(party, next(items), channel)
+
+    def steps(count: int) -> list[float]:
+        seconds = []
+        for _ in range(count):
+            start = time.perf_counter()
+            split.coordinator_step(party, next(items), channel)
+            seconds.append(time.perf_counter() - start)
+        return seconds
+
+    return steps, site
+
+
+def site_program(folder: Path, endpoint: str) -> None:
+    """Be the site: the product's gate, ledger and loop on random records."""
+    torch.set_num_threads(1)
+    manifest, secret = read_manifest(folder / "manifest.json"), read_secret(folder / f"{SITE}.secret")
+    link = Dealer(endpoint, manifest[COORDINATOR].curve, secret.curve, manifest[SITE].curve)
+    channel = open_channel(a_run(), link, folder / "ledger.jsonl", limit=message_limit(a_run(), COHORT))
+    rows = Rows(torch.randn(RECORDS, FEATURES), (torch.rand(RECORDS) > 0.5).float())
+    none = Rows(rows.inputs[:0], rows.labels[:0])
+    channel.enter(Hello(SITE, "bench", 0), lambda refusals: None)
+    take_part(Party(a_run(), COHORT, 0, SiteData(rows, (none,), (none,))), channel, lambda item, state: None)
+
+
+if __name__ == "__main__":
+    site_program(Path(sys.argv[1]), sys.argv[2])
