@@ -14,7 +14,7 @@ from types import ModuleType
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-OURS = {"coordinator", "sites", "containers", "tests", "reporting"}
+PACKAGES = {"coordinator", "sites", "containers", "tests"}
 
 
 def load() -> ModuleType:
@@ -119,6 +119,7 @@ def pinned(*names: str) -> set[str]:
 
 def third_party_imports(*folders: str) -> set[str]:
     paths = [path for folder in folders for path in (ROOT / folder).rglob("*.py")]
+    ours = PACKAGES | {part for path in paths for part in (path.stem, path.parent.name)}
     names: set[str] = set()
     for path in paths:
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
@@ -126,7 +127,7 @@ def third_party_imports(*folders: str) -> set[str]:
                 names |= {alias.name.split(".")[0] for alias in node.names}
             elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
                 names.add(node.module.split(".")[0])
-    return names - OURS - set(sys.stdlib_module_names)
+    return names - ours - set(sys.stdlib_module_names)
 
 
 def test_every_import_is_pinned() -> None:
