@@ -6,6 +6,7 @@ A 0700 folder with a short path, since a socket's path may have at most 107 char
 import fcntl
 import os
 import shutil
+import stat
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -15,7 +16,7 @@ from pathlib import Path
 from containers.errors import ConfigError
 
 LONGEST_SOCKET_PATH = 107
-PREFIX = "suture-"
+PREFIX = "suture-gang-"
 SOCKET = Path(
     "socket", "coordinator.ipc"
 )  # a folder of its own: a party is shown it without the others' keys
@@ -54,14 +55,23 @@ def runtime_folder(places: Sequence[Path]) -> Iterator[Path]:
 
 
 def sweep(base: Path, *, older_than_seconds: float = STALE_SECONDS) -> None:
-    """Delete what launchers killed by SIGKILL left behind: folders of ours that nobody holds."""
+    """Delete what launchers killed by SIGKILL left behind, keys among it: folders that nobody holds.
+
+    Only a folder that has this module's name, mode and content is taken for one.
+    """
     for folder in base.glob(f"{PREFIX}*"):
         try:
             found = folder.lstat()
-            if found.st_uid == os.getuid() and time.time() - found.st_mtime > older_than_seconds:
+            private = found.st_uid == os.getuid() and stat.S_IMODE(found.st_mode) == 0o700
+            if private and time.time() - found.st_mtime > older_than_seconds and _is_ours(folder):
                 _delete_unheld(folder)
         except OSError:
             continue  # it vanished, or is held by its launcher
+
+
+def _is_ours(folder: Path) -> bool:
+    content = {path.name for path in folder.iterdir() if path.suffix != ".secret"}
+    return SOCKET.parts[0] in content and content <= {SOCKET.parts[0], "manifest.json"}
 
 
 def _delete_unheld(folder: Path) -> None:

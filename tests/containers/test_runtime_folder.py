@@ -49,27 +49,34 @@ def test_the_users_runtime_folder_comes_first(monkeypatch):
     assert bases()[-1] == Path("/tmp")
 
 
+def left_behind(folder, *, mode=0o700, mtime=LONG_AGO, **more):
+    """Make what a killed launcher leaves; `more` is what it would not."""
+    (folder / "socket").mkdir(parents=True)
+    for name in ("coordinator.secret", "manifest.json", *more):
+        (folder / name).write_text("")
+    folder.chmod(mode)
+    os.utime(folder, (mtime, mtime))
+    return folder
+
+
 def test_what_a_killed_launcher_left_is_swept_and_nothing_else(folder):
-    left, young, other, held = (
-        folder / name for name in ("suture-left", "suture-young", "other", "suture-held")
-    )
-    for path in (left, young, other, held):
-        path.mkdir()
-        (path / "coordinator.secret").write_text("secret")
-        if path != young:
-            os.utime(path, (LONG_AGO, LONG_AGO))
-    descriptor = os.open(held, os.O_RDONLY)
+    left_behind(folder / "suture-gang-left")
+    left_behind(folder / "suture-gang-young", mtime=time.time())
+    left_behind(folder / "suture-gang-open", mode=0o755)
+    left_behind(folder / "suture-gang-mine", thesis="")
+    left_behind(folder / "suture-backup")
+    descriptor = os.open(left_behind(folder / "suture-gang-held"), os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     sweep(folder)
     os.close(descriptor)
-    assert {path.name for path in folder.iterdir()} == {"suture-young", "other", "suture-held"}
+    kept = {f"suture-gang-{name}" for name in ("young", "open", "mine", "held")}
+    assert {path.name for path in folder.iterdir()} == {*kept, "suture-backup"}
 
 
 def test_a_link_is_not_followed(folder):
     precious = folder / "precious"
-    precious.mkdir()
-    (precious / "file").write_text("")
-    (folder / "suture-link").symlink_to(precious)
-    os.utime(folder / "suture-link", (LONG_AGO, LONG_AGO), follow_symlinks=False)
+    left_behind(precious)
+    (folder / "suture-gang-link").symlink_to(precious)
+    os.utime(folder / "suture-gang-link", (LONG_AGO, LONG_AGO), follow_symlinks=False)
     sweep(folder)
-    assert (precious / "file").exists()
+    assert (precious / "coordinator.secret").exists()
