@@ -20,7 +20,7 @@ class CoordinatorLink(Protocol):
     """What carries frames to and from the sites (`sockets.Router`, `inproc.Hub`)."""
 
     def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None: ...  # noqa: D102
-    def gone(self) -> list[str]: ...  # noqa: D102
+    def gone(self) -> list[bytes]: ...  # noqa: D102
     def send(self, route: bytes, frames: Frames) -> bool: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
@@ -120,6 +120,7 @@ class CoordinatorChannel:
         self._link, self._spec = link, spec
         self._routes: dict[str, bytes] = {}
         self._done: set[str] = set()
+        self._lost: set[str] = set()
 
     def admit(self) -> None:
         """Wait until every site is here.
@@ -191,8 +192,10 @@ class CoordinatorChannel:
         got = self._link.receive(seconds)
         if got:
             self._deliver(*got)
-        for site in self._link.gone():
-            if site in self._routes and site not in self._done and not self.lines[site].inbox:
+        gone = self._link.gone()
+        self._lost |= {site for site, route in self._routes.items() if route in gone} - self._done
+        for site in sorted(self._lost):
+            if not self.lines[site].inbox:  # what it said before is heard first
                 raise PeerLost(f"site '{site}' ended or its connection broke; see its log, then run again")
 
     def _deliver(self, site: str, route: bytes, frames: Frames) -> None:

@@ -25,8 +25,8 @@ class Hub:
         except Empty:
             return None
 
-    def gone(self) -> list[str]:
-        """Name nobody: threads do not vanish."""
+    def gone(self) -> list[bytes]:
+        """Give nobody: threads do not vanish."""
         return []
 
     def send(self, route: bytes, frames: Frames) -> bool:

@@ -82,8 +82,8 @@ class Router:
         self.endpoint = _bind(self._socket, endpoint)
         self._wake = wake
         self._poller = _poller(self._socket, self._monitor, wake)
-        self._connections: dict[int, str] = {}
-        self._gone: list[str] = []
+        self._connections: dict[int, bytes] = {}
+        self._gone: list[bytes] = []
 
     def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None:
         """Give the next message as (site, route, frames), or None after the time.
@@ -95,14 +95,14 @@ class Router:
             route, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
         except zmq.Again:
             return None
-        site = self._sites.get(str(frames[0].get("User-Id"))) if 1 <= len(frames) <= 2 else None
+        site = self._sites.get(str(frames[0].get("User-Id"))) if frames else None
         if site is None:
             return None
-        self._connections[frames[0].get(zmq.SRCFD)] = site
+        self._connections[frames[0].get(zmq.SRCFD)] = route.bytes
         return site, route.bytes, [frame.buffer for frame in frames]
 
-    def gone(self) -> list[str]:
-        """Name the sites whose connection ended since the last call."""
+    def gone(self) -> list[bytes]:
+        """Give the routes of the connections that ended since the last call."""
         gone, self._gone = self._gone, []
         return gone
 
@@ -128,8 +128,8 @@ class Router:
             self._wake.check()
         while self._monitor in ready and self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
-            if site := self._connections.pop(event["value"], None):
-                self._gone.append(site)
+            if route := self._connections.pop(event["value"], None):
+                self._gone.append(route)
 
 
 class Dealer:

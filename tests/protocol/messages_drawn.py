@@ -4,11 +4,12 @@ from typing import get_args, get_type_hints
 
 import msgspec
 import numpy as np
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
 from coordinator.protocol import messages
 from coordinator.protocol.codec import DTYPES, Arriving, Envelope, encode
 from coordinator.protocol.messages import AnyMessage, Array, Position
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 KINDS = get_args(AnyMessage)
 LIMIT = 8 * 1024 * 1024

@@ -6,14 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from coordinator.errors import ProtocolError
-from coordinator.protocol.codec import ALIGNMENT, CHUNK_BYTES, DTYPES, HEADER_BYTES, Arriving, aligned, encode
-from coordinator.protocol.messages import Activations, Agreed, CutGradient, Hello, Weights
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from protocol.messages_drawn import (
-    ANY, KINDS, LIMIT, alike, arrays_of, envelope, framed, header_of, of, put_together,
+    ANY,
+    KINDS,
+    LIMIT,
+    alike,
+    arrays_of,
+    envelope,
+    framed,
+    header_of,
+    of,
+    put_together,
 )  # fmt: skip
+
+from coordinator.errors import ProtocolError
+from coordinator.protocol.codec import ALIGNMENT, CHUNK_BYTES, DTYPES, HEADER_BYTES, Arriving, aligned, encode
+from coordinator.protocol.messages import Activations, Agreed, CutGradient, Hello, Weights
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLACE = (0, 1, 2, 3)

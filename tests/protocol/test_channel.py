@@ -1,0 +1,332 @@
+"""Conversations: who may say what next, in which order, what it weighs, and how they end."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from protocol.meeting import LIMIT, SITES, SPEC, hello, meeting, wait_for
+from protocol.messages_drawn import framed
+
+from coordinator.errors import PeerLost, ProtocolError
+from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.inproc import Hub
+from coordinator.protocol.messages import (
+    Activations,
+    Bye,
+    CutGradient,
+    Done,
+    HeadGradient,
+    Hello,
+    Sealed,
+    Validated,
+    Verdict,
+    Welcome,
+)  # fmt: skip
+
+PLACE = (0, 1, 0, 3)
+
+
+def validated(position=PLACE, loss=0.5):
+    return Validated(position, 0.1, 10, loss, 20)
+
+
+class Conversation:
+    """A coordinator's channel over threads' queues, and the bare links of its sites."""
+
+    def __init__(self, sites=SITES, limit=LIMIT):
+        self.hub = Hub()
+        self.links = {name: self.hub.spoke(name) for name in sites}
+        self.channel = CoordinatorChannel(self.hub, sites, spec=SPEC, limit=limit)
+
+    def say(self, site, message, sequence):
+        for frames in framed(message, sequence):
+            self.links[site].send(frames)
+
+    def admitted(self):
+        for site in self.links:
+            self.say(site, hello(site), 1)
+        self.channel.admit()
+        return self
+
+
+@pytest.fixture
+def talk():
+    return Conversation().admitted()
+
+
+# entering
+
+
+@pytest.mark.parametrize("said", [Hello("west", SPEC, 0), Hello("north", SPEC, 0), Hello("east", "other", 0)])
+def test_a_site_that_says_another_name_or_spec_is_refused_by_name(said):
+    talk = Conversation()
+    talk.say("east", said, 1)
+    talk.say("west", hello("west"), 1)
+    with pytest.raises(ProtocolError, match="'east' says it is"):
+        talk.channel.admit()
+
+
+def test_nothing_may_be_said_before_hello():
+    talk = Conversation()
+    talk.say("west", validated(), 1)
+    talk.say("east", hello("east"), 1)
+    with pytest.raises(ProtocolError, match=r"'west' sent Validated .* expected Hello"):
+        talk.channel.admit()
+
+
+def test_the_coordinator_names_who_has_not_come():
+    talk = Conversation()
+    assert talk.channel.absent() == list(SITES)
+    talk.say("west", hello("west"), 1)
+    talk.channel.receive("west", Hello)
+    assert talk.channel.absent() == ["east"]
+
+
+# order
+
+
+def test_messages_come_in_the_order_in_which_they_were_sent(talk):
+    for number in range(5):
+        talk.say("east", validated((0, number, 0, -1)), number + 2)
+    found = [talk.channel.receive("east", Validated).position[1] for _ in range(5)]
+    assert found == list(range(5))
+
+
+def test_a_repeated_message_is_discarded(talk):
+    for sequence, loss in ((2, 0.1), (2, 0.2), (1, 0.3), (3, 0.4)):
+        talk.say("east", validated(loss=loss), sequence)
+    assert [talk.channel.receive("east", Validated).loss for _ in range(2)] == [0.1, 0.4]
+
+
+def test_a_repeated_message_in_chunks_is_discarded_whole(talk):
+    large = [np.full(100_000, value, np.float32) for value in (1, 2, 3)]
+    for sequence, array in zip((2, 2, 3), large, strict=True):
+        talk.say("east", HeadGradient(PLACE, array), sequence)
+    assert [talk.channel.receive("east", HeadGradient).tensor[0] for _ in range(2)] == [1, 3]
+
+
+def test_a_gap_names_the_peer_and_what_was_lost(talk):
+    talk.say("east", validated(), 2)
+    talk.say("east", validated(), 4)
+    talk.channel.receive("east", Validated)
+    with pytest.raises(ProtocolError, match="'east' sent message 4 after 2"):
+        talk.channel.receive("east", Validated)
+
+
+def test_a_site_notices_a_gap_too(talk):
+    site = SiteChannel(talk.links["east"], limit=LIMIT, release=lambda message, size: None)
+    talk.channel.lines["east"].sent = 5
+    talk.channel.broadcast(Welcome((1, 2)))
+    with pytest.raises(ProtocolError, match="'coordinator' sent message 6 after 0"):
+        site.receive(Welcome)
+
+
+@pytest.mark.parametrize(
+    ("kind", "position", "expects"),
+    [
+        (Activations, PLACE, "'west' sent Validated at .* expected Activations"),
+        (Validated, (0, 2, 0, 3), r"'west' sent Validated at .* expected Validated at \(0, 2, 0, 3\)"),
+    ],
+)  # fmt: skip
+def test_another_kind_or_place_than_is_due_names_the_peer(talk, kind, position, expects):
+    talk.say("west", validated(), 2)
+    with pytest.raises(ProtocolError, match=expects):
+        talk.channel.receive("west", kind, position)
+
+
+def test_a_site_checks_kind_and_place_of_what_comes_down(talk):
+    site = SiteChannel(talk.links["east"], limit=LIMIT, release=lambda message, size: None)
+    talk.channel.send("east", Verdict(PLACE, True))
+    with pytest.raises(ProtocolError, match="'coordinator' sent Verdict"):
+        site.receive(CutGradient, PLACE)
+    talk.channel.send("east", Verdict(PLACE, True))
+    with pytest.raises(ProtocolError, match="'coordinator' sent Verdict at"):
+        site.receive(Verdict, (0, 0, 0, 0))
+
+
+def test_gather_gives_site_order_whatever_arrives_first():
+    sites = ("c", "a", "b")
+    talk = Conversation(sites).admitted()
+    for late in ("b", "a", "c"):
+        talk.say(late, validated((0, 1, sites.index(late), -1), loss=ord(late)), 2)
+    found = talk.channel.gather(Validated, (0, 1, 0, -1))
+    assert [chr(int(each.loss)) for each in found] == list(sites)
+
+
+def test_gather_refuses_one_site_s_message_at_another_s_place(talk):
+    for site in SITES:
+        talk.say(site, validated((0, 1, 0, -1)), 2)
+    with pytest.raises(ProtocolError, match="'west'"):
+        talk.channel.gather(Validated, (0, 1, 0, -1))
+
+
+# what is malformed names the peer
+
+
+@pytest.mark.parametrize(
+    "frames", [[b"junk"], [b""], [b"a", b"b", b"c"], [framed(hello("east"), 2)[0][0], b"x"]]
+)
+def test_what_is_no_message_names_the_peer(talk, frames):
+    talk.links["east"].send(frames)
+    with pytest.raises(ProtocolError, match="'east' broke the protocol"):
+        talk.channel.receive("west", Validated)
+
+
+def test_a_message_over_the_limit_names_the_peer():
+    talk = Conversation(limit=1000).admitted()
+    talk.say("west", HeadGradient(PLACE, np.zeros(251, np.float32)), 2)
+    with pytest.raises(ProtocolError, match=r"'west' broke the protocol.*limit"):
+        talk.channel.receive("west", HeadGradient)
+
+
+def test_another_message_between_the_chunks_of_one_names_the_peer(talk):
+    first, *_ = framed(HeadGradient(PLACE, np.zeros(100_000, np.float32)), 2)
+    talk.links["west"].send(first)
+    talk.say("west", validated(), 3)
+    with pytest.raises(ProtocolError, match="'west' broke the protocol: expected the next chunk"):
+        talk.channel.receive("west", HeadGradient)
+
+
+def test_sites_chunks_may_interleave(talk):
+    pairs = zip(
+        *(framed(HeadGradient(PLACE, np.full(200_000, i, np.float32)), 2) for i in (1, 2)), strict=True
+    )
+    for east, west in pairs:
+        talk.links["east"].send(east)
+        talk.links["west"].send(west)
+    assert [found.tensor[-1] for found in talk.channel.gather(HeadGradient)] == [1, 2]
+
+
+# on real sockets
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_both_sides_count_the_same_bytes_by_phase_and_kind(transport):
+    with meeting(transport) as parties, ThreadPoolExecutor(2) as pool:
+        channel, sites = parties.entered()
+        channel.welcome((3, 4))
+        for site in sites.values():
+            site.receive(Welcome)
+            site.phase = "training"
+            site.send(Activations(PLACE, np.zeros((7, 30_000), np.float32), np.zeros(7, np.float32)))
+        channel.phase = "training"
+        for name, site in sites.items():
+            channel.receive(name, Activations, PLACE)
+            channel.send(name, CutGradient(PLACE, np.zeros((7, 30_000), np.float32)))
+            site.receive(CutGradient, PLACE)
+            site.phase = "control"
+        channel.phase = "control"
+        leaving = [pool.submit(site.leave, Done({}, {})) for site in sites.values()]
+        channel.dismiss()
+        for each in leaving:
+            each.result(30)
+        for name, site in sites.items():
+            assert dict(channel.lines[name].bytes) == dict(site.line.bytes)
+            assert set(site.line.bytes) == {
+                "up.control.hello", "down.control.welcome", "up.training.activations",
+                "down.training.cutgradient", "up.control.done", "down.control.bye",
+            }  # fmt: skip
+            assert site.line.bytes["up.training.activations"] > 4 * 7 * 30_001
+        both = sum((site.line.bytes for site in sites.values()), type(channel.counted())())
+        assert channel.counted() == both
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_a_lost_site_is_named(transport):
+    with meeting(transport) as parties:
+        channel, _ = parties.entered()
+        parties.dealers[1]._context.destroy(linger=0)
+        with pytest.raises(PeerLost, match="site 'west' ended"):
+            channel.receive("east", Validated)
+
+
+def test_a_site_lost_after_its_last_word_is_named_when_more_is_due():
+    with meeting() as parties:
+        channel, sites = parties.entered()
+        sites["west"].send(validated())
+        wait_for(lambda: channel._pump(0.1) or channel.lines["west"].inbox)
+        parties.dealers[1]._context.destroy(linger=0)
+        sites["east"].send(validated())
+        # the end of west's connection is seen while its word still waits to be read
+        wait_for(lambda: channel._pump(0.5) or channel.lines["east"].inbox)
+        for _ in range(3):
+            channel._pump(0.1)
+        assert channel.gather(Validated)
+        with pytest.raises(PeerLost, match="site 'west' ended"):
+            channel.receive("west", Validated)
+
+
+def test_the_coordinator_cannot_send_to_a_site_that_left():
+    with meeting() as parties:
+        channel, _ = parties.entered()
+        parties.dealers[0]._context.destroy(linger=0)
+
+        def sends():
+            try:
+                channel.send("east", Bye())
+            except PeerLost as error:
+                return str(error)
+            return None
+
+        assert "site 'east' is no longer connected" in wait_for(sends)
+
+
+def test_a_lost_coordinator_is_named():
+    with meeting() as parties:
+        channel, sites = parties.entered()
+        channel.welcome((1, 1))
+        waiting = sites["east"]
+        assert waiting.enter(hello("east"), print) == Welcome((1, 1))
+        parties.router.close()
+        with pytest.raises(PeerLost, match="coordinator ended"):
+            waiting.receive(CutGradient)
+
+
+@pytest.mark.parametrize("transport", ["tcp", "ipc"])
+def test_sites_leave_after_bye_and_the_coordinator_after_every_done(transport):
+    with meeting(transport) as parties, ThreadPoolExecutor(3) as pool:
+        channel, sites = parties.entered()
+        first = pool.submit(sites["west"].leave, Done({"front": "1"}, {}))
+        dismissed = pool.submit(channel.dismiss)
+        wait_for(lambda: channel.lines["west"].inbox)
+        assert not dismissed.done()
+        assert not first.done()
+        last = pool.submit(sites["east"].leave, Done({"front": "0"}, {"flops": 1.0}))
+        assert [done.hashes["front"] for done in dismissed.result(30)] == ["0", "1"]
+        first.result(30)
+        last.result(30)
+        channel.close()
+
+
+def test_bye_reaches_a_site_although_the_coordinator_closes_at_once():
+    for _ in range(5):
+        with meeting() as parties, ThreadPoolExecutor(2) as pool:
+            channel, sites = parties.entered()
+            leaving = [pool.submit(site.leave, Done({}, {})) for site in sites.values()]
+            channel.dismiss()
+            channel.close()
+            for each in leaving:
+                each.result(30)
+
+
+def test_a_site_that_leaves_after_bye_is_not_lost():
+    with meeting() as parties, ThreadPoolExecutor(2) as pool:
+        channel, sites = parties.entered()
+        leaving = [pool.submit(site.leave, Done({}, {})) for site in sites.values()]
+        channel.dismiss()
+        for each in leaving:
+            each.result(30)
+        for _ in range(3):
+            channel._pump(0.1)
+
+
+def test_the_gate_hears_each_message_before_it_leaves():
+    hub = Hub()
+    link = hub.spoke("east")
+
+    def refuse(message, size):
+        raise ConnectionRefusedError
+
+    with pytest.raises(ConnectionRefusedError):
+        SiteChannel(link, limit=LIMIT, release=refuse).send(Sealed(PLACE, "a", "b", np.zeros(3, np.uint8)))
+    assert hub.receive(0.01) is None
