@@ -35,7 +35,7 @@ def check(study: Study) -> None:
         )
     if study.strategies[study.reference].tasks is not None:
         raise ConfigError(
-            f"'{study.reference}' is what others are compared with and must run on every task; remove its tasks",
+            f"others are compared with '{study.reference}', so it runs on every task; remove its tasks",
             key=f"strategies.{study.reference}.tasks",
         )
     if len(set(study.seeds)) != len(study.seeds):

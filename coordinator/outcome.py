@@ -29,6 +29,8 @@ def recorded(party: str, state: Path, work: Callable[[], None]) -> int:
     cause, code, message = "ok", 0, ""
     try:
         work()
+    except BrokenPipeError:  # nobody reads this party's words any more
+        cause, code, message = "lifeline", LifelineCut.exit_status, "the launcher is gone"
     except tuple(CAUSES) as error:
         cause, code, message = CAUSES[type(error)], error.exit_status, str(error)
         print(f"{party}: {message}", file=sys.stderr, flush=True)

@@ -40,28 +40,29 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _join(options: argparse.Namespace) -> None:
-    import_module(WORK[specs.kind_of(options.spec)]).take_part(options, Keys(options))
+    lifeline = Lifeline() if options.lifeline else None
+    work = import_module(WORK[specs.kind_of(options.spec)])
+    work.take_part(options, Keys(options, lifeline))
 
 
 class Keys:
     """A site's secret and everyone's public keys, and what can be opened with them."""
 
-    def __init__(self, options: argparse.Namespace) -> None:
-        """Read the key files."""
-        self._options = options
+    def __init__(self, options: argparse.Namespace, lifeline: Lifeline | None) -> None:
+        """Read the key files; ``lifeline`` ends waiting."""
+        self._options, self._lifeline = options, lifeline
         self.manifest: Manifest = read_manifest(options.manifest)
         self.secret: Secret = read_secret(options.secret)
 
     def enter(self, spec: Run | Agreement, limit: int) -> tuple[SiteChannel, Welcome]:
         """Connect through the release gate and wait until the coordinator says Welcome."""
         options, site = self._options, self._options.site
-        lifeline = Lifeline() if options.lifeline else None
         link = Dealer(
             options.endpoint,
             self.manifest[COORDINATOR].curve,
             self.secret.curve,
             self.manifest[site].curve,
-            lifeline,
+            self._lifeline,
         )
         channel = open_channel(spec, link, options.state / "ledger.jsonl", limit=limit)
         welcome = channel.enter(Hello(site, specs.digest(spec), 0), _refused)

@@ -18,7 +18,7 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     """Merge what the sites send, and write ``out/statistics.json``."""
     spec, started = specs.read(Agreement, options.spec), time.monotonic()
     say(event="start", run=f"{spec.study}/{spec.task}/agree/{spec.seed}", rounds=1, trials=1, steps=1)
-    channel = open_channel(spec, AGGREGATES_LIMIT, options)
+    channel = open_channel(spec, AGGREGATES_LIMIT)
     channel.admit()
     channel.welcome(())
     statistics = coordinator_agree(spec, channel)

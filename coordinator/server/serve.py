@@ -39,15 +39,18 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _serve(options: argparse.Namespace) -> None:
-    import_module(WORK[specs.kind_of(options.spec)]).coordinate(options, open_channel)
+    lifeline = Lifeline() if options.lifeline else None
+    work = import_module(WORK[specs.kind_of(options.spec)])
+    work.coordinate(options, partial(open_channel, options, lifeline))
 
 
-def open_channel(spec: Run | Agreement, limit: int, options: argparse.Namespace) -> CoordinatorChannel:
+def open_channel(
+    options: argparse.Namespace, lifeline: Lifeline | None, spec: Run | Agreement, limit: int
+) -> CoordinatorChannel:
     """Listen for the parties of a spec, and publish where."""
     manifest, secret = read_manifest(options.manifest), read_secret(options.secret)
     parties = spec.parties if isinstance(spec, Run) else spec.sites
     allowed = {manifest[name].curve: name for name in parties}
-    lifeline = Lifeline() if options.lifeline else None
     link = Router(options.endpoint, secret.curve, allowed, lifeline)
     write_bytes(options.state / "endpoint", link.endpoint.encode())
     return CoordinatorChannel(link, parties, spec=specs.digest(spec), limit=limit)

@@ -29,7 +29,7 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     run = specs.read(Run, options.spec)
     torch.set_num_threads(run.threads)
     party = Party(run, Cohort.of(read_statistics(options.statistics), run.sites))
-    channel = open_channel(run, message_limit(run, party.cohort), options)
+    channel = open_channel(run, message_limit(run, party.cohort))
     progress = Progress(run, party.cohort, channel)
     channel.admit()
     channel.welcome(party.cohort.train)

@@ -15,8 +15,7 @@ def coordinator():
     """Bind; give endpoint, server key, and steps(n), which does n steps and gives each one's seconds."""
     public, secret = zmq.curve_keypair()
     socket = zmq.Context().socket(zmq.ROUTER)
-    socket.set(zmq.CURVE_SERVER, 1)
-    socket.set(zmq.CURVE_SECRETKEY, secret)
+    socket.curve_server, socket.curve_secretkey = True, secret
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     back = Sequential(Linear(CUT, HIDDEN), ReLU(), Linear(HIDDEN, 1))
     optimizer = torch.optim.Adam(back.parameters(), RATE, fused=True)
@@ -29,8 +28,7 @@ def coordinator():
             activations = (
                 torch.frombuffer(bytearray(up), dtype=torch.float32).view(BATCH, CUT).requires_grad_()
             )
-            labels = torch.frombuffer(bytearray(y), dtype=torch.float32)
-            loss(back(activations)[:, 0], labels).backward()
+            loss(back(activations)[:, 0], torch.frombuffer(bytearray(y), dtype=torch.float32)).backward()
             socket.send_multipart([route, activations.grad.numpy()], copy=False)
             optimizer.step()
             optimizer.zero_grad()
@@ -41,9 +39,8 @@ def coordinator():
 
 
 def site(endpoint, server_key):
-    """Step for ever."""
     socket = zmq.Context().socket(zmq.DEALER)
-    socket.set(zmq.CURVE_SERVERKEY, server_key.encode())
+    socket.curve_serverkey = server_key.encode()
     socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
     socket.connect(endpoint)
     front = Sequential(Linear(FEATURES, CUT), ReLU())
