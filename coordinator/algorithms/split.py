@@ -42,7 +42,7 @@ from coordinator.algorithms.training import (
     loss_sum,
 )  # fmt: skip
 from coordinator.models.catalog import stage_names
-from coordinator.models.stages import cut, outline
+from coordinator.models.stages import backward, cut, outline
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import (
     Activations,
@@ -118,7 +118,7 @@ def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
     channel.send(Activations(item.position, sent(activations), shared))
     loss = 0.0 if shared is not None else head_batch(party, item, labels, draw, channel)
     gradient = channel.receive(CutGradient, item.position).tensor
-    activations.backward(one(gradient, tuple(activations.shape), "coordinator"))
+    backward(activations, one(gradient, tuple(activations.shape), "coordinator"))
     party.optimizers["front"].descend()
     party.count(loss, len(item.records), party.index)
 
@@ -148,7 +148,7 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     else:
         channel.send(site, Features(item.position, sent(output)))
         gradient = channel.receive(site, HeadGradient, item.position).tensor
-        output.backward(one(gradient, tuple(output.shape), site))
+        backward(output, one(gradient, tuple(output.shape), site))
         party.count(0.0, len(item.records), item.site)
     channel.send(site, CutGradient(item.position, sent(cast(Tensor, activations.grad))))
     party.optimizers[name].descend()

@@ -192,8 +192,8 @@ class CoordinatorChannel:
         got = self._link.receive(seconds)
         if got:
             self._deliver(*got)
-        gone = self._link.gone()
-        self._lost |= {site for site, route in self._routes.items() if route in gone} - self._done
+        if gone := self._link.gone():
+            self._lost |= {site for site, route in self._routes.items() if route in gone} - self._done
         for site in sorted(self._lost):
             if not self.lines[site].inbox:  # what it said before is heard first
                 raise PeerLost(f"site '{site}' ended or its connection broke; see its log, then run again")
