@@ -41,7 +41,8 @@ class Gate:
         self._way = spec.algorithm if isinstance(spec, Run) else "agreement"
         self._labels = isinstance(spec, Run) and spec.labels == "shared"
         ledger.parent.mkdir(parents=True, exist_ok=True)
-        self._ledger: TextIO = ledger.open("a", encoding="utf-8")
+        # written line by line: a kill loses nothing of what left
+        self._ledger: TextIO = ledger.open("a", encoding="utf-8", buffering=1)
 
     def release(self, message: Message, size: int) -> None:
         """Write a message's kind, place and size down before it leaves.

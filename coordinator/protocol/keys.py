@@ -67,7 +67,10 @@ def read_manifest(path: Path) -> Manifest:
 
 
 def _write(path: Path, keys: dict[str, bytes]) -> None:
-    handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be made ({error.strerror}); give a new, empty folder") from None
     with os.fdopen(handle, "w", encoding="utf-8") as file:
         json.dump({name: _text(key) for name, key in keys.items()}, file)
 

@@ -48,7 +48,10 @@ class Sealer:
         except CryptoError:
             raise ProtocolError(f"parts said to come from '{purpose.giver}' were not sealed by it") from None
         size = 4 + int.from_bytes(plain[:4], "big")
-        found = json.loads(plain[4:size])
+        try:
+            found = json.loads(plain[4:size])
+        except ValueError:
+            raise ProtocolError(f"'{purpose.giver}' sealed something that is no part of this run") from None
         if found != json.loads(json.dumps(asdict(purpose))):
             raise ProtocolError(f"parts from '{purpose.giver}' were sealed for {found}, expected {purpose}")
         return plain[size:]

@@ -119,7 +119,7 @@ class Router:
     def close(self) -> None:
         """Send what is on its way, for a few seconds at most, and close."""
         _close(self._socket, self._monitor, LINGER_SECONDS)
-        self._authenticator.stop()
+        _stop(self._authenticator)
         self._context.term()
 
     def _wait(self, seconds: float) -> None:
@@ -149,7 +149,6 @@ class Dealer:
         self._endpoint, self._keys, self._wake = endpoint, (server, secret, public), wake
         self._context = zmq.Context()
         self.refusals = 0
-        self.connections_lost = 0
         self._connect()
 
     def receive(self, seconds: float) -> Frames | None:
@@ -185,7 +184,7 @@ class Dealer:
 
     def _connect(self) -> None:
         server, secret, public = self._keys
-        self._refused_at = 0.0
+        self._refused_at, self.connections_lost = 0.0, 0
         self._socket = _socket(self._context, zmq.DEALER)
         self._socket.set(zmq.CURVE_SERVERKEY, server)
         self._socket.set(zmq.CURVE_SECRETKEY, secret)
@@ -221,6 +220,13 @@ def _close(socket: Any, monitor: Any, linger_seconds: int) -> None:
     socket.disable_monitor()
     monitor.close(linger=0)
     socket.close(linger=linger_seconds * 1000)
+
+
+def _stop(authenticator: ThreadAuthenticator) -> None:
+    if authenticator.pipe and not authenticator.is_alive():
+        authenticator.pipe.close(linger=0)  # nobody reads it: saying stop would wait for ever
+        authenticator.pipe = None  # type: ignore[assignment]
+    authenticator.stop()
 
 
 def _poller(socket: Any, monitor: Any, wake: Wake | None) -> zmq.Poller:
