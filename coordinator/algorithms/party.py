@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from math import inf
+from math import isnan, nan
 from typing import Any
 
 from torch import Tensor
@@ -75,7 +75,7 @@ class Party:
     parts: dict[str, Part] = field(default_factory=dict)
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
     best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
-    best_loss: float = inf
+    best_loss: float = nan
     best_at: tuple[int, int] = (-1, -1)
     rounds: list[list[Validation]] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
@@ -155,21 +155,26 @@ def predict_whole(party: Party) -> list[Tensor]:
 
 
 def validation_loss(validations: Sequence[Validation], site_weights: str) -> float:
-    """Combine the hospitals' validation losses in site order, by records or equally."""
+    """Combine the hospitals' validation losses in site order, by records or equally; NaN without a record."""
     seen = [validation for validation in validations if validation.records]
+    if not seen:
+        return nan
     if site_weights == "equal":
         return sum(each.loss / each.records for each in seen) / len(seen)
     return sum(each.loss for each in seen) / sum(each.records for each in seen)
 
 
 def select(party: Party, validations: list[Validation], at: tuple[int, int]) -> bool:
-    """Say whether this round's model is the best so far, by validation loss; the first wins ties."""
+    """Say whether this round's model is the best so far, by validation loss; the first wins ties.
+
+    A model whose loss is not a number never replaces one whose loss is.
+    """
     party.rounds.append(validations)
     loss = validation_loss(validations, party.run.site_weights)
-    if not loss < party.best_loss and party.best_at != (-1, -1):
-        return False
-    party.best_loss, party.best_at = loss, at
-    return True
+    if loss < party.best_loss or isnan(party.best_loss):
+        party.best_loss, party.best_at = loss, at
+        return True
+    return False
 
 
 def keep(party: Party) -> None:
