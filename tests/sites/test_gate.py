@@ -91,8 +91,8 @@ def sample(name):
     values = {
         "position": PLACE, "tensor": X, "labels": None, "site": "a", "spec": "s", "last_seen": 0,
         "hashes": {}, "costs": {}, "names": (), "counts": {}, "n": Y, "mean": Y, "m2": Y, "missing": Y,
-        "levels": {}, "suppressed": 0, "shape": (), "giver": "a", "taker": "b", "box": X, "tensors": (X,), "records": 1,
-        "train_loss": 0.0, "train_records": 1, "loss": 0.0, "best": True,
+        "levels": {}, "suppressed": 0, "shape": (), "giver": "a", "taker": "b", "box": X,
+        "tensors": (X,), "records": 1, "train_loss": 0.0, "train_records": 1, "loss": 0.0, "best": True,
     }  # fmt: skip
     kind = getattr(messages, name)
     return kind(**{field: values[field] for field in kind.__struct_fields__})

@@ -1,0 +1,129 @@
+"""What a party paid: operations as torch and as a hand count them, and bytes that add up."""
+
+import pytest
+import torch
+from federation import a_run, federate
+from torch.utils.flop_counter import FlopCounterMode
+
+from coordinator.algorithms.party import Cohort, Party, builders_of, whole
+from coordinator.algorithms.split import parts_of
+from coordinator.config import Model
+from coordinator.cost import Clock, bytes_of, costs_of, flops_per_record
+from coordinator.models.stages import build, cut, outline
+
+MLP = Model(name="mlp", hidden=(16, 8))
+CNN = Model(name="cnn", channels=(4, 8))
+SIZES = (40, 20, 9)
+
+
+def holding(model, shape, held, cut_after=()):
+    """Give a party with some stages of a model, as it is after a run."""
+    run = a_run("split" if cut_after else "local", SIZES, model=model, cut=cut_after)
+    builders = builders_of(run, shape)
+    party = Party(run, Cohort(shape, SIZES, SIZES, SIZES), index=0)
+    party.parts = {name: build(builders, 0, names) for name, names in held(run).items()}
+    stages = outline(builders, shape)
+    party.shapes = {
+        name: stages[last].shape for name, last in zip(("front", "middle"), cut_after, strict=False)
+    }
+    return party
+
+
+def test_the_mlp_s_operations_by_hand():
+    party = holding(MLP, (6,), whole)
+    products = 6 * 16 + 16 * 8 + 8 * 1
+    # backward: each layer's weights, and each layer's input but the first's
+    assert flops_per_record(party) == (2 * products, 2 * products + 2 * (16 * 8 + 8))
+
+
+def test_the_cnn_s_operations_by_hand():
+    party = holding(CNN, (1, 8, 8), whole)
+    first, second, head = 9 * 1 * 4 * 64, 9 * 4 * 8 * 16, 8
+    assert flops_per_record(party) == (2 * (first + second + head), 2 * (first + 2 * second + 2 * head))
+
+
+@pytest.mark.parametrize(("model", "shape"), [(MLP, (6,)), (CNN, (1, 8, 8))], ids=["mlp", "cnn"])
+def test_operations_equal_torch_s_own_count(model, shape):
+    party = holding(model, shape, whole)
+    with FlopCounterMode(display=False) as counted:
+        output = party.parts["model"](torch.zeros(2, *shape))
+        forward = counted.get_total_flops()
+        output.sum().backward()
+    found = flops_per_record(party)
+    assert found == (forward / 2, (counted.get_total_flops() - forward) / 2)
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "after"),
+    [
+        (MLP, (6,), ("layer1",)),
+        (MLP, (6,), ("layer2",)),
+        (MLP, (6,), ("layer1", "layer2")),
+        (CNN, (1, 8, 8), ("conv1",)),
+        (CNN, (1, 8, 8), ("conv1", "conv2")),
+    ],
+)
+def test_the_parts_of_a_cut_add_up_to_the_whole(model, shape, after):
+    pieces = cut(tuple(builders_of(a_run("local", SIZES, model=model), shape)), after)
+    names = ("front", "back") if len(after) == 1 else ("front", "middle", "head")
+    held = holding(model, shape, lambda run: dict(zip(names, pieces, strict=True)), after)
+    counts = {}
+    for name, part in held.parts.items():
+        held.parts = {name: part}
+        counts[name] = flops_per_record(held)
+    whole_forward, whole_backward = flops_per_record(holding(model, shape, whole))
+    assert sum(forward for forward, _ in counts.values()) == whole_forward
+    assert sum(backward for _, backward in counts.values()) == whole_backward
+    assert all(forward > 0 for forward, _ in counts.values())
+
+
+@pytest.mark.parametrize(("preset", "after"), [("split", ("layer1",)), ("split_u", ("layer1", "layer2"))])
+def test_each_party_counts_the_parts_it_holds(preset, after):
+    run = a_run(preset, SIZES, cut=after, model=MLP)
+    coordinator, outcomes, _ = federate(run, SIZES)
+    here, there = parts_of(run)
+    site = outcomes["site0"][0]
+    assert (set(site.parts), set(coordinator.parts)) == (set(here), set(there))
+    total = flops_per_record(site)[0] + flops_per_record(coordinator)[0]
+    assert total == flops_per_record(holding(MLP, (6,), whole))[0]
+
+
+@pytest.mark.parametrize("preset", ["local", "fedavg", "split"])
+def test_costs_add_up_over_the_sites(preset):
+    run = a_run(preset, SIZES, training={"rounds": 2, "local_epochs": 2})
+    coordinator, outcomes, channel = federate(run, SIZES)
+    paid = costs_of(coordinator, Clock(), channel.counted())
+    parties = [outcomes[name][0] for name in run.sites]  # outcomes come in order of arrival
+    sites = [costs_of(outcomes[n][0], Clock(), outcomes[n][3].line.bytes) for n in run.sites]
+    for name in ("bytes_up", "bytes_down"):
+        assert sum(site[name] for site in sites) == paid[name] > 0
+        assert sum(size for key, size in paid.items() if key.startswith(f"{name}.")) == paid[name]
+    forward, backward = flops_per_record(outcomes["site0"][0])
+    for size, site, party in zip(SIZES, sites, parties, strict=True):
+        assert site["flops"] == 2 * 2 * size * (forward + backward) + party.records_scored * forward
+        assert party.records_scored == 2 * party.cohort.validation[party.index] + 7
+        assert site["steps"] == 2 * 2 * -(-size // 16)
+        assert site["parameters"] == sum(
+            p.numel() for part in party.parts.values() for p in part.parameters()
+        )
+        assert site["peak_memory"] > 2**20
+    if preset == "split":
+        assert paid["steps"] == sum(site["steps"] for site in sites)
+
+
+def test_bytes_are_totalled_by_direction_and_kind():
+    counted = {"up.training.activations": 5, "up.control.hello": 2, "down.control.bye": 1}
+    assert bytes_of(counted) == {
+        "bytes_up": 7, "bytes_up.training.activations": 5, "bytes_up.control.hello": 2,
+        "bytes_down": 1, "bytes_down.control.bye": 1,
+    }  # fmt: skip
+    assert bytes_of({}) == {"bytes_up": 0, "bytes_down": 0}
+
+
+def test_a_clock_never_goes_back():
+    clock = Clock()
+    first = clock.read()
+    sum(range(10_000))
+    second = clock.read()
+    assert set(first) == {"seconds", "cpu_seconds"}
+    assert all(second[name] >= first[name] >= 0 for name in first)

@@ -1,0 +1,122 @@
+"""Models as named stages: the catalog's names, what a cut gives, and the shapes between."""
+
+import pytest
+import torch
+from federation import a_run
+from torch import nn
+
+from coordinator.algorithms.party import builders_of
+from coordinator.config import Model
+from coordinator.errors import ConfigError
+from coordinator.models.catalog import MODELS, entry, stage_names
+from coordinator.models.stages import Part, build, cut, outline
+
+CASES = [
+    (Model(name="logistic_regression"), (6,)),
+    (Model(name="mlp", hidden=(16,)), (6,)),
+    (Model(name="mlp", hidden=(16, 8, 4), dropout=0.3), (6,)),
+    (Model(name="cnn", channels=(4,)), (1, 8, 8)),
+    (Model(name="cnn", channels=(3, 8), dropout=0.2), (1, 16, 16)),
+]
+ids = [f"{model.name}-{len(model.hidden)}-{len(model.channels)}" for model, _ in CASES]
+every_model = pytest.mark.parametrize(("model", "shape"), CASES, ids=ids)
+
+
+def builders(model, shape):
+    return builders_of(a_run("local", (3,), model=model), shape)
+
+
+def test_every_model_of_the_catalog_is_tested_here():
+    assert {model.name for model, _ in CASES} == set(MODELS)
+
+
+@every_model
+def test_the_catalog_names_the_stages_that_are_built(model, shape):
+    assert stage_names(model) == tuple(builders(model, shape))
+    assert tuple(build(builders(model, shape), 0).stages) == stage_names(model)
+    assert entry(model).reads == ("image" if len(shape) == 3 else "table")
+
+
+@every_model
+def test_the_outline_has_the_shapes_and_sizes_of_the_real_stages(model, shape):
+    found, value = outline(builders(model, shape), shape), torch.randn(5, *shape)
+    for name, stage in build(builders(model, shape), 0).eval().stages.items():
+        value = stage(value)
+        assert found[name].shape == tuple(value.shape[1:])
+        assert found[name].parameters == sum(p.numel() for p in stage.parameters())
+    assert value.shape == (5, 1)
+
+
+@every_model
+def test_cut_parts_in_a_row_are_the_whole_model(model, shape):
+    names = stage_names(model)
+    cuts = [(a,) for a in names[:-1]] + [(a, b) for a in names[:-1] for b in names[names.index(a) + 1 : -1]]
+    inputs, draw = torch.randn(5, *shape), (3, "forward", 0, 0, 0)
+    expected = build(builders(model, shape), 3)(inputs, draw)
+    for after in cuts:
+        pieces = cut(names, after)
+        assert sum(pieces, ()) == names
+        assert len(pieces) == len(after) + 1
+        assert [piece[-1] for piece in pieces[:-1]] == list(after)
+        value = inputs
+        for piece in pieces:
+            value = build(builders(model, shape), 3, piece)(value, draw)
+        assert torch.equal(value, expected)
+
+
+@every_model
+def test_stages_are_initialised_by_seed_and_name_alone(model, shape):
+    torch.manual_seed(1)
+    first = build(builders(model, shape), 3).state_dict()
+    torch.manual_seed(2)
+    alone = {
+        name: value
+        for stage in reversed(stage_names(model))
+        for name, value in build(builders(model, shape), 3, (stage,)).state_dict().items()
+    }
+    assert first.keys() == alone.keys()
+    assert all(torch.equal(first[name], alone[name]) for name in first)
+    other = build(builders(model, shape), 4).state_dict()
+    assert any(not torch.equal(first[name], other[name]) for name in first)
+
+
+def test_draws_are_keyed_and_evaluation_draws_nothing():
+    part = build(builders(*CASES[2]), 0)
+    inputs = torch.randn(50, 6)
+    assert torch.equal(part(inputs, (1, "forward", 2)), part(inputs, (1, "forward", 2)))
+    assert not torch.equal(part(inputs, (1, "forward", 2)), part(inputs, (1, "forward", 3)))
+    part.eval()
+    before = torch.default_generator.get_state()
+    part(inputs)
+    assert torch.equal(torch.default_generator.get_state(), before)
+
+
+def test_what_crosses_a_stage_boundary_is_contiguous_both_ways():
+    seen = []
+
+    class Turned(nn.Module):
+        def forward(self, value):
+            return value.t()
+
+    part = Part({"turned": Turned(), "last": nn.Identity()})
+    part.stages["last"].register_forward_pre_hook(
+        lambda module, inputs: seen.append(inputs[0].is_contiguous())
+    )
+    value = torch.randn(3, 4, requires_grad=True)
+    output = part(value)
+    output.register_hook(lambda gradient: seen.append(gradient.shape))
+    output.backward(torch.randn(3, 4).t())
+    assert seen == [True, (4, 3)]
+    assert value.grad.shape == (3, 4)
+
+
+def test_in_place_modules_are_replaced():
+    part = build({"only": lambda: nn.Sequential(nn.ReLU(inplace=True), nn.Dropout(0.1, inplace=True))}, 0)
+    value = -torch.ones(2, 2)
+    part(value)
+    assert torch.equal(value, -torch.ones(2, 2))
+
+
+def test_an_unknown_model_is_refused_with_the_nearest_name():
+    with pytest.raises(ConfigError, match="unknown model 'mpl'; did you mean 'mlp'"):
+        entry(Model(name="mpl"))
