@@ -202,6 +202,7 @@ def test_a_second_connection_with_a_site_s_key_changes_and_reads_nothing(parties
     second = parties.site("west")
     second.line.sent = 1
     second.send(Verdict(PLACE, False))  # what only the real west may say, at the next place
+    wait_for(lambda: channel._pump(0.1) or len(parties.router._connections) == 3)
     sites["west"].send(Verdict(PLACE, True))
     assert channel.receive("west", Verdict).best
     channel.send("west", Verdict(PLACE, True))
