@@ -3,8 +3,9 @@
 from math import inf, nan
 
 import pytest
-from coordinator.algorithms.party import Cohort, Party, Validation, select, validation_loss
 from federation import a_run
+
+from coordinator.algorithms.party import Cohort, Party, Validation, select, validation_loss
 
 
 def picked(losses: list[float], records: int = 10) -> tuple[int, int]:
