@@ -5,12 +5,12 @@ import sys
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 from coordinator import specs
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded
+from coordinator.party_options import add_party_options
 from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.messages import Hello, Welcome
@@ -24,14 +24,9 @@ WORK: Final[Mapping[str, str]] = {"agreement": "sites.agreeing", "run": "sites.t
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--spec", type=Path, required=True, help="the run or agreement, from the plan")
+    add_party_options(parser)
     parser.add_argument("--site", required=True, help="this site's name")
-    parser.add_argument("--statistics", type=Path, help="the agreed statistics (for a run)")
     parser.add_argument("--endpoint", required=True, help="where the coordinator listens")
-    parser.add_argument("--secret", type=Path, required=True, help="this site's key file")
-    parser.add_argument("--manifest", type=Path, required=True, help="every party's public keys")
-    parser.add_argument("--state", type=Path, required=True, help="folder for this site's files")
-    parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
 
 
 def run(options: argparse.Namespace) -> int:

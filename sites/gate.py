@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, TextIO
 
 from coordinator.errors import ConfigError
-from coordinator.protocol.channel import SiteChannel, SiteLink
+from coordinator.protocol.channel import SiteChannel
+from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Message
 from coordinator.specs import Agreement, Run
 

@@ -3,22 +3,23 @@
 import torch
 from torch import Tensor
 
-from coordinator.algorithms.local import batches_here, hear, report, train_here
+from coordinator.algorithms.local import (
+    batches_here,
+    coordinator_predict,
+    hear,
+    report,
+    site_predict,
+    train_here,
+)
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.party import (
-    Party,
-    begin,
-    keep,
-    predict_whole,
-    select,
-    validate_whole,
-    whole,
-)  # fmt: skip
+from coordinator.algorithms.party import Party, begin, keep, select, validate_whole, whole
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats, weighted_mean
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Position, Verdict, Weights
 from coordinator.schedule import Begin, Item, LocalRound
+
+__all__ = ["coordinator_predict", "coordinator_step", "site_predict", "site_step"]
 
 
 def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> Party:
@@ -87,15 +88,6 @@ def fill(tensors: list[Tensor], values: list[Tensor]) -> None:
     """Overwrite a model's tensors in place, so that the optimizer keeps knowing them."""
     for tensor, value in zip(tensors, values, strict=True):
         tensor.copy_(value)
-
-
-def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the test logits (records, 1) by hospital."""
-    return predict_whole(party)
-
-
-def coordinator_predict(party: Party, channel: CoordinatorChannel) -> None:
-    """Nothing to do: every site holds the model."""
 
 
 def _at(item: Item, site: int = 0) -> Position:

@@ -4,102 +4,15 @@ An algorithm sees ``send``, ``receive``, ``broadcast`` and ``gather``; nothing b
 what a message means, nothing above it what a socket is.
 """
 
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
 
 from coordinator.errors import PeerLost, ProtocolError
-from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
+from coordinator.protocol.codec import Frames
+from coordinator.protocol.line import CoordinatorLink, Kind, Line, SiteLink, expected
 from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Welcome
 
-Kind = TypeVar("Kind", bound=Message)
 WAIT_SECONDS = 1.0
-
-
-class CoordinatorLink(Protocol):
-    """What carries frames to and from the sites (`sockets.Router`, `inproc.Hub`)."""
-
-    def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None: ...  # noqa: D102
-    def gone(self) -> list[bytes]: ...  # noqa: D102
-    def send(self, route: bytes, frames: Frames) -> bool: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
-
-
-class SiteLink(Protocol):
-    """What carries frames to and from the coordinator (`sockets.Dealer`, `inproc.Spoke`)."""
-
-    refusals: int
-    connections_lost: int
-
-    def receive(self, seconds: float) -> Frames | None: ...  # noqa: D102
-    def send(self, frames: Frames) -> None: ...  # noqa: D102
-    def retry_if_refused(self) -> bool: ...  # noqa: D102
-    def close(self) -> None: ...  # noqa: D102
-
-
-class _Line:
-    """One direction-aware line to a peer: sequence numbers, reassembly and counts."""
-
-    def __init__(self, peer: str, limit: int) -> None:
-        self.peer, self.limit = peer, limit
-        self.sent = self.seen = 0
-        self.inbox: deque[Message] = deque()
-        self.bytes: Counter[str] = Counter()
-        self._arriving: Arriving | None = None
-
-    def frames(self, message: Message, phase: str, direction: str) -> list[Frames]:
-        self.sent += 1
-        envelope = Envelope(0, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
-        frames = list(encode(envelope))
-        self.count(message, phase, direction, sum(len(part) for pair in frames for part in pair))
-        return frames
-
-    def count(self, message: Message, phase: str, direction: str, size: int) -> None:
-        self.bytes[f"{direction}.{phase}.{type(message).__name__.lower()}"] += size
-
-    def accept(self, frames: Frames, phase: str, direction: str) -> Message | None:
-        """Put frames together; give the message when it is whole and new."""
-        try:
-            if len(frames) > 2:
-                raise ProtocolError(f"{len(frames)} frames came, at most 2 make a message")
-            if self._arriving is None:
-                self._arriving = Arriving(frames[0], self.limit)
-            else:
-                self._arriving.check_next(frames[0])
-            whole = self._arriving.take(frames[1] if len(frames) == 2 else None)
-        except ProtocolError as error:
-            raise ProtocolError(f"'{self.peer}' broke the protocol: {error}") from None
-        envelope = self._arriving.envelope
-        self.count(envelope.message, phase, direction, sum(len(part) for part in frames))
-        if not whole:
-            return None
-        self._arriving = None
-        return envelope.message if self._is_new(envelope) else None
-
-    def _is_new(self, envelope: Envelope) -> bool:
-        if envelope.sequence > self.seen + 1:
-            raise ProtocolError(
-                f"'{self.peer}' sent message {envelope.sequence} after {self.seen}: messages in between "
-                "were lost; restart the run"
-            )
-        new = envelope.sequence == self.seen + 1
-        self.seen += new
-        return new
-
-
-def expected(message: Message, kind: type[Kind], peer: str, position: Position | None) -> Kind:
-    """Check that a message is the one the conversation allows now.
-
-    Raises:
-        ProtocolError: another kind of message, or one for another place in the schedule.
-    """
-    found = getattr(message, "position", None)
-    if isinstance(message, kind) and (position is None or found == position):
-        return message
-    raise ProtocolError(
-        f"'{peer}' sent {type(message).__name__} at {found}, expected {kind.__name__} at {position}; "
-        "coordinator and site must run the same version and spec"
-    )
 
 
 class CoordinatorChannel:
@@ -116,7 +29,7 @@ class CoordinatorChannel:
         """
         self.sites = tuple(sites)
         self.phase = "control"
-        self.lines = {site: _Line(site, limit) for site in sites}
+        self.lines = {site: Line(site, limit) for site in sites}
         self._link, self._spec = link, spec
         self._routes: dict[str, bytes] = {}
         self._done: set[str] = set()
@@ -224,7 +137,7 @@ class SiteChannel:
             release: called with each message and its bytes before it leaves; raises to refuse.
         """
         self.phase = "control"
-        self.line = _Line("coordinator", limit)
+        self.line = Line("coordinator", limit)
         self._link, self._release, self._entered = link, release, False
 
     def enter(self, hello: Hello, waiting: Callable[[int], None]) -> Welcome:

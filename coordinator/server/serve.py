@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Mapping
 from functools import partial
 from importlib import import_module
-from pathlib import Path
 from typing import Final
 
 from coordinator import specs
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded, write_bytes
+from coordinator.party_options import add_party_options
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR, read_manifest, read_secret
 from coordinator.protocol.sockets import Router
@@ -24,13 +24,8 @@ WORK: Final[Mapping[str, str]] = {
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    parser.add_argument("--spec", type=Path, required=True, help="the run or agreement, from the plan")
-    parser.add_argument("--statistics", type=Path, help="the agreed statistics (for a run)")
+    add_party_options(parser)
     parser.add_argument("--endpoint", required=True, help="ipc://PATH or tcp://HOST:PORT (port 0: any)")
-    parser.add_argument("--secret", type=Path, required=True, help="this party's key file")
-    parser.add_argument("--manifest", type=Path, required=True, help="every party's public keys")
-    parser.add_argument("--state", type=Path, required=True, help="folder for this party's files")
-    parser.add_argument("--lifeline", action="store_true", help="leave when standard input ends")
 
 
 def run(options: argparse.Namespace) -> int:

@@ -1,0 +1,111 @@
+"""How a cut network is scored: activations go up in evaluation batches, nothing is trained.
+
+For validation the labels go where the loss is computed; for the final test they stay at the site and
+the scores come back.
+"""
+
+import torch
+from torch import Tensor
+
+from coordinator.algorithms.party import Party, Rows, Validation, keep, restore, select, switch
+from coordinator.algorithms.tensors import one, sent
+from coordinator.algorithms.training import evaluation_batches, loss_sum
+from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated, Verdict
+
+
+def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
+    """Have the validation records scored, and hear whether this round's model is the best."""
+    rows = party.rows.validation[0]
+    switch(party, training=False)
+    logits = have_scored(party, rows, at, channel, share_labels=party.run.labels == "shared")
+    switch(party, training=True)
+    if logits is not None:
+        loss = loss_sum(logits, rows.labels)
+        channel.send(Validated(at, *party.take_losses(party.index), loss, len(rows.labels)))
+    if channel.receive(Verdict, (*at[:2], 0, -1)).best:
+        keep(party)
+
+
+@torch.inference_mode()
+def have_scored(
+    party: Party, rows: Rows, at: Position, channel: SiteChannel, *, share_labels: bool
+) -> Tensor | None:
+    """Send activations in evaluation batches; give the logits unless the coordinator has the labels."""
+    found = [torch.empty(0, 1)]
+    for number, batch in enumerate(evaluation_batches(len(rows.labels))):
+        position = (*at[:3], number)
+        inputs, labels = rows.inputs[batch], rows.labels[batch]
+        party.records_scored += len(inputs)
+        channel.send(
+            Activations(position, sent(party.parts["front"](inputs)), sent(labels) if share_labels else None)
+        )
+        if "head" in party.parts:
+            features = channel.receive(Features, position).tensor
+            found.append(
+                party.parts["head"](one(features, (len(inputs), *party.shapes["middle"]), "coordinator"))
+            )
+        elif not share_labels:
+            found.append(one(channel.receive(Scores, position).tensor, (len(inputs), 1), "coordinator"))
+    return None if share_labels else torch.cat(found)
+
+
+def coordinator_validate(party: Party, at: tuple[int, int], channel: CoordinatorChannel) -> None:
+    """Score every site's validation records in site order, select, and tell the sites."""
+    switch(party, training=False)
+    found = [validate_site(party, (*at, index, -1), channel) for index in range(len(channel.sites))]
+    switch(party, training=True)
+    best = select(party, found, at)
+    channel.broadcast(Verdict((*at, 0, -1), best))
+    if best:
+        keep(party)
+
+
+def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Validation:
+    """Score one site's validation records; with private labels the site says how it went."""
+    index = at[2]
+    count = party.cohort.validation[index]
+    if party.run.labels == "shared":
+        loss = score_for(party, at, count, channel, labels_come=True)
+        return Validation(*party.take_losses(index), loss, count)
+    score_for(party, at, count, channel, labels_come=False)
+    said = channel.receive(channel.sites[index], Validated, at)
+    return Validation(said.train_loss, said.train_records, said.loss, said.records)
+
+
+@torch.inference_mode()
+def score_for(
+    party: Party, at: Position, count: int, channel: CoordinatorChannel, *, labels_come: bool
+) -> float:
+    """Run a site's activations through the coordinator's part; give the loss where labels come."""
+    site, loss = channel.sites[at[2]], 0.0
+    (part,) = party.parts.values()
+    for number, batch in enumerate(evaluation_batches(count)):
+        position = (*at[:3], number)
+        size = min(batch.stop, count) - batch.start
+        up = channel.receive(site, Activations, position)
+        output = part(one(up.tensor, (size, *party.shapes["front"]), site))
+        party.records_scored += size
+        if "middle" in party.parts:
+            channel.send(site, Features(position, sent(output)))
+        elif labels_come:
+            loss += loss_sum(output, one(up.labels, (size,), site))
+        else:
+            channel.send(site, Scores(position, sent(output)))
+    return loss
+
+
+def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
+    """Give the best model's test logits (records, 1) by hospital."""
+    restore(party)
+    rows = party.rows.test[0]
+    logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
+    assert logits is not None
+    return [logits]
+
+
+def coordinator_predict(party: Party, channel: CoordinatorChannel) -> None:
+    """Score every site's test records, in site order."""
+    restore(party)
+    for index, count in enumerate(party.cohort.test):
+        score_for(party, (-1, -1, index, -1), count, channel, labels_come=False)
