@@ -2,12 +2,26 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, le=1_000_000)]
+Width = Annotated[int, Field(ge=1, le=65_536)]
+Widths = Annotated[tuple[Width, ...], Field(max_length=100)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
+Skew = Annotated[float, Field(ge=1e-3, le=1e6)]
+Decay = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+
+
+def _distinct(rates: tuple[float, ...]) -> tuple[float, ...]:
+    if len(set(rates)) != len(rates):
+        raise ValueError("a rate is named twice; name each once")
+    return rates
+
+
+Rates = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=100), AfterValidator(_distinct)]
 
 
 class Record(BaseModel):
@@ -23,8 +37,12 @@ class Scanner(Record):
     photometric: Literal["MONOCHROME1", "MONOCHROME2"] = Field(
         "MONOCHROME2", description="MONOCHROME1 shows low values bright"
     )
-    spacing_mm: Positive = Field(0.2, description="distance between pixel centres, mm")
-    contrast: Positive = Field(1.0, description="exponent of the device's grey curve")
+    spacing_mm: Annotated[float, Field(ge=0.02, le=2.0)] = Field(
+        0.2, description="distance between pixel centres, mm"
+    )
+    contrast: Annotated[float, Field(ge=0.05, le=20.0)] = Field(
+        1.0, description="exponent of the device's grey curve"
+    )
 
 
 class Site(Record):
@@ -41,10 +59,10 @@ class Site(Record):
 class Partition(Record):
     """How records without natural sites are dealt to sites."""
 
-    label_skew: Positive | None = Field(
+    label_skew: Skew | None = Field(
         None, description="Dirichlet concentration over outcomes; small is more skewed, empty: none"
     )
-    quantity_skew: Positive | None = Field(
+    quantity_skew: Skew | None = Field(
         None, description="Dirichlet concentration over site sizes; small is more skewed, empty: none"
     )
 
@@ -81,8 +99,8 @@ class Model(Record):
     """A network as named stages."""
 
     name: Name = Field(description="logistic_regression, mlp or cnn")
-    hidden: tuple[Count, ...] = Field((64, 32), description="mlp: widths of layer1, layer2, ...")
-    channels: tuple[Count, ...] = Field((8, 16, 32), description="cnn: channels of conv1, conv2, ...")
+    hidden: Widths = Field((64, 32), description="mlp: widths of layer1, layer2, ...")
+    channels: Widths = Field((8, 16, 32), description="cnn: channels of conv1, conv2, ...")
     dropout: Share = Field(0.0, description="share of activations dropped after each stage")
 
 
@@ -93,11 +111,9 @@ class Training(Record):
     local_epochs: Count = Field(1, description="passes over a site's records in a round")
     batch_size: Count = Field(32, description="records in a step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="torch's optimizer")
-    learning_rates: tuple[Positive, ...] = Field(
-        (0.001,), min_length=1, description="the grid; validation loss picks one in every arm"
-    )
+    learning_rates: Rates = Field((0.001,), description="the grid; validation loss picks one in every arm")
     momentum: Share = Field(0.0, description="of sgd")
-    weight_decay: Annotated[float, Field(ge=0.0)] = Field(0.0, description="as torch defines it")
+    weight_decay: Decay = Field(0.0, description="as torch defines it")
 
 
 class Task(Record):
@@ -124,9 +140,9 @@ class TrainingChange(Record):
     local_epochs: Count | None = Field(None, description="see training")
     batch_size: Count | None = Field(None, description="see training")
     optimizer: Literal["sgd", "adam", "adamw"] | None = Field(None, description="see training")
-    learning_rates: tuple[Positive, ...] | None = Field(None, min_length=1, description="see training")
+    learning_rates: Rates | None = Field(None, description="see training")
     momentum: Share | None = Field(None, description="see training")
-    weight_decay: Annotated[float, Field(ge=0.0)] | None = Field(None, description="see training")
+    weight_decay: Decay | None = Field(None, description="see training")
 
 
 class Strategy(Record):
@@ -160,13 +176,15 @@ class Study(Record):
     data_root: str | None = Field(
         None, description="folder of the hospitals' files; empty: the environment's SUTURE_DATA_ROOT"
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = Field(
-        (0,), min_length=1, description="vary validation split, initialisation and order"
+    seeds: tuple[Seed, ...] = Field(
+        (0,), min_length=1, max_length=1000, description="vary validation split, initialisation and order"
     )
-    split_seed: Annotated[int, Field(ge=0)] = Field(0, description="freezes test patients")
+    split_seed: Seed = Field(0, description="freezes test patients")
     min_patients: Count = Field(10, description="a site with fewer is refused")
     min_cell: Count = Field(5, description="smallest count that leaves a site")
-    threads_per_process: Count = Field(1, description="compute threads of each party")
+    threads_per_process: Annotated[int, Field(ge=1, le=256)] = Field(
+        1, description="compute threads of each party"
+    )
     allow_pooling: bool = Field(
         False, description="true: the sites' records may be pooled for the centralized arm"
     )
@@ -174,7 +192,9 @@ class Study(Record):
         "nothing", description="predictions: test scores of each record leave the sites"
     )
     evaluation: Literal["scores"] = Field("scores", description="from record-level scores")
-    bootstrap: Annotated[int, Field(ge=100)] = Field(1000, description="resamples behind each interval")
+    bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(
+        1000, description="resamples behind each interval"
+    )
     runtime: Literal["auto", "host"] = Field("auto", description="the walls parties run in")
     reference: Name = Field("centralized", description="the strategy others are compared with")
     tasks: dict[Name, Task] = Field(min_length=1, description="by name")

@@ -1,5 +1,7 @@
 """What no single key of a study can show: names, and keys that do not go together."""
 
+from typing import Final
+
 from coordinator.config import Study, Task
 from coordinator.errors import ConfigError
 from coordinator.loaders import SOURCES
@@ -7,6 +9,16 @@ from coordinator.models.catalog import entry
 from coordinator.names import nearest
 from coordinator.specs import POOLED
 from coordinator.strategies import axes_of
+
+# names that stand for something else in a study's tables and folders
+SITE_NAMES_TAKEN: Final = {
+    "all": "stands for all sites together in the tables",
+    "stratified": "stands for the mean over sites in the tables",
+    "coordinator": "is the party all sites talk to",
+    POOLED: "is the centralized arm's name",
+}
+AGREEMENT: Final = "agree"  # its state lies beside the strategies'
+GENERATORS: Final = ("chest_xray_synthetic",)  # sources that deal as many records as `records` says
 
 
 def check(study: Study) -> None:
@@ -17,6 +29,13 @@ def check(study: Study) -> None:
     """
     for name, task in study.tasks.items():
         _check_task(name, task)
+        _check_sites(name, task)
+        _check_sizes(name, task, study.min_patients)
+    if AGREEMENT in study.strategies:
+        raise ConfigError(
+            "the sites' agreement has this name; rename the strategy and give its preset",
+            key=f"strategies.{AGREEMENT}",
+        )
     for label, strategy in study.strategies.items():
         axes = axes_of(label, strategy)
         for wanted in strategy.tasks or ():
@@ -59,9 +78,29 @@ def _check_task(name: str, task: Task) -> None:
         raise ConfigError(
             f"'{task.model.name}' reads a {reads}, '{source}' gives a {gives}", key=f"tasks.{name}.model"
         )
+
+
+def _check_sites(name: str, task: Task) -> None:
+    key = f"tasks.{name}.sites"
     if len(set(task.sites)) != len(task.sites):
-        raise ConfigError("a site is named twice; name each once", key=f"tasks.{name}.sites")
-    if POOLED in task.sites:
+        raise ConfigError("a site is named twice; name each once", key=key)
+    for site in task.sites:
+        if site in SITE_NAMES_TAKEN:
+            raise ConfigError(f"'{site}' {SITE_NAMES_TAKEN[site]}; rename the site", key=key)
+
+
+def _check_sizes(name: str, task: Task, min_patients: int) -> None:
+    halvings, pixels = len(task.model.channels), task.data.pixels
+    if task.model.name == "cnn" and pixels >> halvings < 1:
         raise ConfigError(
-            f"'{POOLED}' is the centralized arm's name; rename the site", key=f"tasks.{name}.sites"
+            f"{halvings} convolutions each halve the image's side and leave nothing of {pixels} pixels; "
+            f"name at most {pixels.bit_length() - 1} channels, or raise data.pixels",
+            key=f"tasks.{name}.model.channels",
+        )
+    needed = len(task.sites) * min_patients
+    if task.data.source in GENERATORS and task.data.records < needed:
+        raise ConfigError(
+            f"{task.data.records} records cannot give {len(task.sites)} sites {min_patients} patients each "
+            f"(min_patients); make at least {needed}",
+            key=f"tasks.{name}.data.records",
         )

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
@@ -12,8 +12,9 @@ from pydantic_core import ErrorDetails
 from coordinator.config import Record, Site, Study
 from coordinator.errors import ConfigError
 from coordinator.names import nearest
-from coordinator.yaml_lines import Lines, load, parse_scalar
+from coordinator.yaml_lines import Lines, Where, load, parse_setting
 
+MOST_SHOWN: Final = 20  # problems; more rarely have a cause of their own
 Checked = TypeVar("Checked", bound=Record)
 
 
@@ -51,7 +52,9 @@ def checked(record: type[Checked], values: Mapping[str, Any], lines: Lines) -> C
     try:
         return record.model_validate_json(json.dumps(values))
     except ValidationError as error:
-        texts = [_describe(record, problem, lines) for problem in error.errors()]
+        texts = [_describe(record, problem, lines) for problem in error.errors()[:MOST_SHOWN]]
+        if (more := error.error_count() - len(texts)) > 0:
+            texts.append(f"and {more} more problems; correct these first")
         raise ConfigError("\n".join(texts)) from None
 
 
@@ -59,7 +62,7 @@ def data_root(study: Study) -> Path:
     """Find the folder with the hospitals' files.
 
     Raises:
-        ConfigError: neither the study nor the environment names one.
+        ConfigError: neither the study nor the environment names one, or its name cannot be a folder's.
     """
     root = study.data_root or os.environ.get("SUTURE_DATA_ROOT")
     if not root:
@@ -68,7 +71,12 @@ def data_root(study: Study) -> Path:
             "`make run DATA_ROOT=folder`, `--config data_root=folder` or SUTURE_DATA_ROOT",
             key="data_root",
         )
-    return Path(root).expanduser()
+    try:
+        folder = Path(root).expanduser()
+        folder.exists()
+    except (OSError, RuntimeError, ValueError) as error:  # too long, not allowed, nobody's home
+        raise ConfigError(f"'{root[:80]}' cannot be a folder ({error})", key="data_root") from None
+    return folder
 
 
 def _merge(into: dict[str, Any], values: Mapping[str, Any]) -> None:
@@ -83,14 +91,17 @@ def _set(merged: dict[str, Any], setting: str, lines: Lines) -> None:
     key, equals, text = setting.partition("=")
     if not equals or not key:
         raise ConfigError(f"--set {setting}: expected key=value, for example seeds=[0,1]")
-    *path, last = key.split(".")
+    where = tuple(key.split("."))
+    for old in [known for known in lines if known[: len(where)] == where]:
+        del lines[old]
+    value = parse_setting(text, where, lines)
+    *path, last = where
     place = merged
     for step in path:
         place = place.setdefault(step, {})
         if not isinstance(place, dict):
             raise ConfigError(f"--set {setting}: '{step}' holds a value, not further keys")
-    place[last] = parse_scalar(text)
-    lines[tuple(key.split("."))] = f"--set {key}"
+    place[last] = value
 
 
 def _sites_folder(first: Path) -> Path:
@@ -108,7 +119,8 @@ def _read_site(folder: Path, name: str, line: str) -> Site:
     values, lines = load(path)
     site = checked(Site, values, lines)
     if site.name != name:
-        raise ConfigError(f"{path}: name is '{site.name}', expected '{name}' as the file is called")
+        place = line_of(("name",), lines)
+        raise ConfigError(f"{place}: name is '{site.name}', expected '{name}' as the file is called")
     return site
 
 
@@ -122,7 +134,8 @@ def _describe(record: type[Record], problem: ErrorDetails, lines: Lines) -> str:
     if problem["type"] == "missing":
         return f"{place}: '{name}' is missing; add it"
     found = json.dumps(problem["input"], default=str)
-    return f"{place}: '{name}' is {found[:80]}; {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    text = problem["msg"].removeprefix("Value error, ")
+    return f"{place}: '{name}' is {found[:80]}; {text[0].lower()}{text[1:]}"
 
 
 def _is_branch(part: object) -> bool:
@@ -130,7 +143,7 @@ def _is_branch(part: object) -> bool:
     return isinstance(part, str) and ("[" in part or part in {"constrained-str", "str"})
 
 
-def line_of(where: tuple[str | int, ...], lines: Lines) -> str:
+def line_of(where: Where, lines: Lines) -> str:
     """Give ``file:line`` of a key, or of the nearest one above it."""
     for length in range(len(where), -1, -1):
         if where[:length] in lines:

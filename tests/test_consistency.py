@@ -1,0 +1,61 @@
+"""Names with another meaning and sizes that training could not hold are refused before it, at their line."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.test_config import changed, check, line_of, study_file
+
+
+@pytest.mark.parametrize("name", ["all", "stratified", "coordinator", "pooled"])
+def test_a_site_may_not_take_a_name_that_means_something_else(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    path = study_file(tmp_path, changed("[north, south]", f"[north, {name}]"), own_sites=True)
+    (path.parent / "sites" / f"{name}.yaml").write_text(f"name: {name}\n", encoding="utf-8")
+    status, said = check(capsys, path)
+    assert status == 2
+    assert (
+        f"study.yaml:{line_of(path.read_text(), f'north, {name}')}: tasks.breast_cancer.sites: '{name}'"
+        in said
+    )
+
+
+CNN, MLP = "{name: cnn, channels: [4, 8]}", "hidden: [16, 8]"
+TRAINING = "{rounds: 3, batch_size: 32, learning_rates: [0.01]}"
+# name -> what a study changes, and what the message names beside the line of the change
+TOO_MUCH = {
+    "nothing left of an image": (CNN, "{name: cnn, channels: [4, 4, 4, 4, 4]}", "at most 4 channels"),
+    "too few records": ("records: 120", "records: 19", "make at least 20"),
+    "an agreement's name": ("  local: {}", "  agree: {preset: local}", "strategies.agree"),
+    "widths": (MLP, "hidden: [65537, 8]", "hidden.0"),
+    "channels": (CNN, "{name: cnn, channels: [65537]}", "channels.0"),
+    "rounds": (TRAINING, "{rounds: 1000001}", "rounds"),
+    "local epochs": (TRAINING, "{local_epochs: 1000001}", "local_epochs"),
+    "batch size": (TRAINING, "{batch_size: 1000001}", "batch_size"),
+    "a rate twice": (TRAINING, "{learning_rates: [0.1, 1e-1]}", "a rate is named twice"),
+    "a strategy's rate twice": (
+        "  fedavg: {}", "  fedavg: {training: {learning_rates: [1.0, 1.]}}", "a rate is named twice",
+    ),
+    "resamples": ("bootstrap: 200", "bootstrap: 100001", "bootstrap"),
+    "threads": ("bootstrap: 200", "threads_per_process: 257", "threads_per_process"),
+    "a study's name": ("name: ci", "name: ..", "'name'"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TOO_MUCH)
+def test_what_training_could_not_do_is_refused_at_its_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    old, new, message = TOO_MUCH[name]
+    text = changed(old, new)
+    status, said = check(capsys, study_file(tmp_path, text))
+    assert status == 2
+    assert message in said
+    assert f"study.yaml:{line_of(text, new)}: " in said
+
+
+def test_the_most_that_can_be_done_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    text = changed(CNN, "{name: cnn, channels: [4, 4, 4, 4]}").replace("records: 120", "records: 20")
+    text = text.replace(MLP, "hidden: [65536, 8]").replace("bootstrap: 200", "bootstrap: 100000")
+    assert check(capsys, study_file(tmp_path, text)) == (0, "")
