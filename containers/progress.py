@@ -10,7 +10,8 @@ from typing import Any
 class Standing:
     """How far a run is; ``round`` counts finished ones, a total of 0 is not known.
 
-    ``trial`` counts from 0, ``loss`` is the last finished round's on validation records.
+    ``trial`` counts from 0, ``loss`` is the last finished round's on validation records, ``absent``
+    names the sites that have not come yet.
     """
 
     run: str
@@ -21,12 +22,16 @@ class Standing:
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    absent: tuple[str, ...] = ()
     done: bool = False
 
 
 def advance(standing: Standing, event: Mapping[str, Any]) -> Standing:
     """Add one event of the coordinator; what is unknown or of the wrong type changes nothing."""
     kind = event.get("event")
+    if kind == "waiting":
+        return replace(standing, absent=tuple(map(str, event.get("sites") or ())))
+    standing = replace(standing, absent=())  # whatever else is said, all are here
     if kind == "start":
         return _counted(standing, event, "rounds", "trials", "steps")
     if kind == "step":
@@ -61,6 +66,7 @@ def where(standing: Standing) -> str:
         _of("round", standing.round, standing.rounds),
         _of("step", standing.step, standing.steps),
         "" if standing.loss is None else f"validation loss {standing.loss:.4f}",
+        f"still waiting for {', '.join(standing.absent)}" if standing.absent else "",
     ]
     return ", ".join(word for word in words if word)
 

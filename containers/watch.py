@@ -10,8 +10,8 @@ from typing import Any
 
 from containers.member import Member, ask_to_leave, note_end, reap, send
 
-LEAVE_SECONDS = 10.0  # from the closed lifeline to SIGTERM
-TERM_SECONDS = 3.0  # from SIGTERM to SIGKILL
+LEAVE_SECONDS = 6.0  # from the closed lifeline to SIGTERM
+TERM_SECONDS = 2.0  # from SIGTERM to SIGKILL
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from coordinator.algorithms.party import Party
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
-from coordinator.schedule import Batch, HandOn, Item, LocalRound, schedule
+from coordinator.schedule import Item, schedule
 
 Channel = TypeVar("Channel", CoordinatorChannel, SiteChannel)
 Watch = Callable[[Item, Party], None]
@@ -26,7 +26,6 @@ def coordinate(party: Party, channel: CoordinatorChannel, watch: Watch) -> None:
     """Walk the coordinator through a run; ``watch`` sees the state after every item."""
     module = algorithm(party.run.algorithm)
     _walk(party, channel, module.coordinator_step, watch)
-    channel.phase = "prediction"
     module.coordinator_predict(party, channel)
 
 
@@ -34,7 +33,6 @@ def take_part(party: Party, channel: SiteChannel, watch: Watch) -> list[Tensor]:
     """Walk a site through a run; give its test logits by hospital."""
     module = algorithm(party.run.algorithm)
     _walk(party, channel, module.site_step, watch)
-    channel.phase = "prediction"
     logits: list[Tensor] = module.site_predict(party, channel)
     return logits
 
@@ -43,11 +41,5 @@ def _walk(
     party: Party, channel: Channel, step: Callable[[Party, Item, Channel], Party], watch: Watch
 ) -> None:
     for item in schedule(party.run, party.cohort.train):
-        channel.phase = phase_of(item)
         step(party, item, channel)
         watch(item, party)
-
-
-def phase_of(item: Item) -> str:
-    """Say what an item's bytes are counted as."""
-    return "training" if isinstance(item, Batch | HandOn | LocalRound) else "validation"

@@ -11,7 +11,7 @@ from typing import Final
 
 from coordinator.errors import SutureError
 
-GRACE_SECONDS: Final = 10.0
+GRACE_SECONDS: Final = 6.0
 
 
 class LifelineCut(SutureError):

@@ -7,6 +7,7 @@ from coordinator.algorithms.training import EVALUATION_BATCH
 from coordinator.models.stages import outline
 from coordinator.specs import Run
 
+HEADER_BYTES = 256  # about, of any message
 SLACK_BYTES = 1024 * 1024
 FLOAT_BYTES = 4
 STATES_PER_PARAMETER = 4  # a parameter, and up to two moments and a step of its optimizer
@@ -18,3 +19,16 @@ def message_limit(run: Run, cohort: Cohort) -> int:
     parameters, widest = sum(s.parameters for s in stages), max(prod(s.shape) for s in stages)
     records = max(EVALUATION_BATCH, run.training.batch_size) * (widest + 1)
     return FLOAT_BYTES * (STATES_PER_PARAMETER * parameters + records) + SLACK_BYTES
+
+
+def ahead_limit(run: Run, cohort: Cohort) -> int:
+    """Give the bytes that a site may have sent before the coordinator hears them.
+
+    In a split arm a site sends all its validation activations at once; in a local arm the reports of
+    rounds that the others have not reached yet. Beyond that a site waits for an answer.
+    """
+    stages = outline(builders_of(run, cohort.shape), cohort.shape).values()
+    activations = max(cohort.validation) * (max(prod(s.shape) for s in stages) + 1) * FLOAT_BYTES
+    reports = run.training.rounds * len(run.training.learning_rates) * len(run.sites)
+    batches = max(cohort.validation) // EVALUATION_BATCH + 1
+    return 2 * message_limit(run, cohort) + activations + HEADER_BYTES * (reports + batches)

@@ -16,8 +16,15 @@ from coordinator.strategies import axes_of, cut_of, training_of
 from coordinator.study import data_root
 
 Save = Callable[[Record, Path], Path]
-# the programs of a gang, and what each does for a spec of that kind
-PROGRAMS = ("coordinator.__main__", "coordinator.server.serve", "sites.__main__", "sites.client")
+# the programs of a gang, and what each does for a spec of that kind; of the launcher only what pins
+# the threads, and so the arithmetic
+PROGRAMS = (
+    "coordinator.__main__",
+    "coordinator.server.serve",
+    "sites.__main__",
+    "sites.client",
+    "containers.environment",
+)
 AGREEING = (*PROGRAMS, "coordinator.server.agreeing", "sites.agreeing")
 TRAINING = (*PROGRAMS, "coordinator.server.training", "sites.training")
 
@@ -92,14 +99,7 @@ def _task(
     loader = SOURCES[task.data.source].module
     deal = _deal(study, sites, task)
     shared = Path("prepared/specs")
-    agreements = {
-        str(seed): Agreement(
-            study=study.name, task=name, seed=seed, sites=task.sites, prepared=folders,
-            validation=task.split.validation, missing=task.data.missing, reads=entry(task.model).reads,
-            min_cell=study.min_cell, threads=study.threads_per_process,
-        )
-        for seed in study.seeds
-    }  # fmt: skip
+    own = Path("state", study.name, "specs")
     return {
         "sites": list(task.sites),
         "deal": deal and {
@@ -117,13 +117,22 @@ def _task(
             for site, (folder, spec) in preparations.items()
         },
         "agree": {
-            seed: {
-                "spec": str(save(spec, Path("state", study.name, "specs"))),
+            str(seed): {
+                "spec": str(save(_agreement(study, name, seed, folders), own)),
                 "code": used_by(AGREEING),
             }
-            for seed, spec in agreements.items()
+            for seed in study.seeds
         },
     }  # fmt: skip
+
+
+def _agreement(study: Study, name: str, seed: int, folders: dict[str, str]) -> Agreement:
+    task = study.tasks[name]
+    return Agreement(
+        study=study.name, task=name, seed=seed, sites=task.sites, prepared=folders,
+        validation=task.split.validation, missing=task.data.missing, reads=entry(task.model).reads,
+        min_cell=study.min_cell, threads=study.threads_per_process,
+    )  # fmt: skip
 
 
 def _natural_file(study: Study, site: Site, name: str, task: Task) -> Path:
@@ -178,7 +187,7 @@ def identical(runs: dict[str, Run]) -> dict[str, str]:
     """Pair each run's strategy with an earlier one that equals it by construction.
 
     Vanilla and U-shaped split learning do the same arithmetic in the same order on the same list of
-    batches, whatever the cut; so do centralized training on that list, and one site's own.
+    batches, whatever the cut; so does centralized training on that list.
     """
     found: dict[str, str] = {}
     first: dict[str, str] = {}

@@ -1,5 +1,7 @@
 """What a party paid: operations as torch and as a hand count them, and bytes that add up."""
 
+from collections import Counter
+
 import pytest
 import torch
 from federation import a_run, federate
@@ -88,13 +90,16 @@ def test_each_party_counts_the_parts_it_holds(preset, after):
     assert total == flops_per_record(holding(MLP, (6,), whole))[0]
 
 
-@pytest.mark.parametrize("preset", ["local", "fedavg", "split"])
+@pytest.mark.parametrize("preset", ["local", "fedavg", "split", "split_u"])
 def test_costs_add_up_over_the_sites(preset):
-    run = a_run(preset, SIZES, training={"rounds": 2, "local_epochs": 2})
+    cut = {"cut": ("layer1", "layer2")} if preset == "split_u" else {}
+    run = a_run(preset, SIZES, training={"rounds": 2, "local_epochs": 2}, **cut)
     coordinator, outcomes, channel = federate(run, SIZES)
     paid = costs_of(coordinator, Clock(), channel.counted())
     parties = [outcomes[name][0] for name in run.sites]  # outcomes come in order of arrival
     sites = [costs_of(outcomes[n][0], Clock(), outcomes[n][3].line.bytes) for n in run.sites]
+    counts = [outcomes[name][3].line.bytes for name in run.sites]
+    assert sum(counts, Counter()) == channel.counted()  # by direction, phase and kind
     for name in ("bytes_up", "bytes_down"):
         assert sum(site[name] for site in sites) == paid[name] > 0
         assert sum(size for key, size in paid.items() if key.startswith(f"{name}.")) == paid[name]
@@ -107,7 +112,7 @@ def test_costs_add_up_over_the_sites(preset):
             p.numel() for part in party.parts.values() for p in part.parameters()
         )
         assert site["peak_memory"] > 2**20
-    if preset == "split":
+    if preset in ("split", "split_u"):
         assert paid["steps"] == sum(site["steps"] for site in sites)
 
 

@@ -13,6 +13,7 @@ from coordinator.algorithms.party import (
     begin,
     keep,
     predict_whole,
+    said,
     select,
     validate_whole,
     whole,
@@ -50,8 +51,10 @@ def hear(party: Party, channel: CoordinatorChannel, at: tuple[int, int]) -> list
     """Hear each hospital's losses, in site order; the pool speaks for all."""
     pool = party.run.preset == "centralized"
     speakers = [channel.sites[0]] * len(party.cohort.train) if pool else channel.sites
-    heard = [channel.receive(speaker, Validated, (*at, index, -1)) for index, speaker in enumerate(speakers)]
-    return [Validation(each.train_loss, each.train_records, each.loss, each.records) for each in heard]
+    return [
+        said(party, channel.receive(speaker, Validated, (*at, index, -1)), speaker)
+        for index, speaker in enumerate(speakers)
+    ]
 
 
 def batches_here(party: Party, item: LocalRound) -> Iterator[Batch]:

@@ -10,8 +10,10 @@ from torch import Tensor
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import logits_of, loss_sum
+from coordinator.errors import ProtocolError
 from coordinator.models.catalog import entry, stage_names
 from coordinator.models.stages import Builders, Part, build
+from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
 from coordinator.schedule import Begin
 from coordinator.specs import Run
@@ -152,6 +154,29 @@ def predict_whole(party: Party) -> list[Tensor]:
     """Give the best model's test logits by hospital."""
     restore(party)
     return [score(party, rows.inputs) for rows in party.rows.test]
+
+
+def said(party: Party, message: Validated, sender: str) -> Validation:
+    """Take a site's word on its losses, as far as it can be true.
+
+    Raises:
+        ProtocolError: it counts other records than were agreed on, or a loss is below 0.
+    """
+    hospital = message.position[2]
+    agreed, most = (
+        party.cohort.validation[hospital],
+        sum(party.cohort.train) * party.run.training.local_epochs,
+    )
+    if message.records != agreed or not 0 <= message.train_records <= most:
+        raise ProtocolError(
+            f"'{sender}' says it validated {message.records} records and trained on {message.train_records}; "
+            f"agreed were {agreed}, and at most {most}"
+        )
+    if message.loss < 0 or message.train_loss < 0:
+        raise ProtocolError(
+            f"'{sender}' says its losses are {message.loss} and {message.train_loss}, below 0"
+        )
+    return Validation(message.train_loss, message.train_records, message.loss, message.records)
 
 
 def validation_loss(validations: Sequence[Validation], site_weights: str) -> float:

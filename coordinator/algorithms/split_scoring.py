@@ -7,7 +7,7 @@ the scores come back.
 import torch
 from torch import Tensor
 
-from coordinator.algorithms.party import Party, Rows, Validation, keep, restore, select, switch
+from coordinator.algorithms.party import Party, Rows, Validation, keep, restore, said, select, switch
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
@@ -34,7 +34,7 @@ def have_scored(
     """Send activations in evaluation batches; give the logits unless the coordinator has the labels."""
     found = [torch.empty(0, 1)]
     for number, batch in enumerate(evaluation_batches(len(rows.labels))):
-        position = (*at[:3], number)
+        position = (*at[:3], -1 - number)
         inputs, labels = rows.inputs[batch], rows.labels[batch]
         party.records_scored += len(inputs)
         channel.send(
@@ -69,8 +69,7 @@ def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Va
         loss = score_for(party, at, count, channel, labels_come=True)
         return Validation(*party.take_losses(index), loss, count)
     score_for(party, at, count, channel, labels_come=False)
-    said = channel.receive(channel.sites[index], Validated, at)
-    return Validation(said.train_loss, said.train_records, said.loss, said.records)
+    return said(party, channel.receive(channel.sites[index], Validated, at), channel.sites[index])
 
 
 @torch.inference_mode()
@@ -81,7 +80,7 @@ def score_for(
     site, loss = channel.sites[at[2]], 0.0
     (part,) = party.parts.values()
     for number, batch in enumerate(evaluation_batches(count)):
-        position = (*at[:3], number)
+        position = (*at[:3], -1 - number)
         size = min(batch.stop, count) - batch.start
         up = channel.receive(site, Activations, position)
         output = part(one(up.tensor, (size, *party.shapes["front"]), site))

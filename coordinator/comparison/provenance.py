@@ -28,6 +28,7 @@ def provenance(spec: Evaluation, results: Path) -> dict[str, Any]:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "versions": versions(),
         "machine": machine(),
+        "arithmetic": arithmetic(spec, results),
         "isolation": isolation(spec, results),
         "config": spec.study.model_dump(mode="json"),
         "sites": {name: site.model_dump(mode="json") for name, site in spec.sites.items()},
@@ -38,6 +39,13 @@ def provenance(spec: Evaluation, results: Path) -> dict[str, Any]:
             "weights": {key: _weights(results, spec, key) for key in spec.runs},
         },
     }
+
+
+def arithmetic(spec: Evaluation, results: Path) -> list[dict[str, Any]]:
+    """Give each way in which the runs computed; more than one means their bits may differ."""
+    files = [folder_of(results, run) / "arithmetic.json" for run in spec.runs.values()]
+    found = {path.read_text(encoding="utf-8") for path in files if path.is_file()}
+    return [json.loads(text) for text in sorted(found)]
 
 
 def versions() -> dict[str, str]:

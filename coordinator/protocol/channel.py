@@ -4,6 +4,7 @@ An algorithm sees ``send``, ``receive``, ``broadcast`` and ``gather``; nothing b
 what a message means, nothing above it what a socket is.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -13,12 +14,16 @@ from coordinator.protocol.line import CoordinatorLink, Kind, Line, SiteLink, exp
 from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Welcome
 
 WAIT_SECONDS = 1.0
+TELL_SECONDS = 30.0
+AHEAD_MESSAGES = 4
 
 
 class CoordinatorChannel:
     """The coordinator's side of the conversations with every site."""
 
-    def __init__(self, link: CoordinatorLink, sites: Sequence[str], *, spec: str, limit: int) -> None:
+    def __init__(
+        self, link: CoordinatorLink, sites: Sequence[str], *, spec: str, limit: int, ahead: int | None = None
+    ) -> None:
         """Wait for nobody yet.
 
         Args:
@@ -26,29 +31,33 @@ class CoordinatorChannel:
             sites: names in the study's site order.
             spec: hash of the spec every site must have been given.
             limit: bytes of arrays that one message may carry.
+            ahead: bytes that a site may send before its turn to be heard; by default a few messages.
         """
         self.sites = tuple(sites)
-        self.phase = "control"
-        self.lines = {site: Line(site, limit) for site in sites}
+        ahead = AHEAD_MESSAGES * limit if ahead is None else ahead
+        self.lines = {site: Line(site, sends="down", limit=limit, ahead=ahead) for site in sites}
         self._link, self._spec = link, spec
         self._routes: dict[str, bytes] = {}
         self._done: set[str] = set()
         self._lost: set[str] = set()
 
-    def admit(self) -> None:
-        """Wait until every site is here.
+    def admit(self, waiting: Callable[[list[str]], None] = lambda absent: None) -> None:
+        """Wait until every site is here; every half minute ``waiting`` hears who is not.
 
         Raises:
             ProtocolError: a site was given another spec.
             PeerLost: a site left.
         """
-        for site in self.sites:
-            hello = self.receive(site, Hello)
-            if (hello.site, hello.spec) != (site, self._spec):
-                raise ProtocolError(
-                    f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected "
-                    f"'{site}' with {self._spec[:12]}; give both the same spec file"
-                )
+        told, awaited = time.monotonic(), list(self.sites)
+        while awaited:
+            for site in [each for each in awaited if self.lines[each].waiting()]:
+                self._check(site, self.receive(site, Hello))
+                awaited.remove(site)
+            if awaited:
+                self._pump(WAIT_SECONDS)
+            if awaited and time.monotonic() > told + TELL_SECONDS:
+                told = time.monotonic()
+                waiting(awaited)
 
     def welcome(self, records: tuple[int, ...]) -> None:
         """Let everyone begin, with the counts of training records the schedule is made from."""
@@ -64,7 +73,7 @@ class CoordinatorChannel:
 
     def send(self, site: str, message: Message) -> None:
         """Send to one site; never blocks."""
-        for frames in self.lines[site].frames(message, self.phase, "down"):
+        for frames in self.lines[site].frames(message):
             if not self._link.send(self._routes[site], frames):
                 raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
 
@@ -75,10 +84,10 @@ class CoordinatorChannel:
 
     def receive(self, site: str, kind: type[Kind], position: Position | None = None) -> Kind:
         """Wait for a site's next message, which must be of this kind and place."""
-        inbox = self.lines[site].inbox
-        while not inbox:
+        line = self.lines[site]
+        while not line.waiting():
             self._pump(WAIT_SECONDS)
-        return expected(inbox.popleft(), kind, site, position)
+        return expected(line.hear(), kind, site, position)
 
     def gather(self, kind: type[Kind], position: Position | None = None) -> list[Kind]:
         """Wait for one message from every site; give them in site order, not in order of arrival.
@@ -101,6 +110,13 @@ class CoordinatorChannel:
         """Close the link."""
         self._link.close()
 
+    def _check(self, site: str, hello: Hello) -> None:
+        if (hello.site, hello.spec) != (site, self._spec):
+            raise ProtocolError(
+                f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected "
+                f"'{site}' with {self._spec[:12]}; give both the same spec file"
+            )
+
     def _pump(self, seconds: float) -> None:
         got = self._link.receive(seconds)
         if got:
@@ -108,7 +124,7 @@ class CoordinatorChannel:
         if gone := self._link.gone():
             self._lost |= {site for site, route in self._routes.items() if route in gone} - self._done
         for site in sorted(self._lost):
-            if not self.lines[site].inbox:  # what it said before is heard first
+            if not self.lines[site].waiting():  # what it said before is heard first
                 raise PeerLost(f"site '{site}' ended or its connection broke; see its log, then run again")
 
     def _deliver(self, site: str, route: bytes, frames: Frames) -> None:
@@ -116,13 +132,12 @@ class CoordinatorChannel:
         current = self._routes.get(site)
         if line is None or (current is not None and current != route):
             return  # an admitted key may hold one connection: the one that said Hello
-        message = line.accept(frames, self.phase, "up")
+        message = line.accept(frames)
         if message is None:
             return
         if current is None:
             expected(message, Hello, site, None)
             self._routes[site] = route
-        line.inbox.append(message)
 
 
 class SiteChannel:
@@ -136,15 +151,14 @@ class SiteChannel:
             limit: bytes of arrays that one message may carry.
             release: called with each message and its bytes before it leaves; raises to refuse.
         """
-        self.phase = "control"
-        self.line = Line("coordinator", limit)
+        self.line = Line("coordinator", sends="up", limit=limit, ahead=AHEAD_MESSAGES * limit)
         self._link, self._release, self._entered = link, release, False
 
     def enter(self, hello: Hello, waiting: Callable[[int], None]) -> Welcome:
         """Say Hello until the coordinator says Welcome; ``waiting`` hears how often it refused."""
         self.send(hello)
         refusals = 0
-        while not self.line.inbox:
+        while not self.line.waiting():
             self._pump()
             if self._link.refusals > refusals:
                 refusals = self._link.refusals
@@ -157,17 +171,17 @@ class SiteChannel:
 
     def send(self, message: Message) -> None:
         """Send to the coordinator, if the gate lets it pass."""
-        for frames in self.line.frames(message, self.phase, "up"):
+        for frames in self.line.frames(message):
             self._release(message, sum(len(part) for part in frames))
             self._link.send(frames)
 
     def receive(self, kind: type[Kind], position: Position | None = None) -> Kind:
         """Wait for the coordinator's next message, which must be of this kind and place."""
-        while not self.line.inbox:
+        while not self.line.waiting():
             self._pump()
-            if self._entered and self._link.connections_lost and not self.line.inbox:
+            if self._entered and self._link.connections_lost and not self.line.waiting():
                 raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
-        return expected(self.line.inbox.popleft(), kind, "coordinator", position)
+        return expected(self.line.hear(), kind, "coordinator", position)
 
     def leave(self, done: Done) -> None:
         """Say what was written, wait for the Bye, and close."""
@@ -177,5 +191,5 @@ class SiteChannel:
 
     def _pump(self) -> None:
         frames = self._link.receive(WAIT_SECONDS)
-        if frames and (message := self.line.accept(frames, self.phase, "down")):
-            self.line.inbox.append(message)
+        if frames:
+            self.line.accept(frames)

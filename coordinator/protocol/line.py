@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from coordinator.errors import ProtocolError
 from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
-from coordinator.protocol.messages import Message, Position
+from coordinator.protocol.messages import Message, Position, phase_of
 
 Kind = TypeVar("Kind", bound=Message)
 
@@ -32,51 +32,80 @@ class SiteLink(Protocol):
 
 
 class Line:
-    """One party's line to a peer."""
+    """One party's line to a peer: what was sent, what has come and is not yet heard, what it weighed."""
 
-    def __init__(self, peer: str, limit: int) -> None:
-        """Start at the first message; ``limit`` is the bytes of arrays that one may carry."""
-        self.peer, self.limit = peer, limit
+    def __init__(self, peer: str, *, sends: str, limit: int, ahead: int) -> None:
+        """Start at the first message.
+
+        Args:
+            peer: the other party's name.
+            sends: the direction in which this party sends, "up" or "down".
+            limit: bytes of arrays that one message may carry.
+            ahead: bytes that may wait here to be heard.
+        """
         self.sent = self.seen = 0
-        self.inbox: deque[Message] = deque()
         self.bytes: Counter[str] = Counter()
+        self._peer, self._limit, self._ahead = peer, limit, ahead
+        self._out, self._in = sends, "down" if sends == "up" else "up"
+        self._inbox: deque[tuple[Message, int]] = deque()
+        self._waiting = self._weight = 0
         self._arriving: Arriving | None = None
 
-    def frames(self, message: Message, phase: str, direction: str) -> list[Frames]:
-        """Number a message, and give its two-frame messages."""
+    def frames(self, message: Message) -> list[Frames]:
+        """Number and count a message, and give its two-frame messages."""
         self.sent += 1
         envelope = Envelope(0, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
         frames = list(encode(envelope))
-        self.count(message, phase, direction, sum(len(part) for pair in frames for part in pair))
+        self._count(message, self._out, sum(len(part) for pair in frames for part in pair))
         return frames
 
-    def count(self, message: Message, phase: str, direction: str, size: int) -> None:
-        """Count bytes by direction, phase and kind of message."""
-        self.bytes[f"{direction}.{phase}.{type(message).__name__.lower()}"] += size
-
-    def accept(self, frames: Frames, phase: str, direction: str) -> Message | None:
-        """Put frames together; give the message when it is whole and new."""
+    def accept(self, frames: Frames) -> Message | None:
+        """Put frames together; give the message when it is whole and new, and keep it to be heard."""
         try:
-            if len(frames) > 2:
-                raise ProtocolError(f"{len(frames)} frames came, at most 2 make a message")
-            if self._arriving is None:
-                self._arriving = Arriving(frames[0], self.limit)
-            else:
-                self._arriving.check_next(frames[0])
-            whole = self._arriving.take(frames[1] if len(frames) == 2 else None)
+            whole = self._assemble(frames)
         except ProtocolError as error:
-            raise ProtocolError(f"'{self.peer}' broke the protocol: {error}") from None
-        envelope = self._arriving.envelope
-        self.count(envelope.message, phase, direction, sum(len(part) for part in frames))
-        if not whole:
+            raise ProtocolError(f"'{self._peer}' broke the protocol: {error}") from None
+        if not whole or self._arriving is None:
             return None
-        self._arriving = None
-        return envelope.message if self._is_new(envelope) else None
+        envelope, self._arriving = self._arriving.envelope, None
+        if not self._is_new(envelope):
+            return None
+        self._inbox.append((envelope.message, self._weight))
+        self._waiting += self._weight
+        if self._waiting > self._ahead:
+            raise ProtocolError(
+                f"'{self._peer}' sent {self._waiting} bytes ahead of its turn, at most {self._ahead} may wait"
+            )
+        return envelope.message
+
+    def waiting(self) -> bool:
+        """Say whether a message is there to be heard."""
+        return bool(self._inbox)
+
+    def hear(self) -> Message:
+        """Give the oldest message that waits; only now its bytes count, as they did when it was sent."""
+        message, size = self._inbox.popleft()
+        self._waiting -= size
+        self._count(message, self._in, size)
+        return message
+
+    def _assemble(self, frames: Frames) -> bool:
+        if len(frames) > 2:
+            raise ProtocolError(f"{len(frames)} frames came, at most 2 make a message")
+        if self._arriving is None:
+            self._arriving, self._weight = Arriving(frames[0], self._limit), 0
+        else:
+            self._arriving.check_next(frames[0])
+        self._weight += sum(len(part) for part in frames)
+        return self._arriving.take(frames[1] if len(frames) == 2 else None)
+
+    def _count(self, message: Message, direction: str, size: int) -> None:
+        self.bytes[f"{direction}.{phase_of(message)}.{type(message).__name__.lower()}"] += size
 
     def _is_new(self, envelope: Envelope) -> bool:
         if envelope.sequence > self.seen + 1:
             raise ProtocolError(
-                f"'{self.peer}' sent message {envelope.sequence} after {self.seen}: messages in between "
+                f"'{self._peer}' sent message {envelope.sequence} after {self.seen}: messages in between "
                 "were lost; restart the run"
             )
         new = envelope.sequence == self.seen + 1

@@ -148,6 +148,25 @@ class Scores(Message, frozen=True):
     tensor: Array
 
 
+# what a message without a place of its own, or of one purpose only, is counted as
+_PHASES: dict[type[Message], str] = {
+    Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
+    Validated: "validation", Verdict: "validation",
+}  # fmt: skip
+
+
+def phase_of(message: Message) -> str:
+    """Say what a message's bytes are counted as, on both sides alike: it stands in its place.
+
+    In a position the trial is -1 for the final test, the step is below 0 for validation.
+    """
+    position: Position | None = getattr(message, "position", None)
+    if type(message) in _PHASES or position is None:
+        return _PHASES.get(type(message), "control")
+    trial, _, _, step = position
+    return "prediction" if trial < 0 else "validation" if step < 0 else "training"
+
+
 AnyMessage = (
     Hello | Welcome | Done | Bye | Aggregated | Agreed | Activations | CutGradient | Features
     | HeadGradient | Sealed | Weights | Validated | Verdict | Scores

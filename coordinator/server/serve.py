@@ -40,7 +40,7 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def open_channel(
-    options: argparse.Namespace, lifeline: Lifeline | None, spec: Run | Agreement, limit: int
+    options: argparse.Namespace, lifeline: Lifeline | None, spec: Run | Agreement, limit: int, ahead: int
 ) -> CoordinatorChannel:
     """Listen for the parties of a spec, and publish where."""
     manifest, secret = read_manifest(options.manifest), read_secret(options.secret)
@@ -48,4 +48,4 @@ def open_channel(
     allowed = {manifest[name].curve: name for name in parties}
     link = Router(options.endpoint, secret.curve, allowed, lifeline)
     write_bytes(options.state / "endpoint", link.endpoint.encode())
-    return CoordinatorChannel(link, parties, spec=specs.digest(spec), limit=limit)
+    return CoordinatorChannel(link, parties, spec=specs.digest(spec), limit=limit, ahead=ahead)

@@ -12,13 +12,13 @@ from coordinator import specs
 from coordinator.algorithms.party import Cohort, Party
 from coordinator.cost import Clock, costs_of
 from coordinator.driver import coordinate as walk
-from coordinator.limits import message_limit
+from coordinator.limits import ahead_limit, message_limit
 from coordinator.model_files import weights_file, write_parts
-from coordinator.outcome import write_bytes
+from coordinator.outcome import write_bytes, write_json
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
-from coordinator.server.events import say
+from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.specs import Run
 from coordinator.statistics import read_statistics
@@ -29,9 +29,9 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     run = specs.read(Run, options.spec)
     torch.set_num_threads(run.threads)
     party = Party(run, Cohort.of(read_statistics(options.statistics), run.sites))
-    channel = open_channel(run, message_limit(run, party.cohort))
+    channel = open_channel(run, message_limit(run, party.cohort), ahead_limit(run, party.cohort))
     progress = Progress(run, party.cohort, channel)
-    channel.admit()
+    channel.admit(still_waiting)
     channel.welcome(party.cohort.train)
     clock = Clock()
     walk(party, channel, progress.see)
@@ -54,10 +54,21 @@ def write_results(run: Run, out: Path, history: list[dict[str, Any]], done: dict
         for round_ in range(run.training.rounds)
     ]
     costs = {party: each.costs for party, each in done.items()}
+    write_json(out / "arithmetic.json", arithmetic(run))
     write_bytes(out / "weights.sha256", weights_file(hashes).encode())
     write_bytes(out / "history.jsonl", _lines(history))
     write_bytes(out / "participation.jsonl", _lines(participation))
     write_bytes(out / "costs.json", json.dumps(costs, indent=1).encode())
+
+
+def arithmetic(run: Run) -> dict[str, Any]:
+    """Say what the equality of two runs' bits depends on, beside the spec."""
+    return {
+        "torch": torch.__version__,
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "threads_per_process": run.threads,
+        "optimizer": f"{run.training.optimizer}, fused",
+    }
 
 
 def _lines(rows: list[dict[str, Any]]) -> bytes:

@@ -207,15 +207,11 @@ def test_both_sides_count_the_same_bytes_by_phase_and_kind(transport):
         channel.welcome((3, 4))
         for site in sites.values():
             site.receive(Welcome)
-            site.phase = "training"
             site.send(Activations(PLACE, np.zeros((7, 30_000), np.float32), np.zeros(7, np.float32)))
-        channel.phase = "training"
         for name, site in sites.items():
             channel.receive(name, Activations, PLACE)
             channel.send(name, CutGradient(PLACE, np.zeros((7, 30_000), np.float32)))
             site.receive(CutGradient, PLACE)
-            site.phase = "control"
-        channel.phase = "control"
         leaving = [pool.submit(site.leave, Done({}, {})) for site in sites.values()]
         channel.dismiss()
         for each in leaving:
@@ -244,11 +240,11 @@ def test_a_site_lost_after_its_last_word_is_named_when_more_is_due():
     with meeting() as parties:
         channel, sites = parties.entered()
         sites["west"].send(validated())
-        wait_for(lambda: channel._pump(0.1) or channel.lines["west"].inbox)
+        wait_for(lambda: channel._pump(0.1) or channel.lines["west"].waiting())
         parties.dealers[1]._context.destroy(linger=0)
         sites["east"].send(validated())
         # the end of west's connection is seen while its word still waits to be read
-        wait_for(lambda: channel._pump(0.5) or channel.lines["east"].inbox)
+        wait_for(lambda: channel._pump(0.5) or channel.lines["east"].waiting())
         for _ in range(3):
             channel._pump(0.1)
         assert channel.gather(Validated)
@@ -288,7 +284,7 @@ def test_sites_leave_after_bye_and_the_coordinator_after_every_done(transport):
         channel, sites = parties.entered()
         first = pool.submit(sites["west"].leave, Done({"front": "1"}, {}))
         dismissed = pool.submit(channel.dismiss)
-        wait_for(lambda: channel.lines["west"].inbox)
+        wait_for(lambda: channel.lines["west"].waiting())
         assert not dismissed.done()
         assert not first.done()
         last = pool.submit(sites["east"].leave, Done({"front": "0"}, {"flops": 1.0}))
@@ -330,3 +326,17 @@ def test_the_gate_hears_each_message_before_it_leaves():
     with pytest.raises(ConnectionRefusedError):
         SiteChannel(link, limit=LIMIT, release=refuse).send(Sealed(PLACE, "a", "b", np.zeros(3, np.uint8)))
     assert hub.receive(0.01) is None
+
+
+def test_a_site_that_floods_is_refused_before_memory_grows():
+    hub = Hub()
+    channel = CoordinatorChannel(hub, ["east", "west"], spec="s", limit=4000, ahead=20_000)
+    sites = {}
+    for name in ("east", "west"):
+        sites[name] = SiteChannel(hub.spoke(name), limit=4000, release=lambda message, size: None)
+        sites[name].send(Hello(name, "s", 0))
+    channel.admit()
+    for step in range(30):
+        sites["west"].send(Activations((0, 0, 1, step), np.zeros((10, 50), "float32"), None))
+    with pytest.raises(ProtocolError, match=r"'west' sent .* ahead of its turn"):
+        channel.receive("east", Activations)

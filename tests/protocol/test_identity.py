@@ -143,7 +143,7 @@ def test_a_spoofed_name_never_takes_another_s_place(parties):
     parties.site("east").send(Hello("west", SPEC, 0))
     with pytest.raises(ProtocolError, match="'east' says it is 'west'"):
         channel.admit()
-    assert not channel.lines["west"].inbox
+    assert not channel.lines["west"].waiting()
     assert channel.absent() == ["west"]
 
 
