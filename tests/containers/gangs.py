@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -50,9 +51,16 @@ def launched(folder, does, *options, **keys):
 
 
 def start_launcher(folder, does):
-    """Start a launcher and wait until every party is at work."""
+    """Start a launcher and wait until every party is at work.
+
+    It heeds SIGHUP, also where the tests themselves were started by nohup.
+    """
     launcher = subprocess.Popen(
-        command(folder, does), env=environment(folder), stderr=subprocess.PIPE, text=True
+        command(folder, does),
+        env=environment(folder),
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
     )
     wait_for(lambda: all_at_work(folder))
     return launcher
