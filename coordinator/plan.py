@@ -1,5 +1,6 @@
 """What a study means, job by job: the specs, the files and the code each job depends on."""
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -144,10 +145,10 @@ def _natural_file(study: Study, site: Site, name: str, task: Task) -> Path:
             key=f"tasks.{name}.sites",
         )
     path = (data_root(study) / site.files[source]).resolve()
-    if not path.exists():
+    if not os.access(path, os.R_OK):
         raise ConfigError(
-            f"{path}: the file of site '{site.name}' is missing; config/studies/README.md says "
-            f"where to get the '{source}' data, and data_root where Suture looks for it"
+            f"{path}: the file of site '{site.name}' is missing or not readable; "
+            f"config/studies/README.md says where to get the '{source}' data, and data_root where Suture looks for it"
         )
     return path
 

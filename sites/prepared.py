@@ -85,7 +85,8 @@ def read(folder: Path) -> Prepared:
     except (OSError, ValueError, ValidationError) as error:
         problem = str(error).splitlines()[0]
         raise DataError(
-            f"{folder}: not a folder of prepared records ({problem}); prepare the site again"
+            f"{folder}: not a folder of prepared records ({problem}); "
+            "remove the folder and prepare the site again"
         ) from None
     _check(folder, summary, frame, images)
     return Prepared(summary, frame, images)
