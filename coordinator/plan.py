@@ -148,7 +148,8 @@ def _natural_file(study: Study, site: Site, name: str, task: Task) -> Path:
     if not os.access(path, os.R_OK):
         raise ConfigError(
             f"{path}: the file of site '{site.name}' is missing or not readable; "
-            f"config/studies/README.md says where to get the '{source}' data, and data_root where Suture looks for it"
+            f"config/studies/README.md says where to get the '{source}' data, "
+            "and data_root where Suture looks for it"
         )
     return path
 
