@@ -1,5 +1,6 @@
 """A whole run in one process: the real algorithms and codec over the link without sockets."""
 
+from copy import deepcopy
 from threading import Thread
 
 import torch
@@ -83,7 +84,7 @@ def site_data(cohort, index, shape):
 
 def _site(name, party, link, outcomes):
     sent = []
-    channel = SiteChannel(link, limit=LIMIT, release=lambda message, size: sent.append(message))
+    channel = SiteChannel(link, limit=LIMIT, release=lambda message, size: sent.append(deepcopy(message)))
     channel.enter(Hello(name, "s", 0), lambda refusals: None)
     logits = take_part(party, channel, lambda item, state: None)
     outcomes[name] = (party, logits, sent, channel)

@@ -3,7 +3,8 @@
 from math import inf, nan
 
 import pytest
-from federation import a_run
+import torch
+from federation import a_run, federate
 
 from coordinator.algorithms.party import Cohort, Party, Validation, select, validation_loss
 
@@ -38,3 +39,16 @@ def test_sites_weigh_by_their_records_or_equally() -> None:
     found = [Validation(0.0, 0, 10.0, 10), Validation(0.0, 0, 90.0, 30), Validation(0.0, 0, 0.0, 0)]
     assert validation_loss(found, "records") == 100 / 40
     assert validation_loss(found, "equal") == (1.0 + 3.0) / 2
+
+
+@pytest.mark.parametrize("preset", ["split", "split_u", "fedavg", "local", "centralized"])
+def test_predictions_come_from_the_best_trial_not_the_last(preset: str) -> None:
+    """A rate too small to learn comes last in the grid: the first trial's model must predict."""
+    cut = {"cut": ("layer1", "layer2")} if preset == "split_u" else {}
+    logits = []
+    for rates in ((0.05,), (0.05, 1e-9)):
+        run = a_run(preset, (60, 40), training={"learning_rates": rates}, **cut)
+        coordinator, outcomes, _ = federate(run, (60, 40))
+        assert coordinator.best_at[0] == 0
+        logits.append([each for name in run.parties for each in outcomes[name][1]])
+    assert all(torch.equal(one, other) for one, other in zip(*logits, strict=True))

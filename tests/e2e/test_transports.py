@@ -28,7 +28,7 @@ from sites.training import records_of, site_data
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TASK = "breast_cancer"
-STRATEGIES = ("split", "fedavg", "centralized")
+STRATEGIES = ("split", "split_u", "fedavg", "centralized")
 LIMIT = 1 << 26
 # started by every program of ours: at its end it writes down what of ours it had imported
 SEEN = """
@@ -157,7 +157,7 @@ def test_ipc_tcp_and_one_process_give_the_same_weights(agreed, tmp_path, monkeyp
     job = plan["runs"][f"{TASK}/{strategy}/0"]
     noted, found = noting(folder), {}
     # TCP where the messages differ most; the others' differ from it in nothing the socket knows of
-    transports = {"ipc": [], "tcp": ["--tcp"]} if strategy == "split" else {"ipc": []}
+    transports = {"ipc": [], "tcp": ["--tcp"]} if strategy.startswith("split") else {"ipc": []}
     for transport, options in transports.items():
         name = f"{strategy}-{transport}"
         launch(folder, job["spec"], name, *options, statistics=statistics)
