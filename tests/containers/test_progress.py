@@ -3,6 +3,7 @@
 import fcntl
 import os
 import pty
+import select
 import sys
 from contextlib import contextmanager
 from io import TextIOWrapper
@@ -99,6 +100,14 @@ def on_a_terminal(monkeypatch):
     os.close(reading)
 
 
+def read_until(terminal, wanted):
+    """Read what was drawn; the kernel hands it over a little later than it was written."""
+    text = ""
+    while wanted not in text and select.select([terminal], [], [], 30)[0]:
+        text += os.read(terminal, 65536).decode()
+    return text
+
+
 def test_a_terminal_gets_a_bar_and_the_log_gets_lines(monkeypatch, tmp_path):
     voice = Voice(tmp_path / "logs" / "run.log")
     third = {"event": "round", "trial": 0, "round": 2, "step": 33, "validation_loss": 0.5}
@@ -106,7 +115,7 @@ def test_a_terminal_gets_a_bar_and_the_log_gets_lines(monkeypatch, tmp_path):
         with display(voice) as shown:
             shown.show(after(START, third))
             voice.say("a line beside the bar")
-        text = os.read(terminal, 65536).decode()
+            text = read_until(terminal, "a line beside the bar")
     assert "s/t/split/0" in text
     assert "round 3/4, step 33/80" in text
     log = (tmp_path / "logs" / "run.log").read_text().splitlines()
