@@ -111,11 +111,10 @@ def read_until(terminal, wanted):
 def test_a_terminal_gets_a_bar_and_the_log_gets_lines(monkeypatch, tmp_path):
     voice = Voice(tmp_path / "logs" / "run.log")
     third = {"event": "round", "trial": 0, "round": 2, "step": 33, "validation_loss": 0.5}
-    with on_a_terminal(monkeypatch) as terminal:
-        with display(voice) as shown:
-            shown.show(after(START, third))
-            voice.say("a line beside the bar")
-            text = read_until(terminal, "a line beside the bar")
+    with on_a_terminal(monkeypatch) as terminal, display(voice) as shown:
+        shown.show(after(START, third))
+        voice.say("a line beside the bar")
+        text = read_until(terminal, "a line beside the bar")
     assert "s/t/split/0" in text
     assert "round 3/4, step 33/80" in text
     log = (tmp_path / "logs" / "run.log").read_text().splitlines()
