@@ -26,12 +26,14 @@ class Ending:
 class Progress:
     """Where the run stands, and where that is shown."""
 
-    def __init__(self, run: str, shown: Display) -> None:
+    def __init__(self, run: str, shown: Display, voice: Voice) -> None:
         """Begin at nothing."""
-        self.standing, self._shown = Standing(run), shown
+        self.standing, self._shown, self._voice = Standing(run), shown, voice
 
     def receive(self, event: Mapping[str, Any]) -> None:
-        """Take one event of the coordinator."""
+        """Take one event of the coordinator; a note is said as it is."""
+        if event.get("event") == "note":
+            self._voice.say(f"{self.standing.run}: {event.get('text')}")
         self.standing = advance(self.standing, event)
         self.show()
 

@@ -96,7 +96,7 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
         starting = Starting(gang, runtime, meeting, setting.programs, held, next_attempt(gang))
         setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {runtime.ISOLATION})")
         with display(setting.voice) as shown:
-            progress = Progress(gang.name, shown)
+            progress = Progress(gang.name, shown, setting.voice)
             start_coordinator(starting, watch, progress)
             start_sites(starting, watch)
             return follow(gang, watch, progress, setting.voice)

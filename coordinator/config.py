@@ -12,6 +12,7 @@ Width = Annotated[int, Field(ge=1, le=65_536)]
 Widths = Annotated[tuple[Width, ...], Field(max_length=100)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Skew = Annotated[float, Field(ge=1e-3, le=1e6)]
+Modality = Literal["table", "series", "image"]
 Decay = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 
 
@@ -46,12 +47,17 @@ class Scanner(Record):
 
 
 class Site(Record):
-    """One hospital: a file `config/sites/NAME.yaml`."""
+    """One hospital: a file `config/sites/NAME.yaml`, or an entry of the study's `sites`."""
 
     name: Name = Field(description="the site's name, equal to the file's")
     title: str = Field("", description="the name shown in reports")
     files: dict[Name, str] = Field(
-        default_factory=dict, description="source name to the site's file, relative to data_root"
+        default_factory=dict, description="source name to the site's file or folder, relative to data_root"
+    )
+    select: dict[Name, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="source name to what the source calls this site, where one file holds all sites' "
+        "records; `*`: whatever no other site of the task takes",
     )
     scanner: Scanner = Field(default_factory=Scanner, description="the site's imaging device")
 
@@ -65,17 +71,115 @@ class Partition(Record):
     quantity_skew: Skew | None = Field(
         None, description="Dirichlet concentration over site sizes; small is more skewed, empty: none"
     )
+    feature_skew: Skew | None = Field(
+        None,
+        description="how strongly a patient's site follows the source's shift variable (such as age): "
+        "near 0 hardly, 1 clearly, 100 sorted by it; empty: none",
+    )
+
+
+class Columns(Record):
+    """What the columns of a table mean; a column is named by its header."""
+
+    patient: str = Field(description="identifies a patient; all records of one go to the same side")
+    record: str | None = Field(None, description="identifies a row; empty: the row's number")
+    site: str | None = Field(None, description="whose row it is, where one file holds all sites' rows")
+    label: str = Field(description="the outcome")
+    positive: tuple[str, ...] = Field(("1", "true", "yes"), description="words for an outcome")
+    negative: tuple[str, ...] = Field(("0", "false", "no"), description="words for none")
+    numeric: tuple[str, ...] = Field((), description="input columns of numbers")
+    categorical: tuple[str, ...] = Field((), description="input columns of words or codes")
+    image: str | None = Field(None, description="the image's file name, with or without its ending")
+    missing: tuple[str, ...] = Field((), description="further words for a missing value, such as -1 or 999")
+    limits: dict[str, tuple[float, float]] = Field(
+        default_factory=dict, description="lowest and highest value a column can hold; others are missing"
+    )
+    prediction_time: str | None = Field(
+        None, description="column with the time of prediction (hours, or a date and time)"
+    )
+    times: dict[str, str] = Field(
+        default_factory=dict,
+        description="input column to the column with its time; one after the prediction is an error",
+    )
+    age: str | None = Field(None, description="column of ages in years, for the cohort table")
+    sex: str | None = Field(None, description="column of sexes, for the cohort table")
+
+
+class Events(Record):
+    """Which codes of an event stream become inputs: listed here, so that sites agree on them without a row.
+
+    An input that is static in the source (no time) always counts, any other from `window_hours` before the
+    time of prediction until that time. Of a prefix, the rest of the code is what it says.
+    """
+
+    window_hours: Positive | None = Field(
+        None, description="how long before the time of prediction an event still counts; empty: always"
+    )
+    last: dict[Name, str] = Field(
+        default_factory=dict, description="input to the code whose last number it is"
+    )
+    numbers: dict[Name, str] = Field(
+        default_factory=dict,
+        description="a name to the code whose numbers are summarised, as inputs NAME_last, ...; a variable "
+        "of a series",
+    )
+    summaries: tuple[Literal["last", "min", "max", "mean", "count"], ...] = Field(
+        ("last", "mean", "count"), description="what is said of `numbers`"
+    )
+    words: dict[Name, str] = Field(
+        default_factory=dict, description="input to a prefix: the last such code's rest is the word"
+    )
+    flags: dict[Name, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="input to prefixes: yes where there is such a code, no where none is",
+    )
+    limits: dict[Name, tuple[float, float]] = Field(
+        default_factory=dict,
+        description="lowest and highest value of a name in `last` or `numbers`; others are missing",
+    )
+    age: bool = Field(True, description="the age at the time of prediction is an input (from MEDS_BIRTH)")
+    site: str | None = Field(None, description="prefix of the static code that says whose a subject is")
+
+    @model_validator(mode="after")
+    def _names_once(self) -> Self:
+        names = [*self.last, *self.numbers, *self.words, *self.flags, *(("age",) if self.age else ())]
+        if repeated := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"{', '.join(repeated)} is the name of two inputs; rename one")
+        if unknown := sorted(set(self.limits) - set(self.last) - set(self.numbers)):
+            raise ValueError(f"limits of {', '.join(unknown)}, which is not in last or numbers")
+        return self
 
 
 class Data(Record):
     """Where a task's records come from."""
 
-    source: Name = Field(description="the loader: breast_cancer, chest_xray_synthetic or heart")
+    source: Name = Field(description="the loader, one of those in config/studies/README.md")
+    path: str | None = Field(
+        None,
+        description="file or folder under data_root that holds all sites' records, divided before each is "
+        "prepared; empty: each site has its own",
+    )
+    outcome: Name | None = Field(None, description="what to predict, where the source has several")
+    hours: Annotated[float, Field(gt=0, le=10_000)] | None = Field(
+        None, description="time of prediction in hours after admission; empty: the source's own"
+    )
+    step_hours: Annotated[float, Field(gt=0, le=1_000)] = Field(1.0, description="length of a series' step")
+    modalities: tuple[Modality, ...] = Field(
+        (), description="what of a record is read (table, series, image); empty: all the model can use"
+    )
+    columns: Columns | None = Field(None, description="what the columns of a table mean")
+    tables: tuple[Name, ...] = Field(
+        (), description="tables that not every export has and that are read too (eicu: lab)"
+    )
+    events: Events | None = Field(None, description="which codes of events become inputs (meds)")
     missing: Literal["impute", "quarantine"] = Field(
         "impute", description="impute: the training mean and an indicator; quarantine: drop the row"
     )
     records: Count = Field(400, description="how many records a generator makes")
     pixels: Annotated[int, Field(ge=16, le=512)] = Field(32, description="image side after resizing")
+    augment: tuple[Literal["flip", "rotate", "shift", "contrast"], ...] = Field(
+        (), description="random changes to training images"
+    )
     partition: Partition = Field(default_factory=Partition, description="dealing to sites")
 
 
@@ -85,6 +189,16 @@ class Split(Record):
     test: Share = Field(0.2, description="share of patients for the final test")
     auxiliary: Share = Field(0.1, description="share kept for attackers only")
     validation: Share = Field(0.15, description="share of the remaining patients for selection")
+    source_test: bool = Field(
+        False, description="true: the source's own test set is tested on, and `test` is not drawn"
+    )
+    held_out: tuple[Name, ...] = Field((), description="sites that only test: leave one hospital out")
+    folds: Annotated[int, Field(ge=2, le=20)] | None = Field(
+        None, description="grouped k-fold: tasks TASK_fold1 ... TASK_foldK, each patient tested in one"
+    )
+    fold: Annotated[int, Field(ge=1, le=20)] | None = Field(
+        None, description="only this fold of `folds`; empty: all, as a task each"
+    )
 
     @model_validator(mode="after")
     def _leaves_training(self) -> Self:
@@ -92,15 +206,25 @@ class Split(Record):
             raise ValueError("test and auxiliary together must leave at least a tenth to train on")
         if not self.test or not self.validation:
             raise ValueError("test and validation must be above 0")
+        if self.fold and (self.folds is None or self.fold > self.folds):
+            raise ValueError("fold counts from 1 to folds; set folds, or remove fold")
+        if self.folds and self.source_test:
+            raise ValueError("folds and source_test both say who is tested; keep one")
         return self
 
 
 class Model(Record):
     """A network as named stages."""
 
-    name: Name = Field(description="logistic_regression, mlp or cnn")
-    hidden: Widths = Field((64, 32), description="mlp: widths of layer1, layer2, ...")
-    channels: Widths = Field((8, 16, 32), description="cnn: channels of conv1, conv2, ...")
+    name: Name = Field(description="logistic_regression, mlp, gru, cnn or fusion")
+    hidden: Widths = Field(
+        (64, 32),
+        description="mlp: widths of layer1, layer2, ...; gru: of its state, then of layer1, ...; "
+        "fusion: of what each modality's encoder gives, then of layer1, ...",
+    )
+    channels: Widths = Field(
+        (8, 16, 32), description="cnn: channels of conv1, conv2, ...; fusion: of its image encoder"
+    )
     dropout: Share = Field(0.0, description="share of activations dropped after each stage")
 
 
@@ -128,6 +252,11 @@ class Task(Record):
         description="last stage of the front; a second name is the last stage before the head"
     )
     training: Training = Field(default_factory=Training, description="how it is fitted")
+    statistics: str | None = Field(
+        None,
+        description="a statistics.json agreed on earlier, whose normalisation is kept, so that a new site "
+        "can join; empty: agree anew",
+    )
     margin: Annotated[float, Field(gt=0.0, lt=0.5)] = Field(
         0.05, description="AUROC difference regarded as no difference, fixed before the run"
     )
@@ -157,14 +286,45 @@ class Strategy(Record):
     labels: Literal["shared", "private"] | None = Field(
         None, description="split: labels go up (vanilla), or stay with the head at the site (U-shaped)"
     )
+    site_parts: Literal["handed_on", "averaged", "synchronous", "private"] | None = Field(
+        None,
+        description="split: the sites' layers travel from site to site, are averaged each round, add their "
+        "gradients each step, or never leave",
+    )
+    back: Literal["single", "averaged", "joint"] | None = Field(
+        None,
+        description="split: the coordinator's layers are one, updated batch after batch; a copy per site, "
+        "averaged each round; or one, updated by all sites' batches of a step together",
+    )
+    turn: Literal["client", "batch"] | None = Field(
+        None, description="split, single back: a site's whole epoch and then the next's, or batches in turn"
+    )
+    order: Literal["fixed", "drawn"] | None = Field(
+        None, description="split, single back: the sites in the study's order, or drawn each round"
+    )
+    interleave: Literal["cyclic", "proportional"] | None = Field(
+        None,
+        description="split, batches in turn: a site with none left sits out, or turns are spread by size",
+    )
     optimizer_state: Literal["restarted", "kept"] | None = Field(
-        None, description="fedavg: the local optimizer's state between rounds"
+        None, description="what is averaged: its optimizer's state between rounds"
+    )
+    proximal_mu: Decay | None = Field(None, description="fedprox: weight of the proximal term")
+    server_rate: Positive | None = Field(None, description="the server's learning rate")
+    server_beta1: Share | None = Field(None, description="fedadam, fedyogi, fedadagrad: of the first moment")
+    server_beta2: Share | None = Field(None, description="fedadam, fedyogi: of the second moment")
+    server_tau: Positive | None = Field(
+        None, description="fedadam, fedyogi, fedadagrad: adaptivity, added to the second moment's root"
+    )
+    participation: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
+        1.0, description="share of the sites that train in a round, drawn each round"
     )
     site_weights: Literal["records", "equal"] = Field(
         "records", description="weight of a site in averages and in validation"
     )
-    batches: Literal["shuffled", "by_site"] | None = Field(
-        None, description="centralized: shuffle the pool, or replay the sequential split schedule"
+    batches: Literal["shuffled", "by_site", "joint"] | None = Field(
+        None,
+        description="centralized: shuffle the pool, or replay split learning's, site by site or joint",
     )
 
 
@@ -197,5 +357,8 @@ class Study(Record):
     )
     runtime: Literal["auto", "host"] = Field("auto", description="the walls parties run in")
     reference: Name = Field("centralized", description="the strategy others are compared with")
+    sites: dict[Name, Site] = Field(
+        default_factory=dict, description="sites of this study alone, beside those in config/sites/"
+    )
     tasks: dict[Name, Task] = Field(min_length=1, description="by name")
     strategies: dict[Name, Strategy] = Field(min_length=1, description="by label")

@@ -1,11 +1,13 @@
 """What no single key of a study can show: names, and keys that do not go together."""
 
+from collections.abc import Mapping
 from typing import Final
 
-from coordinator.config import Study, Task
+from coordinator.column_rules import check_columns, check_selections
+from coordinator.config import Modality, Site, Study, Task
 from coordinator.errors import ConfigError
-from coordinator.loaders import SOURCES
-from coordinator.models.catalog import entry
+from coordinator.event_rules import check_events
+from coordinator.loaders import ANY, SOURCES, modalities_of
 from coordinator.names import nearest
 from coordinator.specs import POOLED
 from coordinator.strategies import axes_of
@@ -18,10 +20,10 @@ SITE_NAMES_TAKEN: Final = {
     POOLED: "is the centralized arm's name",
 }
 AGREEMENT: Final = "agree"  # its state lies beside the strategies'
-GENERATORS: Final = ("chest_xray_synthetic",)  # sources that deal as many records as `records` says
+GENERATORS: Final = ("network",)  # sources that deal as many records as `records` says
 
 
-def check(study: Study) -> None:
+def check(study: Study, sites: Mapping[str, Site]) -> None:
     """Check a study as a whole.
 
     Raises:
@@ -29,7 +31,10 @@ def check(study: Study) -> None:
     """
     for name, task in study.tasks.items():
         _check_task(name, task)
+        check_columns(name, task)
+        check_events(name, task)
         _check_sites(name, task)
+        check_selections(name, task, sites)
         _check_sizes(name, task, study.min_patients)
     if AGREEMENT in study.strategies:
         raise ConfigError(
@@ -73,10 +78,35 @@ def _check_task(name: str, task: Task) -> None:
         raise ConfigError(
             f"unknown source '{source}'; {nearest(source, SOURCES)}", key=f"tasks.{name}.data.source"
         )
-    gives, reads = SOURCES[source].gives, entry(task.model, f"tasks.{name}.model.name").reads
-    if gives != reads:
+    _check_modalities(name, task, modalities_of(name, task))
+    _check_outcome(name, task)
+    if task.data.path and SOURCES[source].files != "either":
         raise ConfigError(
-            f"'{task.model.name}' reads a {reads}, '{source}' gives a {gives}", key=f"tasks.{name}.model"
+            f"'{source}' reads no file of all sites; remove path", key=f"tasks.{name}.data.path"
+        )
+    if task.split.source_test and SOURCES[source].files == "generated":
+        raise ConfigError(
+            f"'{source}' has no test set of its own; remove source_test",
+            key=f"tasks.{name}.split.source_test",
+        )
+
+
+def _check_modalities(name: str, task: Task, found: tuple[Modality, ...]) -> None:
+    if task.model.name == "fusion" and len(found) < 2:
+        raise ConfigError(
+            f"'fusion' joins several modalities, here is {found[0]} only; choose a model of that",
+            key=f"tasks.{name}.model",
+        )
+    if task.model.name in ("gru", "fusion") and not task.model.hidden:
+        raise ConfigError(f"'{task.model.name}' needs a first width", key=f"tasks.{name}.model.hidden")
+
+
+def _check_outcome(name: str, task: Task) -> None:
+    wanted, known = task.data.outcome, SOURCES[task.data.source].outcomes
+    if wanted and wanted not in known and known != ANY:
+        hint = nearest(wanted, known) if known else "it has one outcome only; remove the key"
+        raise ConfigError(
+            f"'{task.data.source}' has no outcome '{wanted}'; {hint}", key=f"tasks.{name}.data.outcome"
         )
 
 
@@ -87,11 +117,23 @@ def _check_sites(name: str, task: Task) -> None:
     for site in task.sites:
         if site in SITE_NAMES_TAKEN:
             raise ConfigError(f"'{site}' {SITE_NAMES_TAKEN[site]}; rename the site", key=key)
+    held_out = f"tasks.{name}.split.held_out"
+    for site in task.split.held_out:
+        if site not in task.sites:
+            raise ConfigError(f"no site '{site}' in the task; {nearest(site, task.sites)}", key=held_out)
+    if task.split.held_out and task.split.folds:
+        raise ConfigError(
+            "folds test each patient in one of them, and a held-out site's patients would be tested in all; "
+            "keep one",
+            key=held_out,
+        )
+    if set(task.split.held_out) >= set(task.sites):
+        raise ConfigError("all sites are held out and none trains; leave one in", key=held_out)
 
 
 def _check_sizes(name: str, task: Task, min_patients: int) -> None:
     halvings, pixels = len(task.model.channels), task.data.pixels
-    if task.model.name == "cnn" and pixels >> halvings < 1:
+    if task.model.name in ("cnn", "fusion") and pixels >> halvings < 1:
         raise ConfigError(
             f"{halvings} convolutions each halve the image's side and leave nothing of {pixels} pixels; "
             f"name at most {pixels.bit_length() - 1} channels, or raise data.pixels",

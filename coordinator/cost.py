@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from coordinator.algorithms.party import Party
-from coordinator.models.stages import Part
+from coordinator.models.stages import Part, Shape, empty_records
 
 PROBE = 2  # records in the batch on which operations are counted
 
@@ -67,15 +67,17 @@ def flops_per_record(party: Party) -> tuple[float, float]:
     return sum(forward for forward, _ in counts), sum(backward for _, backward in counts)
 
 
-def _inputs(party: Party) -> dict[str, tuple[Part, tuple[int, ...]]]:
-    shapes = {"model": party.cohort.shape, "front": party.cohort.shape}
+def _inputs(party: Party) -> dict[str, tuple[Part, Shape]]:
+    shapes: dict[str, Shape] = {"model": party.cohort.shape, "front": party.cohort.shape}
     shapes |= {"back": party.shapes.get("front", ()), "middle": party.shapes.get("front", ())}
     shapes |= {"head": party.shapes.get("middle", ())}
     return {name: (part, shapes[name]) for name, part in party.parts.items()}
 
 
-def _count(part: Part, shape: tuple[int, ...], name: str) -> tuple[float, float]:
-    value = torch.zeros(PROBE, *shape, requires_grad=name not in ("model", "front"))
+def _count(part: Part, shape: Shape, name: str) -> tuple[float, float]:
+    value = empty_records(PROBE, shape)
+    if isinstance(value, torch.Tensor):
+        value.requires_grad_(name not in ("model", "front"))
     with _Operations() as counted:
         output = part(value)
         forward = counted.flops

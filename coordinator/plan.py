@@ -3,17 +3,17 @@
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from coordinator import specs
-from coordinator.config import Record, Site, Study, Task
+from coordinator.config import Data, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
-from coordinator.loaders import SOURCES
+from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import entry
 from coordinator.sources import used_by
 from coordinator.specs import POOLED, Agreement, Deal, Evaluation, Preparation, Run
-from coordinator.strategies import axes_of, cut_of, training_of
+from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
 from coordinator.study import data_root
 
 Save = Callable[[Record, Path], Path]
@@ -36,7 +36,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     Raises:
         ConfigError: a name is unknown or a combination impossible.
     """
-    check(study)
+    check(study, sites)
     save = specs.write if write else specs.path_of
     preparations = {name: _preparations(study, sites, name) for name in study.tasks}
     runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()})
@@ -65,12 +65,13 @@ def runs_of(study: Study, prepared: dict[str, dict[str, str]]) -> dict[str, Run]
 
 def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, tuple[str, Preparation]]:
     task = study.tasks[name]
-    dealt = _deal(study, sites, task)
+    dealt = _deal(study, sites, name, task)
     found = {}
     for site in task.sites:
         spec = Preparation(
-            site=sites[site], data=task.data, reads=entry(task.model).reads, split=task.split,
-            split_seed=study.split_seed, min_patients=study.min_patients,
+            site=sites[site], data=_data(name, task), modalities=modalities_of(name, task), split=task.split,
+            split_seed=study.split_seed, held_out=site in task.split.held_out,
+            min_patients=study.min_patients, min_cell=study.min_cell,
         )  # fmt: skip
         digest = (
             specs.digest(spec)[:12] if dealt is None else f"{specs.digest(spec)[:6]}{specs.digest(dealt)[:6]}"
@@ -79,10 +80,19 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
     return found
 
 
-def _deal(study: Study, sites: dict[str, Site], task: Task) -> Deal | None:
-    if not SOURCES[task.data.source].dealt:
+def _data(name: str, task: Task) -> Data:
+    # what changes no prepared file must not change its digest
+    return task.data.model_copy(update={"modalities": modalities_of(name, task), "augment": ()})
+
+
+def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal | None:
+    if not is_dealt(task.data):
         return None
-    return Deal(data=task.data, sites=tuple(sites[name] for name in task.sites), seed=study.split_seed)
+    path = None
+    if task.data.path:
+        path = str(_readable(data_root(study) / task.data.path, f"the '{task.data.source}' data"))
+    of_task = tuple(sites[site] for site in task.sites)
+    return Deal(data=_data(name, task), sites=of_task, seed=study.split_seed, path=path)
 
 
 def _folders(preparations: dict[str, tuple[str, Preparation]]) -> dict[str, str]:
@@ -98,7 +108,7 @@ def _task(
 ) -> dict[str, Any]:
     task, folders = study.tasks[name], _folders(preparations)
     loader = SOURCES[task.data.source].module
-    deal = _deal(study, sites, task)
+    deal = _deal(study, sites, name, task)
     shared = Path("prepared/specs")
     own = Path("state", study.name, "specs")
     return {
@@ -106,6 +116,7 @@ def _task(
         "deal": deal and {
             "folder": f"prepared/{task.data.source}-dealt-{specs.digest(deal)[:12]}",
             "spec": str(save(deal, shared)),
+            "input": deal.path,
             "code": used_by(["sites.__main__", "sites.deal", loader]),
         },
         "prepare": {
@@ -120,6 +131,7 @@ def _task(
         "agree": {
             str(seed): {
                 "spec": str(save(_agreement(study, name, seed, folders), own)),
+                "frozen": _frozen(name, task),
                 "code": used_by(AGREEING),
             }
             for seed in study.seeds
@@ -131,7 +143,7 @@ def _agreement(study: Study, name: str, seed: int, folders: dict[str, str]) -> A
     task = study.tasks[name]
     return Agreement(
         study=study.name, task=name, seed=seed, sites=task.sites, prepared=folders,
-        validation=task.split.validation, missing=task.data.missing, reads=entry(task.model).reads,
+        validation=task.split.validation, missing=task.data.missing, frozen=_frozen(name, task),
         min_cell=study.min_cell, threads=study.threads_per_process,
     )  # fmt: skip
 
@@ -144,25 +156,41 @@ def _natural_file(study: Study, site: Site, name: str, task: Task) -> Path:
             f"add `files: {{{source}: path}}` to config/sites/{site.name}.yaml",
             key=f"tasks.{name}.sites",
         )
-    path = (data_root(study) / site.files[source]).resolve()
+    return _readable(data_root(study) / site.files[source], f"the '{source}' file of site '{site.name}'")
+
+
+def _readable(path: Path, what: str) -> Path:
     if not os.access(path, os.R_OK):
         raise ConfigError(
-            f"{path}: the file of site '{site.name}' is missing or not readable; "
-            f"config/studies/README.md says where to get the '{source}' data, "
-            "and data_root where Suture looks for it"
+            f"{path.resolve()}: {what} is missing or not readable; config/studies/README.md says where to "
+            "get it, and data_root where Suture looks for it"
         )
-    return path
+    return path.resolve()
+
+
+def _frozen(name: str, task: Task) -> str | None:
+    if task.statistics is None:
+        return None
+    path = Path(task.statistics).expanduser()
+    if not os.access(path, os.R_OK):
+        raise ConfigError(
+            f"{path}: no such file; name a statistics.json that sites agreed on",
+            key=f"tasks.{name}.statistics",
+        )
+    return str(path.resolve())
 
 
 def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str, str]) -> Run:
     task, strategy = study.tasks[name], study.strategies[label]
-    axes = axes_of(label, strategy)
+    axes, training = axes_of(label, strategy), training_of(task, strategy)
+    check_optimizer(label, axes, training)
     return Run(
         study=study.name, task=name, strategy=label, seed=seed, sites=task.sites,
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
-        prepared=prepared, **cast(dict[str, Any], axes), site_weights=strategy.site_weights,
-        cut=cut_of(study, name, label, axes), model=task.model, training=training_of(task, strategy),
-        validation=task.split.validation, missing=task.data.missing, reads=entry(task.model).reads,
+        prepared=prepared, **axes, site_weights=strategy.site_weights,
+        cut=cut_of(study, name, label, axes), model=task.model, training=training,
+        participation=strategy.participation,
+        validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
         release=study.release, threads=study.threads_per_process,
     )  # fmt: skip
 
@@ -186,17 +214,30 @@ def _evaluation(study: Study, sites: dict[str, Site], runs: dict[str, Run], save
 
 
 def identical(runs: dict[str, Run]) -> dict[str, str]:
-    """Pair each run's strategy with an earlier one that equals it by construction.
-
-    Vanilla and U-shaped split learning do the same arithmetic in the same order on the same list of
-    batches, whatever the cut; so does centralized training on that list.
-    """
+    """Pair each run's strategy with an earlier one that equals it by construction."""
     found: dict[str, str] = {}
     first: dict[str, str] = {}
     for run in runs.values():
-        if run.algorithm == "split" or run.batches == "by_site":
-            same = f"{run.task} {specs.digest(run.model)} {specs.digest(run.training)} {run.site_weights}"
+        if same := sequence_of(run):
             earlier = first.setdefault(same, run.strategy)
             if earlier != run.strategy:
                 found[f"{run.task}/{run.strategy}"] = earlier
     return found
+
+
+def sequence_of(run: Run) -> str | None:
+    """Name what a run computes, where others compute the same: the same arithmetic in the same order.
+
+    Vanilla and U-shaped split learning are the same whatever the cut, where the sites' parts are handed on;
+    so are cyclical transfer and centralized training on that list of batches. SplitFed v1 is FedAvg with the
+    same rule for optimizers.
+    """
+    parts = (run.site_parts, run.back) if run.algorithm == "split" else None
+    if run.algorithm == "cyclic" or run.batches == "by_site" or (parts and parts[0] == "handed_on"):
+        what = f"in turn {run.turn} {run.order} {run.interleave}"
+    elif parts == ("averaged", "averaged") or (run.algorithm == "federated" and run.rule == "fedavg"):
+        what = f"averaged {run.optimizer_state}"
+    else:
+        return None
+    settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
+    return " ".join([run.task, what, str(run.participation), *settings])

@@ -11,10 +11,10 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from coordinator.config import Data, Model, Name, Record, Site, Split, Study, Training
+from coordinator.config import Data, Modality, Model, Name, Record, Site, Split, Study, Training
 from coordinator.errors import ConfigError
 
-PREPARED_FORMAT = 1
+PREPARED_FORMAT = 2
 POOLED = "pooled"
 Spec = TypeVar("Spec", bound=Record)
 
@@ -25,6 +25,9 @@ class Deal(Record):
     data: Data
     sites: tuple[Site, ...]
     seed: int
+    path: str | None = Field(
+        None, description="the file or folder with all sites' records, where there is one"
+    )
 
 
 class Preparation(Record):
@@ -32,10 +35,12 @@ class Preparation(Record):
 
     site: Site
     data: Data
-    reads: Literal["table", "image"]
+    modalities: tuple[Modality, ...]
     split: Split
     split_seed: int
+    held_out: bool = Field(False, description="every patient of this site tests")
     min_patients: int
+    min_cell: int
     format: int = PREPARED_FORMAT
 
 
@@ -50,7 +55,7 @@ class Agreement(Record):
     prepared: dict[Name, str]
     validation: float
     missing: Literal["impute", "quarantine"]
-    reads: Literal["table", "image"]
+    frozen: str | None = Field(None, description="the statistics.json whose normalisation is kept")
     min_cell: int
     threads: int
 
@@ -69,15 +74,27 @@ class Run(Record):
     preset: Name
     algorithm: Name
     labels: Literal["shared", "private"] = "shared"
+    site_parts: Literal["handed_on", "averaged", "synchronous", "private"] = "handed_on"
+    back: Literal["single", "averaged", "joint"] = "single"
+    turn: Literal["client", "batch"] = "client"
+    order: Literal["fixed", "drawn"] = "fixed"
+    interleave: Literal["cyclic", "proportional"] = "cyclic"
     optimizer_state: Literal["restarted", "kept"] = "kept"
-    batches: Literal["shuffled", "by_site"] = "shuffled"
+    rule: Name = Field("fedavg", description="what the server does with the sites' models")
+    proximal_mu: float = 0.0
+    server_rate: float = 1.0
+    server_beta1: float = 0.0
+    server_beta2: float = 0.0
+    server_tau: float = 0.0
+    batches: Literal["shuffled", "by_site", "joint"] = "shuffled"
+    participation: float = 1.0
     site_weights: Literal["records", "equal"]
     cut: tuple[Name, ...]
     model: Model
     training: Training
     validation: float
     missing: Literal["impute", "quarantine"]
-    reads: Literal["table", "image"]
+    augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]
     threads: int
 

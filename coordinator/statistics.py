@@ -6,47 +6,18 @@ arm of a study uses the result. Plain numpy and JSON: neither side needs the oth
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from coordinator.aggregates import COUNTS, Aggregates, Moments, check, combined
 from coordinator.errors import ConfigError, ProtocolError
 
-COUNTS = ("train", "train_events", "validation", "test", "auxiliary")
+KINDS: Final = ("numeric", "series", "image", "categorical")
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class Aggregates:
-    """One site's training rows as aggregates.
-
-    `counts` has the keys `COUNTS`. `names` are the numeric features (f); `n` int64, `mean` float64, `m2`
-    float64 (the sum of squared differences from the mean) and `missing` int64 are (f,). `levels` maps every
-    categorical feature to the words seen and their counts, small ones left out. `suppressed` counts what was
-    left out for being small. `shape` is an image's (channels, height, width), empty for a table.
-    """
-
-    counts: dict[str, int]
-    names: tuple[str, ...]
-    n: Integers
-    mean: Floats
-    m2: Floats
-    missing: Integers
-    levels: dict[str, dict[str, int]] = field(default_factory=dict)
-    suppressed: int = 0
-    shape: tuple[int, ...] = ()
-
-
-class Moments(NamedTuple):
-    """Count, mean, and sum of squared differences from it, each (f,)."""
-
-    n: Integers
-    mean: Floats
-    m2: Floats
 
 
 def merge(task: str, seed: int, parts: Mapping[str, Aggregates]) -> dict[str, Any]:
@@ -55,24 +26,63 @@ def merge(task: str, seed: int, parts: Mapping[str, Aggregates]) -> dict[str, An
     Raises:
         ProtocolError: a site's aggregates are impossible, or describe other features than the first site's.
     """
-    _check(parts)
+    check(parts)
     first = next(iter(parts.values()))
     total = Moments(first.n, first.mean, first.m2)
     for part in list(parts.values())[1:]:
         total = combined(total, Moments(part.n, part.mean, part.m2))
+    missing = np.sum([part.missing for part in parts.values()], axis=0)
+    histogram = np.sum([part.histogram for part in parts.values()], axis=0)
+    variables = _variables(first, total, missing, histogram)
     statistics = {
         "task": task,
         "seed": seed,
-        "sites": {site: {name: part.counts[name] for name in COUNTS} for site, part in parts.items()},
-        "numeric": _numeric(first.names, total, np.sum([part.missing for part in parts.values()], axis=0)),
+        "sites": {site: {name: part.counts.get(name) for name in COUNTS} for site, part in parts.items()},
+        **variables,
         "categorical": [
             {"name": name, "levels": sorted(set().union(*(part.levels[name] for part in parts.values())))}
             for name in first.levels
         ],
         "suppressed": {site: part.suppressed for site, part in parts.items()},
     }
-    statistics["input_shape"] = list(first.shape) or [len(columns(statistics))]
-    return statistics
+    return {**statistics, "input_shapes": input_shapes(first.shapes, statistics)}
+
+
+def input_shapes(
+    shapes: Mapping[str, tuple[int, ...]], statistics: Mapping[str, Any]
+) -> dict[str, list[int]]:
+    """Give one record's input shape per modality, and of the flags that say which are present."""
+    found: dict[str, list[int]] = {}
+    for modality, shape in shapes.items():
+        if modality == "table":
+            found[modality] = [len(columns(statistics))]
+        elif modality == "series":
+            found[modality] = [shape[0], 2 * shape[1]]  # values, and what was measured
+        else:
+            found[modality] = list(shape)
+    return {**found, "present": [len(found)]} if len(found) > 1 else found
+
+
+def with_frozen(statistics: dict[str, Any], frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep an earlier agreement's normalisation and vocabularies, with the present sites' counts.
+
+    Raises:
+        ProtocolError: the earlier agreement was on other features, or on series or images of another shape.
+    """
+    for kind in KINDS:
+        found, earlier = ([each["name"] for each in source[kind]] for source in (statistics, frozen))
+        if found != earlier:
+            raise ProtocolError(
+                f"the frozen statistics are of the {kind} features {earlier}, the sites have {found}; "
+                "prepare the sites' data as it was prepared then"
+            )
+    shapes, then = (_shapes_beside_the_table(each) for each in (statistics, frozen))
+    if shapes != then:
+        raise ProtocolError(
+            f"the frozen statistics are of records with {then}, the sites have {shapes}; "
+            "prepare the sites' data as it was prepared then"
+        )
+    return {**statistics, **{kind: frozen[kind] for kind in (*KINDS, "input_shapes")}}
 
 
 def read_statistics(path: Path | None) -> dict[str, Any]:
@@ -85,19 +95,17 @@ def read_statistics(path: Path | None) -> dict[str, Any]:
         raise ConfigError("--statistics is missing: a run needs the statistics.json its sites agreed on")
     try:
         content: dict[str, Any] = json.loads(path.read_bytes())
-        if {"sites", "input_shape"} <= set(content):
+        if {"sites", "input_shapes", *KINDS} <= set(content):
             return content
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); agree again") from None
     raise ConfigError(f"{path}: not a statistics.json; agree again")
 
 
-def combined(a: Moments, b: Moments) -> Moments:
-    """Merge the moments of two disjoint sets of rows (Chan, Golub, LeVeque 1979, eq. 2.1)."""
-    n = a.n + b.n
-    share = np.divide(b.n, n, out=np.zeros(len(n)), where=n > 0)
-    delta = b.mean - a.mean
-    return Moments(n, a.mean + delta * share, a.m2 + b.m2 + delta**2 * a.n * share)
+def _shapes_beside_the_table(statistics: Mapping[str, Any]) -> dict[str, list[int] | None]:
+    # a table's width follows from the words and gaps of then, which are kept
+    shapes = statistics["input_shapes"]
+    return {name: None if name == "table" else list(shape) for name, shape in shapes.items()}
 
 
 def columns(statistics: Mapping[str, Any]) -> list[str]:
@@ -119,53 +127,57 @@ def indicated(statistics: Mapping[str, Any]) -> list[str]:
     return [feature["name"] for feature in statistics["numeric"] if feature["missing"]]
 
 
-def _numeric(names: tuple[str, ...], total: Moments, missing: Integers) -> list[dict[str, Any]]:
-    # a feature nobody measured, or one that never varies, is left as it is but for its mean
-    variance = np.divide(total.m2, total.n, out=np.zeros(len(names)), where=total.n > 0)
+def quartiles(histogram: Integers, low: float, high: float) -> list[float] | None:
+    """Read the quartiles off a histogram (BINS,), linear within a bin; None where nothing was counted."""
+    below = np.concatenate([[0], np.cumsum(histogram)])
+    if not below[-1]:
+        return None
+    edges = np.linspace(low, high, len(below))
+    return [float(value) for value in np.interp(below[-1] * np.array([0.25, 0.5, 0.75]), below, edges)]
+
+
+def left_out(statistics: Mapping[str, Any]) -> str:
+    """Say in a line how far the agreement differs from one on all rows pooled, where it does."""
+    cells = {site: count for site, count in statistics["suppressed"].items() if count}
+    if not cells:
+        return "no cell was suppressed: the statistics equal those of all training rows pooled"
+    numbers = [each for kind in ("numeric", "series", "image") for each in statistics[kind]]
+    limited = [each for each in numbers if "uncounted" in each]
+    n, lost = (sum(each[what] for each in limited) for what in ("n", "uncounted"))
+    where = ", ".join(f"{count} at {site}" for site, count in cells.items())
+    return f"cells too small to leave a site: {where}; {lost} of {n} values are in no histogram's bin"
+
+
+def _variables(
+    first: Aggregates, total: Moments, missing: Integers, histogram: Integers
+) -> dict[str, list[dict[str, Any]]]:
+    mean, std = _scale(total, first.limits)
+    found: dict[str, list[dict[str, Any]]] = {"numeric": [], "series": [], "image": []}
+    for i, name in enumerate(first.names):
+        group, _, own = name.partition(":") if name.startswith(("series:", "image:")) else ("", "", name)
+        low, high = first.limits[i]
+        described = {
+            "name": own, "n": int(total.n[i]), "mean": float(mean[i]), "std": float(std[i]),
+            "missing": int(missing[i]), "quartiles": None,
+        }  # fmt: skip
+        if low < high:
+            described["quartiles"] = quartiles(histogram[i], float(low), float(high))
+            # values in bins that were too small to tell of
+            described["uncounted"] = int(total.n[i] - histogram[i].sum())
+        found[group or "numeric"].append(described)
+    return found
+
+
+def _scale(total: Moments, limits: Floats) -> tuple[Floats, Floats]:
+    """Give mean and standard deviation (f,).
+
+    Of a variable that no site may tell of, or that never varies, the limits give a scale, so that what some
+    patient has of it all the same is no enormous input; where there are none it is left as it is.
+    """
+    middle, range_ = limits.mean(axis=1), limits[:, 1] - limits[:, 0]
+    variance = np.divide(total.m2, total.n, out=np.zeros(len(total.n)), where=total.n > 0)
     spread = np.sqrt(variance)
     spread[spread <= 1e-12 * np.abs(total.mean)] = 0
-    std = np.where(spread > 0, spread, 1.0)
-    return [
-        {
-            "name": name,
-            "n": int(total.n[i]),
-            "mean": float(total.mean[i]),
-            "std": float(std[i]),
-            "missing": int(missing[i]),
-        }
-        for i, name in enumerate(names)
-    ]
-
-
-def _check(parts: Mapping[str, Aggregates]) -> None:
-    reference, first = next(iter(parts.items()))
-    for site, part in parts.items():
-        expected, found = ((p.names, tuple(p.levels), p.shape) for p in (first, part))
-        if found != expected:
-            raise ProtocolError(
-                f"site '{site}' sent aggregates of {found}, expected {expected} as '{reference}' sent; "
-                "prepare the sites' data with one version"
-            )
-        if problem := _impossible(part):
-            raise ProtocolError(
-                f"site '{site}' sent impossible aggregates: {problem}; prepare its data again"
-            )
-
-
-def _impossible(part: Aggregates) -> str | None:
-    arrays = (part.n, part.mean, part.m2, part.missing)
-    if any(array.shape != (len(part.names),) for array in arrays):
-        return f"arrays of {[array.shape for array in arrays]} for {len(part.names)} features"
-    if [array.dtype.kind for array in arrays] != ["i", "f", "f", "i"]:
-        return f"arrays of {[str(array.dtype) for array in arrays]}"
-    if not (np.isfinite(part.mean).all() and np.isfinite(part.m2).all()):
-        return "a mean or variance that is not finite"
-    if min([0, *part.counts.values(), part.suppressed]) < 0 or any(
-        (array < 0).any() for array in (part.n, part.m2, part.missing)
-    ):
-        return "a negative count or variance"
-    if set(part.counts) != set(COUNTS) or part.counts["train_events"] > part.counts["train"]:
-        return f"counts {part.counts}"
-    if not part.shape and (part.n + part.missing > part.counts["train"]).any():
-        return "a feature with more values than training rows"
-    return None
+    without = np.where(range_ > 0, range_ / 4, 1.0)
+    mean = np.where((total.n == 0) & (range_ > 0), middle, total.mean)
+    return mean, np.where(spread > 0, spread, without)

@@ -11,6 +11,7 @@ from pydantic_core import ErrorDetails
 
 from coordinator.config import Record, Site, Study
 from coordinator.errors import ConfigError
+from coordinator.folds import with_folds
 from coordinator.names import nearest
 from coordinator.yaml_lines import Lines, Where, load, parse_setting
 
@@ -38,9 +39,9 @@ def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Stu
     folder, sites = _sites_folder(files[0]), {}
     for label, task in study.tasks.items():
         for index, name in enumerate(task.sites):
-            line = line_of(("tasks", label, "sites", index), lines)
-            sites[name] = _read_site(folder, name, line)
-    return study, sites, lines
+            where = ("tasks", label, "sites", index)
+            sites[name] = _inline(study, name, lines) or _read_site(folder, name, line_of(where, lines))
+    return with_folds(study, lines), sites, lines
 
 
 def checked(record: type[Checked], values: Mapping[str, Any], lines: Lines) -> Checked:
@@ -102,6 +103,14 @@ def _set(merged: dict[str, Any], setting: str, lines: Lines) -> None:
         if not isinstance(place, dict):
             raise ConfigError(f"--set {setting}: '{step}' holds a value, not further keys")
     place[last] = value
+
+
+def _inline(study: Study, name: str, lines: Lines) -> Site | None:
+    site = study.sites.get(name)
+    if site and site.name != name:
+        place = line_of(("sites", name, "name"), lines)
+        raise ConfigError(f"{place}: name is '{site.name}', expected '{name}' as its key is")
+    return site
 
 
 def _sites_folder(first: Path) -> Path:

@@ -1,12 +1,13 @@
 """Who a site's records are about: counts, age and sex, and what a reader of results must know."""
 
+import numpy as np
 import pandas as pd
 
+from sites.cells import small
 from sites.prepared import Count
 from sites.split import ROLES
 
 SMALLEST_GROUP = 10  # an average of fewer patients says too much about each
-SMALLEST_CELL = 5
 
 
 def role_counts(records: pd.DataFrame) -> dict[str, Count]:
@@ -26,23 +27,48 @@ def warnings_about(roles: dict[str, Count]) -> tuple[str, ...]:
         "development": "the site trains, and teaches the model one outcome only",
         "test": "its AUROC is undefined",
     }
-    return tuple(
-        f"all {roles[role].records} {role} records have outcome {int(roles[role].events > 0)}: {consequence}"
-        for role, consequence in meaning.items()
-        if roles[role].events in (0, roles[role].records)
-    )
+    nothing = {"development": "the site only tests", "test": "the site only trains"}
+    empty = [f"no {role} record: {nothing[role]}" for role in nothing if not roles[role].records]
+    one_sided = [
+        f"all {count.records} {role} records have outcome "
+        f"{int(count.events == count.records)}: {meaning[role]}"
+        for role, count in roles.items()
+        if role in meaning and count.records and count.events in (0, count.records)
+    ]
+    return (*empty, *one_sided)
 
 
-def demographics(frame: pd.DataFrame, age: str | None, sex: str | None) -> dict[str, float]:
+def without_few(
+    roles: dict[str, Count], records: pd.DataFrame, min_cell: int
+) -> tuple[dict[str, Count], int | None]:
+    """Leave outcomes out that are of a few patients; returns the roles' counts and the site's events.
+
+    If any role has few patients with the outcome, or few without, no role's are told: their sum would give
+    one away. How many patients a role has says nothing about them, and that none or all have the outcome is
+    told, as such a site cannot be ranked.
+    """
+    events = int(records["label"].sum())
+    told = None if _few(records, min_cell) else events
+    if any(_few(records[records["role"] == role], min_cell) for role in roles):
+        roles = {role: count.model_copy(update={"events": None}) for role, count in roles.items()}
+    return roles, told
+
+
+def _few(records: pd.DataFrame, min_cell: int) -> bool:
+    patients = [records.loc[records["label"] == label, "patient"].nunique() for label in (0, 1)]
+    return bool(small(np.array(patients), min_cell).any())
+
+
+def demographics(frame: pd.DataFrame, age: str | None, sex: str | None, min_cell: int) -> dict[str, float]:
     """Mean age (years) and share of women over patients, where known and the groups are not small."""
     patients = frame.drop_duplicates("patient_id")
     found = {}
-    if age and patients[age].notna().sum() >= SMALLEST_GROUP:
+    if age and patients[age].notna().sum() >= max(SMALLEST_GROUP, min_cell):
         found["age_mean"] = round(float(patients[age].mean()), 1)
-    if sex and patients[sex].notna().sum() >= SMALLEST_GROUP:
+    if sex and patients[sex].notna().sum() >= max(SMALLEST_GROUP, min_cell):
         women = int((patients[sex] == "female").sum())
         men = int((patients[sex] == "male").sum())
-        # an exact share of a few women among known numbers would count them
-        if min(women, men) == 0 or min(women, men) >= SMALLEST_CELL:
+        # an exact share of a few women among known numbers would count them; a table may code sex otherwise
+        if women + men and (min(women, men) == 0 or min(women, men) >= min_cell):
             found["female_share"] = round(women / (women + men), 3)
     return found

@@ -10,11 +10,16 @@ from coordinator import specs
 from coordinator.errors import DataError
 from coordinator.specs import Preparation
 from sites import prepared, quarantine
-from sites.cohort import demographics, role_counts, warnings_about
+from sites.cohort import demographics, role_counts, warnings_about, without_few
 from sites.datasets import dataset
-from sites.prepared import Prepared, Summary
-from sites.reading import Reading, Rejected
-from sites.split import assign_roles, check_disjoint
+from sites.folders import replaced
+from sites.leak_guard import check_times
+from sites.limits import within
+from sites.modalities import decoded, series_of, without
+from sites.prepared import PRESENT, ImageShape, Prepared, SeriesShape, Summary
+from sites.profile import profile
+from sites.reading import SOURCE_TEST, Reading, Rejected
+from sites.split import check_disjoint, roles_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,36 +34,44 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prepare one site, and say how many records it has."""
     spec = specs.read(Preparation, options.spec)
-    ready, rejected = prepare(spec, options.input)
-    prepared.write(options.out, ready, rejected)
-    found = ready.summary
+    with replaced(options.out) as folder:
+        ready, rejected = prepare(spec, options.input, folder)
+        prepared.fill(folder, ready, rejected)
+    found, events = ready.summary, int(ready.frame["label"].sum())
     print(
         f"prepared {found.source} at {found.site}: {found.records} records of {found.patients} patients, "
-        f"{found.events} with the outcome, {len(rejected)} quarantined: {options.out}"
+        f"{events} with the outcome, {len(rejected)} quarantined: {options.out}"
     )
     for warning in found.warnings:
         print(f"warning: {found.site}: {warning}")
     return 0
 
 
-def prepare(spec: Preparation, path: Path) -> tuple[Prepared, list[Rejected]]:
-    """Read, quarantine, number, and give every patient a role.
+def prepare(spec: Preparation, path: Path, folder: Path | None = None) -> tuple[Prepared, list[Rejected]]:
+    """Read, quarantine, number, and give every patient a role; images are streamed into the folder.
 
     Raises:
-        DataError: the input cannot be used as a whole, or too few patients are left.
+        DataError: the input cannot be used as a whole, too few patients are left, or a feature was
+            recorded after the time of prediction.
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder for site '{spec.site.name}'; check the path")
-    reading = dataset(spec.data.source).read(path, spec.data, spec.site)
-    frame, images, rejected = _usable(spec, reading)
+    reading = without(spec, dataset(spec.data.source).read(path, spec.data, spec.site))
+    check_times(reading, str(path))
+    reading, outside = within(reading)
+    frame, rejected = _usable(spec, reading)
+    images, kept, found = decoded(reading.images, frame, folder)
+    rejected += found
+    frame = frame[kept].reset_index(drop=True)
     _check_size(spec, path, frame, rejected)
-    frame, images = _in_order(frame, images)
     records = _records(spec, frame, reading)
     check_disjoint(records["patient"].to_numpy(), records["role"].to_numpy(), str(path))
-    return Prepared(_summary(spec, reading, frame, records, rejected), records, images), rejected
+    summary = _summary(spec, reading, frame, records, rejected, outside)
+    return Prepared(summary, records, series_of(reading, frame), images), rejected
 
 
-def _usable(spec: Preparation, reading: Reading) -> tuple[pd.DataFrame, np.ndarray | None, list[Rejected]]:
+def _usable(spec: Preparation, reading: Reading) -> tuple[pd.DataFrame, list[Rejected]]:
+    """Take unusable rows out, and order the rest by id: the file's order changes no number and no role."""
     names = [feature.name for feature in reading.features]
     frame, rejected = reading.frame.assign(place=np.arange(len(reading.frame))), list(reading.rejected)
     if spec.data.missing == "quarantine":
@@ -66,8 +79,11 @@ def _usable(spec: Preparation, reading: Reading) -> tuple[pd.DataFrame, np.ndarr
         rejected += found
     frame, found = quarantine.without_duplicates(frame, names)
     rejected += found
-    images = None if reading.images is None else reading.images[frame["place"].to_numpy(dtype=np.int64)]
-    return frame.drop(columns="place"), images, rejected
+    if reading.series is not None:
+        measured = np.asarray(np.isfinite(reading.series.values).any(axis=(1, 2)))
+        frame["with_series"] = measured[frame["place"].to_numpy(dtype=np.int64)]
+    frame = frame.sort_values(["patient_id", "record_id"], kind="stable")
+    return frame.reset_index(drop=True), rejected
 
 
 def _check_size(spec: Preparation, path: Path, frame: pd.DataFrame, rejected: list[Rejected]) -> None:
@@ -84,20 +100,15 @@ def _check_size(spec: Preparation, path: Path, frame: pd.DataFrame, rejected: li
     )
 
 
-def _in_order(frame: pd.DataFrame, images: np.ndarray | None) -> tuple[pd.DataFrame, np.ndarray | None]:
-    # by id, so that the order of the hospital's file changes neither a number nor a role
-    frame = frame.sort_values(["patient_id", "record_id"], kind="stable")
-    order = frame.index.to_numpy(dtype=np.int64)
-    return frame.reset_index(drop=True), None if images is None else images[order]
-
-
 def _records(spec: Preparation, frame: pd.DataFrame, reading: Reading) -> pd.DataFrame:
     patients = frame["patient_id"].factorize()[0].astype(np.int64)
     labels = frame["label"].to_numpy(dtype=np.int64)
     records = pd.DataFrame({"record": np.arange(len(frame)), "patient": patients, "label": labels})
-    records["role"] = assign_roles(patients, labels, spec.split, spec.split_seed, spec.site.name).astype(
-        object
-    )
+    tests = frame[SOURCE_TEST].to_numpy(dtype=bool) if SOURCE_TEST in frame else None
+    records["role"] = roles_of(spec, patients, labels, tests).astype(object)
+    for modality in spec.modalities:
+        if modality in PRESENT:
+            records[PRESENT[modality]] = frame[PRESENT[modality]].astype(bool)
     for feature in reading.features:
         kind = "float64" if feature.kind == "numeric" else "string"
         records[feature.name] = frame[feature.name].astype(kind)
@@ -105,21 +116,34 @@ def _records(spec: Preparation, frame: pd.DataFrame, reading: Reading) -> pd.Dat
 
 
 def _summary(
-    spec: Preparation, reading: Reading, frame: pd.DataFrame, records: pd.DataFrame, rejected: list[Rejected]
+    spec: Preparation,
+    reading: Reading,
+    frame: pd.DataFrame,
+    records: pd.DataFrame,
+    rejected: list[Rejected],
+    outside: dict[str, int],
 ) -> Summary:
-    roles = role_counts(records)
+    roles, series, images = role_counts(records), reading.series, reading.images
+    told, events = without_few(roles, records, spec.min_cell)
     return Summary(
         format=spec.format,
         site=spec.site.name,
         title=spec.site.title,
         source=spec.data.source,
-        reads=spec.reads,
+        modalities=spec.modalities,
         features=reading.features,
+        series=series
+        and SeriesShape(
+            steps=series.values.shape[1], step_hours=series.step_hours, variables=series.variables
+        ),
+        image=images and ImageShape(shape=images.shape, dtype=images.dtype),
         records=len(records),
         patients=int(records["patient"].nunique()),
-        events=int(records["label"].sum()),
-        roles=roles,
+        events=events,
+        roles=told,
         quarantined=quarantine.counts(rejected),
+        outside=outside,
+        profile=profile(reading, frame, spec.min_cell),
         warnings=warnings_about(roles),
-        **demographics(frame, reading.age, reading.sex),
+        **demographics(frame, reading.age, reading.sex, spec.min_cell),
     )

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from coordinator.config import Split
 from coordinator.draws import key
 from coordinator.errors import DataError
+from coordinator.specs import Preparation
 
 ROLES: Final = ("development", "test", "auxiliary")
 Integers = npt.NDArray[np.int64]
@@ -31,11 +32,44 @@ def assign_roles(
     roles = np.full(len(people), ROLES[0], dtype="<U11")
     for outcome in (0, 1):
         group = draw.permutation(np.flatnonzero(outcomes == outcome))
-        test = min(max(_rounded(split.test * len(group)), 1), max(len(group) - 1, 0))
-        auxiliary = min(_rounded(split.auxiliary * len(group)), max(len(group) - test - 1, 0))
-        roles[group[:test]] = "test"
-        roles[group[test : test + auxiliary]] = "auxiliary"
+        test = _tested(group, split)
+        rest = group[~np.isin(group, test)]
+        auxiliary = min(_rounded(split.auxiliary * len(group)), max(len(rest) - 1, 0))
+        roles[test] = "test"
+        roles[rest[:auxiliary]] = "auxiliary"
     return roles[record_of]
+
+
+def _tested(group: Integers, split: Split) -> Integers:
+    """Choose whom of one outcome to test: none by draw, a fold, or a share."""
+    if split.source_test:
+        return group[:0]
+    if split.fold is not None and split.folds is not None:
+        return np.array_split(group, split.folds)[split.fold - 1]
+    return group[: min(max(_rounded(split.test * len(group)), 1), max(len(group) - 1, 0))]
+
+
+def roles_of(
+    spec: Preparation, patients: Integers, labels: Integers, tests: npt.NDArray[np.bool_] | None
+) -> npt.NDArray[np.str_]:
+    """Give every record its role as the task says: drawn, by the source's own test set, or all for testing.
+
+    `tests` marks the records that the source tests on (n,), where it does.
+
+    Raises:
+        DataError: the source's own test set is asked for and there is none.
+    """
+    site, split, seed = spec.site.name, spec.split, spec.split_seed
+    if spec.held_out:
+        return np.full(len(patients), "test", dtype="<U11")
+    if not split.source_test:
+        return assign_roles(patients, labels, split, seed, site)
+    if tests is None:
+        raise DataError(f"'{spec.data.source}' has no test set of its own; remove split.source_test")
+    rest = np.flatnonzero(~np.isin(patients, patients[tests]))  # a patient is on one side only
+    roles = np.full(len(patients), "test", dtype="<U11")
+    roles[rest] = assign_roles(patients[rest], labels[rest], split, seed, site)
+    return roles
 
 
 def validation_rows(
@@ -62,13 +96,19 @@ def check_disjoint(patients: Integers, roles: Sequence[str] | npt.NDArray[np.str
     Raises:
         DataError: naming the first record that breaks the rule.
     """
-    first: dict[int, str] = {}
-    for record, (patient, role) in enumerate(zip(patients.tolist(), roles, strict=True)):
-        if first.setdefault(patient, role) != role:
-            raise DataError(
-                f"{where}: record {record} is in '{role}' and an earlier record of patient {patient} in "
-                f"'{first[patient]}'; a patient may be on one side only: prepare the site again"
-            )
+    words = np.asarray(roles)
+    if not len(words):
+        return
+    _, codes = np.unique(words.astype(str), return_inverse=True)
+    _, first, person = np.unique(patients, return_index=True, return_inverse=True)
+    wrong = np.flatnonzero(codes != codes[first][person])
+    if len(wrong):
+        record = int(wrong[0])
+        raise DataError(
+            f"{where}: record {record} is in '{words[record]}' and an earlier record of patient "
+            f"{patients[record]} in '{words[first[person[record]]]}'; a patient may be on one side only: "
+            "prepare the site again"
+        )
 
 
 def _people(patients: Integers, labels: Integers) -> tuple[Integers, Integers, Integers]:

@@ -1,6 +1,7 @@
 """A site's side of a training run, from its prepared records to its written predictions."""
 
 import argparse
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from coordinator.protocol.seals import Sealer
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
 from sites.client import Keys
+from sites.joined import Joined
 from sites.predictions import write_predictions
 from sites.records import Records, load
 
@@ -34,7 +36,7 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     loaded = [records_of(run, statistics, hospital) for hospital in hospitals]
     cohort = Cohort.of(statistics, run.sites)
     index = -1 if options.site == POOLED else run.sites.index(options.site)
-    party = Party(run, cohort, index, site_data(loaded), Sealer(keys.secret, keys.manifest))
+    party = Party(run, cohort, index, site_data(loaded, run.augment), Sealer(keys.secret, keys.manifest))
     channel, welcome = keys.enter(run, message_limit(run, cohort))
     if welcome.records != cohort.train:
         raise ProtocolError(
@@ -68,19 +70,20 @@ def records_of(run: Run, statistics: dict[str, Any], hospital: str) -> Loaded:
     return loaded
 
 
-def site_data(loaded: list[Loaded]) -> SiteData:
+def site_data(loaded: list[Loaded], augment: tuple[str, ...] = ()) -> SiteData:
     """Put the hospitals' records together for training, and keep them apart for scoring."""
-    train = [rows_of(each["train"]) for each in loaded]
     return SiteData(
-        Rows(torch.cat([rows.inputs for rows in train]), torch.cat([rows.labels for rows in train])),
-        tuple(rows_of(each["validation"]) for each in loaded),
-        tuple(rows_of(each["test"]) for each in loaded),
+        rows_of([each["train"] for each in loaded], augment),
+        tuple(rows_of([each["validation"]]) for each in loaded),
+        tuple(rows_of([each["test"]]) for each in loaded),
     )
 
 
-def rows_of(records: Records) -> Rows:
-    """Give records as tensors, on torch's own memory."""
-    return Rows(torch.from_numpy(records.inputs).clone(), torch.from_numpy(records.labels).clone())
+def rows_of(several: list[Records], augment: tuple[str, ...] = ()) -> Rows:
+    """Give the records of one hospital, or of the pool, as what an algorithm trains on."""
+    labels = torch.cat([torch.from_numpy(records.labels).clone() for records in several])
+    inputs = Joined([records.inputs for records in several])
+    return Rows(inputs, labels, partial(inputs.changed, augment) if augment else None)
 
 
 def write_results(
@@ -100,7 +103,7 @@ def with_pooled_bytes(costs: dict[str, float], folders: list[Path]) -> dict[str,
     moved = sum(
         (folder / name).stat().st_size
         for folder in folders
-        for name in ("records.parquet", "images.npy")
+        for name in ("records.parquet", "series.npy", "images.npy")
         if (folder / name).exists()
     )
     return {**costs, "bytes_up": costs["bytes_up"] + moved, "bytes_up.pooling.records": float(moved)}

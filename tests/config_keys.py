@@ -17,7 +17,12 @@ README = ROOT / "config" / "README.md"
 SCHEMA = ROOT / "workflow" / "schemas" / "study.schema.json"
 HEAD = "| key | default | meaning |\n|---|---|---|\n"
 # what a user names freely, at the place where the key stands
-NAMED = {"tasks": "TASK", "strategies": "LABEL", "files": "SOURCE"}
+NAMED = {
+    "tasks": "TASK", "strategies": "LABEL", "files": "SOURCE", "select": "SOURCE", "sites": "SITE",
+    "limits": "COLUMN", "times": "COLUMN", "last": "INPUT", "numbers": "INPUT", "words": "INPUT",
+    "flags": "INPUT",
+}  # fmt: skip
+TWICE = {"sites.SITE"}  # a site's keys have a table of their own
 
 
 def rows(record: type[Record]) -> list[str]:
@@ -37,12 +42,12 @@ def _walk(schema: dict[str, Any], prefix: str, known: dict[str, Any]) -> Iterato
         if name in NAMED and value.get("type") == "object":
             key += f".{NAMED[name]}"
         yield key, _default(name in required, value, below), value.get("description", "")
-        if below:
+        if below and key not in TWICE:
             yield from _walk(below, f"{key}.", known)
 
 
 def _record_below(value: dict[str, Any], known: dict[str, Any]) -> dict[str, Any] | None:
-    for place in (value, *value.get("patternProperties", {}).values()):
+    for place in (value, *value.get("anyOf", ()), *value.get("patternProperties", {}).values()):
         if "$ref" in place:
             found: dict[str, Any] = known[place["$ref"].rsplit("/", 1)[-1]]
             return found

@@ -93,7 +93,11 @@ COMBINATIONS = {
     "unknown model": (changed("name: mlp", "name: mpl"), "mpl", "did you mean 'mlp'?"),
     "unknown stage": (changed("cut: layer1", "cut: layer_1"), None, "did you mean 'layer1'?"),
     "pooling not allowed": (changed("allow_pooling: true", "allow_pooling: false"), None, "allow_pooling"),
-    "a table model for images": (changed("name: mlp", "name: cnn"), "name: cnn", "reads a image"),
+    "a table model for images": (
+        changed("name: mlp", "name: cnn"),
+        "name: cnn",
+        "'cnn' reads image, 'breast_cancer' gives table",
+    ),
     "cannot be cut": (
         changed("name: mlp, hidden: [16, 8], dropout: 0.1", "name: logistic_regression"),
         "  split:",

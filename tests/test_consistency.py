@@ -21,15 +21,15 @@ def test_a_site_may_not_take_a_name_that_means_something_else(
     )
 
 
-CNN, MLP = "{name: cnn, channels: [4, 8]}", "hidden: [16, 8]"
+IMAGES, MLP = "hidden: [8, 8], channels: [4, 8]", "hidden: [16, 8]"
 TRAINING = "{rounds: 3, batch_size: 32, learning_rates: [0.01]}"
 # name -> what a study changes, and what the message names beside the line of the change
 TOO_MUCH = {
-    "nothing left of an image": (CNN, "{name: cnn, channels: [4, 4, 4, 4, 4]}", "at most 4 channels"),
+    "nothing left of an image": (IMAGES, "hidden: [8, 8], channels: [4, 4, 4, 4, 4]", "at most 4 channels"),
     "too few records": ("records: 120", "records: 19", "make at least 20"),
     "an agreement's name": ("  local: {}", "  agree: {preset: local}", "strategies.agree"),
     "widths": (MLP, "hidden: [65537, 8]", "hidden.0"),
-    "channels": (CNN, "{name: cnn, channels: [65537]}", "channels.0"),
+    "channels": (IMAGES, "hidden: [8, 8], channels: [65537]", "channels.0"),
     "rounds": (TRAINING, "{rounds: 1000001}", "rounds"),
     "local epochs": (TRAINING, "{local_epochs: 1000001}", "local_epochs"),
     "batch size": (TRAINING, "{batch_size: 1000001}", "batch_size"),
@@ -56,6 +56,6 @@ def test_what_training_could_not_do_is_refused_at_its_line(
 
 
 def test_the_most_that_can_be_done_passes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    text = changed(CNN, "{name: cnn, channels: [4, 4, 4, 4]}").replace("records: 120", "records: 20")
+    text = changed(IMAGES, "hidden: [8, 8], channels: [4, 4, 4, 4]").replace("records: 120", "records: 20")
     text = text.replace(MLP, "hidden: [65536, 8]").replace("bootstrap: 200", "bootstrap: 100000")
     assert check(capsys, study_file(tmp_path, text)) == (0, "")

@@ -3,7 +3,6 @@
 from collections import Counter
 
 import pytest
-import torch
 from federation import a_run, federate
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -11,10 +10,14 @@ from coordinator.algorithms.party import Cohort, Party, builders_of, whole
 from coordinator.algorithms.split import parts_of
 from coordinator.config import Model
 from coordinator.cost import Clock, bytes_of, costs_of, flops_per_record
-from coordinator.models.stages import build, cut, outline
+from coordinator.models.stages import build, cut, empty_records, outline
 
 MLP = Model(name="mlp", hidden=(16, 8))
 CNN = Model(name="cnn", channels=(4, 8))
+GRU = Model(name="gru", hidden=(5, 3))
+FUSION = Model(name="fusion", hidden=(6, 4), channels=(4, 8))
+MODALITIES = {"table": (5,), "series": (4, 6), "image": (1, 8, 8), "present": (3,)}
+MODELS = [(MLP, (6,)), (CNN, (1, 8, 8)), (GRU, (4, 6)), (FUSION, MODALITIES)]
 SIZES = (40, 20, 9)
 
 
@@ -44,11 +47,35 @@ def test_the_cnn_s_operations_by_hand():
     assert flops_per_record(party) == (2 * (first + second + head), 2 * (first + 2 * second + 2 * head))
 
 
-@pytest.mark.parametrize(("model", "shape"), [(MLP, (6,)), (CNN, (1, 8, 8))], ids=["mlp", "cnn"])
+def gru_products(steps, columns, width):
+    """Count a GRU's products, forward and backward; the input and the first state get no gradient."""
+    forward = steps * 3 * width * (columns + width)
+    return forward, forward + (steps - 1) * 3 * width * width
+
+
+def test_the_gru_s_operations_by_hand():
+    party = holding(GRU, (4, 6), whole)
+    forward, backward = gru_products(4, 6, 5)
+    head = 5 * 3 + 3
+    assert flops_per_record(party) == (2 * (forward + head), 2 * (backward + 2 * head))
+
+
+def test_the_fusion_s_operations_by_hand():
+    party = holding(FUSION, MODALITIES, whole)
+    table, first, second, image = 5 * 6, 9 * 1 * 4 * 64, 9 * 4 * 8 * 16, 8 * 6
+    forward, backward = gru_products(4, 6, 6)
+    together = (3 * 6 + 3) * 4 + 4  # three encodings and three flags
+    assert flops_per_record(party) == (
+        2 * (table + forward + first + second + image + together),
+        2 * (table + backward + first + 2 * (second + image + together)),
+    )
+
+
+@pytest.mark.parametrize(("model", "shape"), MODELS, ids=[model.name for model, _ in MODELS])
 def test_operations_equal_torch_s_own_count(model, shape):
     party = holding(model, shape, whole)
     with FlopCounterMode(display=False) as counted:
-        output = party.parts["model"](torch.zeros(2, *shape))
+        output = party.parts["model"](empty_records(2, shape))
         forward = counted.get_total_flops()
         output.sum().backward()
     found = flops_per_record(party)
@@ -63,6 +90,10 @@ def test_operations_equal_torch_s_own_count(model, shape):
         (MLP, (6,), ("layer1", "layer2")),
         (CNN, (1, 8, 8), ("conv1",)),
         (CNN, (1, 8, 8), ("conv1", "conv2")),
+        (GRU, (4, 6), ("gru",)),
+        (GRU, (4, 6), ("gru", "layer1")),
+        (FUSION, MODALITIES, ("fronts",)),
+        (FUSION, MODALITIES, ("fronts", "layer1")),
     ],
 )
 def test_the_parts_of_a_cut_add_up_to_the_whole(model, shape, after):

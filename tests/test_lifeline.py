@@ -78,7 +78,7 @@ def write_spec(folder):
     import numpy as np
     import pandas as pd
 
-    from coordinator.specs import Agreement, write
+    from coordinator.specs import PREPARED_FORMAT, Agreement, write
     from sites.prepared import Count, Prepared, Summary
     from sites.prepared import write as write_prepared
 
@@ -91,14 +91,14 @@ def write_spec(folder):
     )  # fmt: skip
     all_ = Count(records=count, patients=count, events=count // 2)
     summary = Summary(
-        format=1, site="east", title="", source="test", reads="table",
+        format=PREPARED_FORMAT, site="east", title="", source="test", modalities=("table",),
         features=({"name": "age", "kind": "numeric"},), records=count, patients=count, events=count // 2,
         roles={"development": all_}, quarantined={}, warnings=(),
     )  # fmt: skip
-    write_prepared(folder / "prepared", Prepared(summary, frame, None), [])
+    write_prepared(folder / "prepared", Prepared(summary, frame), [])
     spec = Agreement(
         study="test", task="task", seed=0, sites=("east",), prepared={"east": str(folder / "prepared")},
-        validation=0.1, missing="impute", reads="table", min_cell=5, threads=1,
+        validation=0.1, missing="impute", min_cell=5, threads=1,
     )  # fmt: skip
     (folder / "statistics.json").write_text("{}")
     return write(spec, folder), folder / "statistics.json"

@@ -15,11 +15,24 @@ CASES = [
     (Model(name="logistic_regression"), (6,)),
     (Model(name="mlp", hidden=(16,)), (6,)),
     (Model(name="mlp", hidden=(16, 8, 4), dropout=0.3), (6,)),
+    (Model(name="gru", hidden=(5,)), (7, 6)),
+    (Model(name="gru", hidden=(8, 4), dropout=0.2), (3, 4)),
     (Model(name="cnn", channels=(4,)), (1, 8, 8)),
     (Model(name="cnn", channels=(3, 8), dropout=0.2), (1, 16, 16)),
+    (
+        Model(name="fusion", hidden=(6, 4), channels=(4,)),
+        {"table": (5,), "image": (3, 8, 8), "present": (2,)},
+    ),
+    (Model(name="fusion", hidden=(6,)), {"table": (5,), "series": (4, 6), "present": (2,)}),
 ]
 ids = [f"{model.name}-{len(model.hidden)}-{len(model.channels)}" for model, _ in CASES]
 every_model = pytest.mark.parametrize(("model", "shape"), CASES, ids=ids)
+
+
+def records(count, shape):
+    if isinstance(shape, dict):
+        return {name: torch.rand(count, *each) for name, each in shape.items()}
+    return torch.randn(count, *shape)
 
 
 def builders(model, shape):
@@ -34,12 +47,14 @@ def test_every_model_of_the_catalog_is_tested_here():
 def test_the_catalog_names_the_stages_that_are_built(model, shape):
     assert stage_names(model) == tuple(builders(model, shape))
     assert tuple(build(builders(model, shape), 0).stages) == stage_names(model)
-    assert entry(model).reads == ("image" if len(shape) == 3 else "table")
+    modality = {1: "table", 2: "series", 3: "image"}
+    if not isinstance(shape, dict):
+        assert entry(model).reads == (modality[len(shape)],)
 
 
 @every_model
 def test_the_outline_has_the_shapes_and_sizes_of_the_real_stages(model, shape):
-    found, value = outline(builders(model, shape), shape), torch.randn(5, *shape)
+    found, value = outline(builders(model, shape), shape), records(5, shape)
     for name, stage in build(builders(model, shape), 0).eval().stages.items():
         value = stage(value)
         assert found[name].shape == tuple(value.shape[1:])
@@ -51,7 +66,7 @@ def test_the_outline_has_the_shapes_and_sizes_of_the_real_stages(model, shape):
 def test_cut_parts_in_a_row_are_the_whole_model(model, shape):
     names = stage_names(model)
     cuts = [(a,) for a in names[:-1]] + [(a, b) for a in names[:-1] for b in names[names.index(a) + 1 : -1]]
-    inputs, draw = torch.randn(5, *shape), (3, "forward", 0, 0, 0)
+    inputs, draw = records(5, shape), (3, "forward", 0, 0, 0)
     expected = build(builders(model, shape), 3)(inputs, draw)
     for after in cuts:
         pieces = cut(names, after)

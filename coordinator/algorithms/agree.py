@@ -1,12 +1,14 @@
 """Agreement on normalisation and vocabularies: aggregates go up, never rows; the merge comes down."""
 
 import json
+from pathlib import Path
 from typing import Any
 
+from coordinator.aggregates import Aggregates
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Aggregated, Agreed
 from coordinator.specs import Agreement
-from coordinator.statistics import Aggregates, merge
+from coordinator.statistics import merge, read_statistics, with_frozen
 
 
 def site_agree(aggregates: Aggregates, channel: SiteChannel) -> dict[str, Any]:
@@ -23,5 +25,7 @@ def coordinator_agree(spec: Agreement, channel: CoordinatorChannel) -> dict[str,
     fields = Aggregated.__struct_fields__
     aggregates = [Aggregates(**{name: getattr(each, name) for name in fields}) for each in heard]
     statistics = merge(spec.task, spec.seed, dict(zip(channel.sites, aggregates, strict=True)))
+    if spec.frozen:
+        statistics = with_frozen(statistics, read_statistics(Path(spec.frozen)))
     channel.broadcast(Agreed(json.dumps(statistics)))
     return statistics

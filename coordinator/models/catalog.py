@@ -1,18 +1,18 @@
 """Which models there are and what their stages are called; imports no torch."""
 
 from collections.abc import Callable
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-from coordinator.config import Model
+from coordinator.config import Modality, Model
 from coordinator.errors import ConfigError
 from coordinator.names import nearest
 
 
 class Entry(NamedTuple):
-    """Where a model is built, what it reads, and its stages before the last, in order."""
+    """Where a model is built, which of a record's modalities it can read, and its stages in order."""
 
     module: str
-    reads: Literal["table", "image"]
+    reads: tuple[Modality, ...]
     stages: Callable[[Model], tuple[str, ...]]
 
 
@@ -20,10 +20,20 @@ def _numbered(word: str, count: int) -> tuple[str, ...]:
     return (*(f"{word}{i + 1}" for i in range(count)), "head")
 
 
+def _gru_stages(model: Model) -> tuple[str, ...]:
+    return ("gru", *_numbered("layer", len(model.hidden) - 1))
+
+
+def _fusion_stages(model: Model) -> tuple[str, ...]:
+    return ("fronts", *_numbered("layer", len(model.hidden) - 1))
+
+
 MODELS: dict[str, Entry] = {
-    "logistic_regression": Entry("coordinator.models.tabular", "table", lambda _: ("head",)),
-    "mlp": Entry("coordinator.models.tabular", "table", lambda m: _numbered("layer", len(m.hidden))),
-    "cnn": Entry("coordinator.models.imaging", "image", lambda m: _numbered("conv", len(m.channels))),
+    "logistic_regression": Entry("coordinator.models.tabular", ("table",), lambda _: ("head",)),
+    "mlp": Entry("coordinator.models.tabular", ("table",), lambda m: _numbered("layer", len(m.hidden))),
+    "gru": Entry("coordinator.models.series", ("series",), _gru_stages),
+    "cnn": Entry("coordinator.models.imaging", ("image",), lambda m: _numbered("conv", len(m.channels))),
+    "fusion": Entry("coordinator.models.fusion", ("table", "series", "image"), _fusion_stages),
 }
 
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import pairwise
 from threading import Lock
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 from coordinator.draws import key
 
 Builders = dict[str, Callable[[], nn.Module]]
+# one record's shape and a batch of records: a tensor, or one per modality
+Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
+Value = Tensor | dict[str, Tensor]
 # torch draws from one generator per process: seeding and drawing is one act, also between threads
 _DRAWING = Lock()
 
@@ -58,8 +61,8 @@ class Part(nn.Module):
         super().__init__()
         self.stages = nn.ModuleDict(stages)
 
-    def forward(self, value: Tensor, draw: tuple[int | str, ...] | None = None) -> Tensor:
-        """Run the stages: (batch, ...) to (batch, ...).
+    def forward(self, value: Any, draw: tuple[int | str, ...] | None = None) -> Tensor:
+        """Run the stages: (batch, ...), or that per modality where the first takes it, to (batch, ...).
 
         Args:
             value: the input of the first stage.
@@ -73,7 +76,7 @@ class Part(nn.Module):
                     torch.default_generator.manual_seed(key(*draw, name))
                     value = stage(value)
             value = _Boundary.apply(value)
-        return value
+        return cast(Tensor, value)
 
 
 def build(builders: Builders, seed: int, names: tuple[str, ...] | None = None) -> Part:
@@ -108,12 +111,19 @@ class Outline:
     parameters: int
 
 
-def outline(builders: Builders, shape: tuple[int, ...]) -> dict[str, Outline]:
+def empty_records(count: int, shape: Shape) -> Value:
+    """Make records of zeros."""
+    if isinstance(shape, dict):
+        return {name: torch.zeros(count, *each) for name, each in shape.items()}
+    return torch.zeros(count, *shape)
+
+
+def outline(builders: Builders, shape: Shape) -> dict[str, Outline]:
     """Outline every stage for records of a shape, by passing two empty ones through.
 
     (torch's meta device would need no memory, but imports the compiler: two seconds a process.)
     """
-    found, value = {}, torch.zeros(2, *shape)
+    found, value = {}, empty_records(2, shape)
     with _DRAWING, torch.inference_mode():  # a new stage draws its first parameters
         for name, builder in builders.items():
             stage = builder().eval()

@@ -16,12 +16,18 @@ def stages(model: Model, shape: tuple[int, ...]) -> Builders:
         shape: (features,).
     """
     hidden = () if model.name == "logistic_regression" else model.hidden
-    widths = [*shape, *hidden]
-    layers = {
-        f"layer{i + 1}": partial(_layer, widths[i], widths[i + 1], model.dropout) for i in range(len(hidden))
+    return layers(shape[0], hidden, model.dropout)
+
+
+def layers(inputs: int, hidden: tuple[int, ...], dropout: float) -> Builders:
+    """Describe layer1, layer2, ... and the head, after `inputs` numbers a record."""
+    widths = [inputs, *hidden]
+    numbered = {
+        f"layer{i + 1}": partial(layer, widths[i], widths[i + 1], dropout) for i in range(len(hidden))
     }
-    return {**layers, "head": partial(nn.Linear, widths[-1], 1)}
+    return {**numbered, "head": partial(nn.Linear, widths[-1], 1)}
 
 
-def _layer(inputs: int, outputs: int, dropout: float) -> nn.Module:
+def layer(inputs: int, outputs: int, dropout: float) -> nn.Module:
+    """Make one fully connected layer: (batch, inputs) to (batch, outputs)."""
     return nn.Sequential(nn.Linear(inputs, outputs), nn.ReLU(), nn.Dropout(dropout))

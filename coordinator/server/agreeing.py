@@ -10,6 +10,7 @@ from coordinator.outcome import write_json
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.server.events import say, still_waiting
 from coordinator.specs import Agreement
+from coordinator.statistics import left_out
 
 AGGREGATES_LIMIT = 64 * 1024 * 1024  # bytes one site's aggregates may have
 
@@ -23,6 +24,8 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     channel.welcome(())
     statistics = coordinator_agree(spec, channel)
     write_json(options.state / "out" / "statistics.json", statistics)
+    how = f"normalisation kept from {spec.frozen}" if spec.frozen else left_out(statistics)
+    say(event="note", text=how)
     channel.dismiss()
     channel.close()
     say(event="done", seconds=time.monotonic() - started)

@@ -13,8 +13,16 @@ from coordinator.names import nearest
 
 DATASETS: Final[dict[str, str]] = {
     "breast_cancer": "sites.datasets.breast_cancer",
-    "chest_xray_synthetic": "sites.datasets.chest_xray_synthetic",
     "heart": "sites.datasets.heart",
+    "table": "sites.datasets.table",
+    "eicu": "sites.datasets.eicu",
+    "hourly": "sites.datasets.hourly",
+    "physionet2012": "sites.datasets.physionet2012",
+    "meds": "sites.datasets.meds",
+    "dicom": "sites.datasets.dicom",
+    "image_folder": "sites.datasets.image_folder",
+    "medmnist": "sites.datasets.medmnist",
+    "network": "sites.datasets.network",
 }
 
 

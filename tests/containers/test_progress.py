@@ -11,6 +11,7 @@ from io import TextIOWrapper
 import pytest
 
 from containers.events import Events
+from containers.follow import Progress
 from containers.progress import Standing, advance, clock, fraction, line, remaining_seconds
 from containers.terminal import Lines, Voice, display
 
@@ -41,6 +42,14 @@ def test_a_line_says_all_of_it():
     )
     assert line(after(), 0) == "s/t/split/0: started (0:00)"
     assert clock(3725) == "1:02:05"
+
+
+def test_a_note_is_said_and_logged_under_the_runs_name(tmp_path, capsys):
+    voice = Voice(tmp_path / "log")
+    progress = Progress("s/t/agree/0", Lines(voice.say), voice)
+    progress.receive({"event": "note", "text": "3 at north"})
+    assert capsys.readouterr().err == (tmp_path / "log").read_text() == "s/t/agree/0: 3 at north\n"
+    assert progress.standing == Standing("s/t/agree/0")
 
 
 def test_without_steps_rounds_tell_how_far_it_is():

@@ -37,7 +37,7 @@ def begin(tmp_path, party, program):
 
 def follow_quietly(gang, watch, **options):
     voice = Voice()
-    return follow(gang, watch, Progress("run", Lines(voice.note)), voice, **options)
+    return follow(gang, watch, Progress("run", Lines(voice.note), voice), voice, **options)
 
 
 def test_who_does_not_hear_the_lifeline_is_told_and_then_killed(tmp_path):

@@ -30,10 +30,13 @@ def preparation() -> Callable[..., Preparation]:
     """Make the spec of a preparation at the first site."""
 
     def make(source: str, *, missing: str = "impute", pixels: int = 16, **changes: object) -> Preparation:
+        modalities = ("image",) if source == "network" else ("table",)
+        fixed = {"source": source, "missing": missing, "pixels": pixels, "modalities": modalities}
         plain = {
             "site": SITES[0],
-            "data": Data(source=source, missing=missing, pixels=pixels, partition=Partition()),
-            "reads": "image" if source == "chest_xray_synthetic" else "table",
+            "data": Data(**fixed, partition=Partition()),
+            "modalities": modalities,
+            "min_cell": 5,
             "split": Split(),
             "split_seed": 0,
             "min_patients": 10,

@@ -7,6 +7,7 @@ import pytest
 from coordinator.command_line import main
 from coordinator.config import Site
 from coordinator.errors import DataError
+from coordinator.specs import PREPARED_FORMAT
 from sites import prepared
 from sites.__main__ import COMMANDS
 from sites.datasets import breast_cancer
@@ -200,7 +201,7 @@ def test_the_command_writes_the_format_and_replaces_an_earlier_folder(
     ]
     summary = json.loads((out / "prepared.json").read_text())
     assert sum(role["records"] for role in summary["roles"].values()) == summary["records"] == 39
-    assert summary["format"] == 1
+    assert summary["format"] == PREPARED_FORMAT
     assert summary["age_mean"] == pytest.approx(
         pd.read_parquet(out / "records.parquet")["age"].mean(), abs=0.05
     )

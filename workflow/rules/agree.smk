@@ -7,6 +7,7 @@ rule agree:
     input:
         code=lambda wildcards: sources(agreement_of(wildcards)),
         prepared=prepared_of,
+        frozen=lambda wildcards: agreement_of(wildcards)["frozen"] or [],
     output:
         statistics="<results>/statistics/{task}/{seed}/statistics.json",
     log:

@@ -3,6 +3,7 @@
 import fcntl
 import json
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -75,6 +76,17 @@ def agreement_of(wildcards):
 
 def run_of(wildcards):
     return PLAN["runs"][f"{wildcards.task}/{wildcards.strategy}/{wildcards.seed}"]
+
+
+def shared_source(wildcards):
+    """Name the file or folder with all sites' records, where a source has one."""
+    return deal_of(wildcards)["input"] or []
+
+
+def shared_binds(wildcards):
+    """Let a deal see that file or folder."""
+    path = deal_of(wildcards)["input"]
+    return f"--bind {shlex.quote(path)}" if path else ""
 
 
 def raw_source(wildcards):

@@ -6,6 +6,7 @@ rule deal:
     """Deal a source without natural sites to them, as each site's own raw files."""
     input:
         code=lambda wildcards: sources(deal_of(wildcards)),
+        raw=shared_source,
     output:
         folder=directory("prepared/{deal}"),
     log:
@@ -16,8 +17,9 @@ rule deal:
         deal="[a-z0-9_]+-dealt-[0-9a-f]+",
     params:
         spec=lambda wildcards: deal_of(wildcards)["spec"],
+        raw=shared_binds,
     shell:
-        "exec python -m containers run --parent $PPID --bind prepared:rw"
+        "exec python -m containers run --parent $PPID --bind prepared:rw {params.raw}"
         " -- python -m sites deal --spec {params.spec:q} --out {output.folder:q}"
         " &> >(tee {log:q} >&2)"
 
