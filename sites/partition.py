@@ -1,15 +1,17 @@
-"""How patients without natural sites are dealt to sites: by size, by outcome, or evenly.
+"""How patients without natural sites are dealt to sites: by size, by outcome, by a variable, or evenly.
 
 Label skew follows Hsu 2019 (a site's outcomes are drawn from a Dirichlet around the whole's), quantity
-skew Li 2022 (the sites' sizes are drawn from a Dirichlet); together, the sizes are drawn first.
+skew Li 2022 (the sites' sizes are drawn from a Dirichlet); together, the sizes are drawn first. Feature skew
+decides who goes where, not how many: sizes and outcomes stay what they are without it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
 from scipy.optimize import brentq
 from scipy.special import expit, logit
+from scipy.stats import norm, rankdata
 
 from coordinator.config import Partition
 from coordinator.draws import key
@@ -22,24 +24,36 @@ Floats = npt.NDArray[np.float64]
 
 
 def partition(
-    outcomes: Integers, sites: Sequence[str], skew: Partition, seed: int, purpose: str
+    outcomes: Integers,
+    sites: Sequence[str],
+    skew: Partition,
+    seed: int,
+    purpose: str,
+    shift: Floats | None = None,
 ) -> dict[str, Integers]:
     """Deal patients to sites.
 
-    Args: `outcomes` is 0 or 1 per patient (n,); `purpose` keys the draw beside the seed.
+    Args: `outcomes` is 0 or 1 per patient (n,); `purpose` keys the draw beside the seed; `shift` is the
+    variable that feature skew follows (n,), NaN where unknown: the first site tends to its lowest values.
     Returns each site's patients as sorted indices; every patient goes to exactly one site.
 
     Raises:
-        ConfigError: there are fewer patients than sites.
+        ConfigError: there are fewer patients than sites, or feature skew has no variable to follow.
     """
     if len(outcomes) < len(sites):
         raise ConfigError(
             f"{len(outcomes)} patients cannot be dealt to {len(sites)} sites; raise data.records"
         )
+    if skew.feature_skew is not None and shift is None:
+        raise ConfigError(
+            f"'{purpose}' names no variable that patients could be ordered by; remove it",
+            key="data.partition.feature_skew",
+        )
     draw = np.random.default_rng(key(seed, "deal", purpose))
     sizes = _sizes(len(outcomes), len(sites), skew.quantity_skew, draw)
     events = _events(sizes, int(outcomes.sum()), skew.label_skew, draw)
-    with_event, without = (draw.permutation(np.flatnonzero(outcomes == value)) for value in (1, 0))
+    order = _order(len(outcomes), skew.feature_skew, shift, draw)
+    with_event, without = (order(np.flatnonzero(outcomes == value)) for value in (1, 0))
     hands = zip(
         np.split(with_event, np.cumsum(events)[:-1]),
         np.split(without, np.cumsum(sizes - events)[:-1]),
@@ -54,6 +68,19 @@ def largest_remainder(shares: Floats, total: int) -> Integers:
     order = np.argsort(counts - shares, kind="stable")
     counts[order[: total - int(counts.sum())]] += 1
     return counts
+
+
+def _order(
+    patients: int, skew: float | None, shift: Floats | None, draw: np.random.Generator
+) -> Callable[[Integers], Integers]:
+    """Make the function that puts patients in the order they are dealt in: drawn, or by a noisy rank."""
+    if skew is None or shift is None:
+        return draw.permutation
+    known = np.isfinite(shift)
+    place = np.full(patients, 0.5)  # who has no value stands in the middle
+    place[known] = (rankdata(shift[known]) - 0.5) / max(int(known.sum()), 1)
+    score = skew * norm.ppf(place) + draw.standard_normal(patients)
+    return lambda group: group[np.argsort(score[group], kind="stable")]
 
 
 def _sizes(patients: int, sites: int, skew: float | None, draw: np.random.Generator) -> Integers:

@@ -1,8 +1,7 @@
-"""Delimited text to typed columns; a row that breaks a rule is rejected with its reason, never dropped."""
+"""A table's text to typed columns; a row that breaks a rule is rejected with its reason, never dropped."""
 
-import csv
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from coordinator.errors import DataError
+from sites.lines import lines
 from sites.reading import Rejected
 
 MISSING = frozenset({"", "?", "na", "n/a", "nan", "null", "none"})
@@ -28,7 +28,7 @@ def read_cells(
         DataError: the file is missing, empty, not text, lacks a column, has a header where none belongs or
             none where one does, or most of its rows have one and the same wrong number of fields.
     """
-    rows = list(_lines(path))
+    rows = list(lines(path, columns if header else ()))
     if not rows:
         raise DataError(f"{path}: the file is empty; expected rows with {', '.join(columns[:4])}, ...")
     names = list(columns)
@@ -66,10 +66,15 @@ def numbers(cells: pd.Series) -> tuple[npt.NDArray[np.float64], Flags]:
 
 def choices(cells: pd.Series, known: Mapping[str, object]) -> tuple[npt.NDArray[np.object_], Flags]:
     """Look words or codes up (1.0 is the code 1); returns the meanings (None missing) and the unknown."""
-    text = _clean(cells).str.removesuffix(".0")
+    text = plain_words(cells)
     missing = text.isin(MISSING).to_numpy(dtype=bool)
     found = np.array([known.get(word) for word in text], dtype=object)
     return found, ~missing & np.array([word not in known for word in text], dtype=bool)
+
+
+def plain_words(cells: pd.Series) -> pd.Series:
+    """Write words and codes one way: lower case, no space around them, 1.0 as 1."""
+    return _clean(cells).str.removesuffix(".0")
 
 
 def repeats(frame: pd.DataFrame, columns: Sequence[str]) -> Flags:
@@ -95,23 +100,6 @@ def reject(
     ]
     kept = np.array([reason is None for reason in reasons], dtype=bool)
     return frame[kept].reset_index(drop=True), [*rejected, *found]
-
-
-def _lines(path: Path) -> Iterator[tuple[int, list[str]]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.reader(file)
-            for cells in reader:
-                if any(cell.strip() for cell in cells):
-                    yield reader.line_num, cells
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}); check the path and rights") from None
-    except UnicodeDecodeError:
-        raise DataError(f"{path}: not UTF-8 text; export the file as UTF-8") from None
-    except csv.Error as error:
-        raise DataError(
-            f"{path}:{reader.line_num}: not delimited text ({error}); export the file again"
-        ) from None
 
 
 def _check_header(path: Path, names: Sequence[str], columns: Sequence[str]) -> None:

@@ -35,7 +35,8 @@ def deal(spec: Deal, out: Path) -> None:
 
     values, benign = load_breast_cancer(return_X_y=True)
     sites = [site.name for site in spec.sites]
-    hands = partition(1 - benign, sites, spec.data.partition, spec.seed, spec.data.source)
+    radius = values[:, NAMES.index("mean_radius")]
+    hands = partition(1 - benign, sites, spec.data.partition, spec.seed, spec.data.source, shift=radius)
     for site, patients in hands.items():
         draw = np.random.default_rng(key(spec.seed, "numbers", site))
         ids = draw.choice(900_000, size=len(patients), replace=False) + 100_000

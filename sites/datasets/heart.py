@@ -6,6 +6,9 @@ Zurich and Basel wrote for all patients, stays as the data has it.
 
 The files name no patient. Two lines that agree in all fourteen columns are taken for one patient's record,
 entered twice: kept apart, they could be a twin in the test set of another in training.
+
+The generic table would lose this: it asks for a header and a patient's column, which the files have not,
+reads bare codes where `CODES` has words, and only sees a repeat that has a record's id.
 """
 
 from pathlib import Path
@@ -38,7 +41,9 @@ LIMITS: Final[dict[str, tuple[float, float]]] = {
 }
 OUTCOMES: Final = {"0": 0, "1": 1, "2": 1, "3": 1, "4": 1}  # diseased vessels; any is disease
 FEATURES: Final = tuple(
-    Feature(name=name, kind="categorical" if name in CODES else "numeric")
+    Feature(name=name, kind="categorical")
+    if name in CODES
+    else Feature(name=name, kind="numeric", low=LIMITS[name][0], high=LIMITS[name][1])
     for name in COLUMNS
     if name not in LEFT_OUT
 )
