@@ -4,6 +4,8 @@ from coordinator.command_line import main
 
 COMMANDS = {
     "deal": ("sites.deal", "deal an embedded or generated source to sites, as each site's own raw files"),
+    "list": ("sites.listing", "name the sites of a source that holds all sites' records, as a study's YAML"),
+    "to-meds": ("sites.to_meds", "write an eICU folder as MEDS, the Medical Event Data Standard"),
     "prepare": ("sites.prepare", "turn one site's raw files into prepared records"),
     "join": ("sites.client", "take part in one run as a site"),
 }
