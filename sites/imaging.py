@@ -1,35 +1,33 @@
-"""DICOM files to images one can compare: polarity, bit depth and pixel spacing put right.
+"""DICOM files to images one can compare: polarity, bit depth and pixel spacing put right."""
 
-Only the tags listed here are read; a name, a birth date or an address in a header never enters memory.
-"""
-
-import struct
-import warnings
+import re
 from pathlib import Path
 from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException, InvalidDicomError
 from scipy.ndimage import gaussian_filter, map_coordinates
 
 from coordinator.errors import DataError
+from sites.dicom_file import BROKEN, SPACING, opened
+from sites.dicom_pixels import GREY, check_size, grey, of_frame
 
-TAGS: Final = (
-    "SOPInstanceUID", "PatientID", "PatientSex", "PatientAge", "Rows", "Columns", "NumberOfFrames",
-    "SamplesPerPixel", "BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation",
-    "PhotometricInterpretation", "PixelSpacing", "ImagerPixelSpacing", "RescaleSlope",
-    "RescaleIntercept", "PixelData",
-)  # fmt: skip
-LARGEST: Final = 10_000  # pixels a side; a larger claim is a broken header or an attack on memory
+_UID: Final = re.compile(r"(0|[1-9]\d*)(\.(0|[1-9]\d*))*")
 SEXES: Final = {"F": "female", "M": "male"}
-BROKEN: Final = (
-    AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, OverflowError, RuntimeError,
-    TypeError, ValueError, struct.error, BytesLengthException,
-)  # fmt: skip
+YEARS: Final = {"D": 1 / 365.25, "W": 7 / 365.25, "M": 1 / 12, "Y": 1.0}
 Image = npt.NDArray[np.float32]
+
+
+class Header(NamedTuple):
+    """Whose image it is: `age` in years (NaN unknown), `sex` female, male or None, "" unknown."""
+
+    record_id: str
+    patient_id: str
+    age: float
+    sex: str | None
+    series: str = ""
+    study: str = ""
 
 
 class Radiograph(NamedTuple):
@@ -37,30 +35,52 @@ class Radiograph(NamedTuple):
 
     pixels: Image
     spacing_mm: tuple[float, float]
-    record_id: str
-    patient_id: str
-    age: float
-    sex: str | None
 
 
-def read_radiograph(path: Path) -> Radiograph:
-    """Read one grey image.
+def read_header(path: Path, *, named: bool = True) -> Header:
+    """Read whose image it is, without its pixels; `named`: it must say which patient's.
 
     Raises:
         DataError: one short reason without a value of the header.
     """
-    header = _header(path)
-    patient, record = (str(header.get(tag, "")).strip() for tag in ("PatientID", "SOPInstanceUID"))
-    if not patient or not record:
-        raise DataError("no PatientID or SOPInstanceUID in the header")
-    return Radiograph(
-        _grey(header),
-        _spacing(header),
-        record,
-        patient,
-        _age(header),
-        SEXES.get(str(header.get("PatientSex", ""))),
+    header = opened(path)
+    patient, record, series, study = (
+        str(header.get(tag, "") or "").strip()
+        for tag in ("PatientID", "SOPInstanceUID", "SeriesInstanceUID", "StudyInstanceUID")
     )
+    if not record or (named and not patient):
+        raise DataError("no PatientID or SOPInstanceUID in the header")
+    if not _UID.fullmatch(record) or len(record) > 64:
+        raise DataError("a SOPInstanceUID that is no UID (DICOM PS3.5, 9.1)")
+    return Header(record, patient, _age(header), SEXES.get(str(header.get("PatientSex", ""))), series, study)
+
+
+def read_radiograph(path: Path) -> Radiograph:
+    """Read one grey image of a known spacing.
+
+    Raises:
+        DataError: one short reason without a value of the header.
+    """
+    header = opened(path)
+    one = header.get("SamplesPerPixel", 1) == 1 and header.get("NumberOfFrames") in (None, "", 0, 1)
+    if not one or header.get("PhotometricInterpretation") not in GREY:
+        raise DataError("not a single grey image")
+    pixels, spacing = grey(path, of_frame(header)), spacing_of(header)
+    if spacing is None:
+        raise DataError("no pixel spacing of 0 to 100 mm")
+    return Radiograph(pixels, spacing)
+
+
+def read_image(path: Path) -> Radiograph:
+    """Read any image as grey, of several frames the middle one; without a spacing pixels are square.
+
+    Raises:
+        DataError: one short reason without a value of the header.
+    """
+    header = opened(path)
+    check_size(header)
+    header = of_frame(header)
+    return Radiograph(grey(path, header), spacing_of(header) or (1.0, 1.0))
 
 
 def resample(image: Image, spacing_mm: tuple[float, float], field_mm: float, pixels: int) -> Image:
@@ -76,65 +96,19 @@ def resample(image: Image, spacing_mm: tuple[float, float], field_mm: float, pix
     return map_coordinates(smooth, grid, order=1, mode="nearest", output=np.float32)
 
 
-def _header(path: Path) -> Dataset:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # a file's peculiarities end in a reason, not on the terminal
-            header = pydicom.dcmread(path, specific_tags=list(TAGS))
-            for tag in TAGS[:-1]:
-                header.get(tag)  # pydicom converts late: a broken value shows here
-    except InvalidDicomError:
-        raise DataError("not a DICOM file") from None
-    except BROKEN:
-        raise DataError("a damaged or truncated DICOM file") from None
-    return header
-
-
-def _grey(header: Dataset) -> Image:
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            _check_grey(header)
-            unit = _to_unit(header.pixel_array, header)
-    except BROKEN:
-        raise DataError(
-            "pixel data that is truncated, or compressed in a way this program cannot read"
-        ) from None
-    return 1 - unit if header.PhotometricInterpretation == "MONOCHROME1" else unit
-
-
-def _check_grey(header: Dataset) -> None:
-    one = header.get("SamplesPerPixel", 1) == 1 and int(header.get("NumberOfFrames") or 1) == 1
-    if not one or header.get("PhotometricInterpretation") not in ("MONOCHROME1", "MONOCHROME2"):
-        raise DataError("not a single grey image")
-    # before any pixel is decoded, since decoding takes as much memory as the header claims
-    if not all(0 < int(header.get(side) or 0) <= LARGEST for side in ("Rows", "Columns")):
-        raise DataError(f"no image of at most {LARGEST} pixels a side")
-
-
-def _to_unit(stored: npt.NDArray[np.integer], header: Dataset) -> Image:
-    # device units first (DICOM PS3.3 C.11.1), then the range that the stored bits can hold becomes [0, 1]
-    bits, slope = int(header.BitsStored), float(header.get("RescaleSlope") or 1)
-    intercept = float(header.get("RescaleIntercept") or 0)
-    lowest = -(2 ** (bits - 1)) if header.PixelRepresentation else 0
-    ends = [slope * value + intercept for value in (lowest, lowest + 2**bits - 1)]
-    values = stored.astype(np.float32) * np.float32(slope) + np.float32(intercept)
-    unit: Image = ((values - min(ends)) / (max(ends) - min(ends))).astype(np.float32)
-    if not np.isfinite(unit).all():
-        raise ValueError("rescaled values are not finite")
-    return unit.clip(0, 1)
-
-
-def _spacing(header: Dataset) -> tuple[float, float]:
-    try:
-        rows, columns = (float(value) for value in header.get("PixelSpacing") or header.ImagerPixelSpacing)
-    except BROKEN:
-        raise DataError("no pixel spacing") from None
-    if not (0 < rows < 100 and 0 < columns < 100):
-        raise DataError("a pixel spacing outside 0 to 100 mm")
-    return rows, columns
+def spacing_of(header: Dataset) -> tuple[float, float] | None:
+    """Give the distance between rows and between columns (mm, or a ratio): the first usable one it has."""
+    for tag in SPACING:
+        try:
+            rows, columns = (float(value) for value in header.get(tag) or ())
+        except BROKEN:
+            continue
+        if 0 < rows < 100 and 0 < columns < 100:
+            return rows, columns
+    return None
 
 
 def _age(header: Dataset) -> float:
-    text = str(header.get("PatientAge", ""))
-    return float(text[:3]) if text[3:] == "Y" and text[:3].isdigit() else float("nan")
+    text = str(header.get("PatientAge", "")).strip()
+    known = len(text) == 4 and text[:3].isdigit() and text[3] in YEARS
+    return int(text[:3]) * YEARS[text[3]] if known else float("nan")
