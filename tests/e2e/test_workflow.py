@@ -39,7 +39,7 @@ def checkout(finished: Path, tmp_path: Path) -> Path:
     return tmp_path / "checkout"
 
 
-def runs(*strategies: str, tasks: tuple[str, ...] = ("breast_cancer", "chest_xray")) -> set[str]:
+def runs(*strategies: str, tasks: tuple[str, ...] = ("breast_cancer", "pneumonia")) -> set[str]:
     return {f"train {task}/{strategy}/0" for task in tasks for strategy in strategies}
 
 
@@ -55,7 +55,7 @@ def test_a_study_ends_in_a_report(finished: Path) -> None:
     for name, header in TABLES.items():
         assert (results / name).read_text(encoding="utf-8").splitlines()[0] == header
     found = {(row["task"], row["strategy"]) for row in rows(results / "comparison.csv")}
-    assert found == {(task, label) for task in ("breast_cancer", "chest_xray") for label in STRATEGIES}
+    assert found == {(task, label) for task in ("breast_cancer", "pneumonia") for label in STRATEGIES}
     for run in runs(*STRATEGIES):
         folder = results / "runs" / run.removeprefix("train ")
         assert re.fullmatch(r"[0-9a-f]{64}.*\n?", (folder / "weights.sha256").read_text().splitlines()[0])
@@ -110,7 +110,7 @@ def test_a_label_of_the_report_reruns_no_training(checkout: Path) -> None:
 
 SOURCES = {
     "coordinator/algorithms/federated.py": {*runs("fedavg"), "evaluate", "report", "all"},
-    "coordinator/models/imaging.py": {*runs(*STRATEGIES, tasks=("chest_xray",)), "evaluate", "report", "all"},
+    "coordinator/models/imaging.py": {*runs(*STRATEGIES, tasks=("pneumonia",)), "evaluate", "report", "all"},
     "coordinator/comparison/curves.py": {"evaluate", "report", "all"},
     "workflow/scripts/report.py": {"report", "all"},
     "workflow/lint.py": set(),
@@ -127,7 +127,7 @@ def test_an_edited_loader_reruns_its_task_alone(checkout: Path) -> None:
     append(checkout / "sites" / "datasets" / "breast_cancer.py", "# edited\n")
     jobs = planned(checkout, *CI)
     assert runs(*STRATEGIES, tasks=("breast_cancer",)) <= jobs
-    assert not [job for job in jobs if "chest_xray" in job]
+    assert not [job for job in jobs if "pneumonia" in job]
 
 
 def test_a_touched_source_reruns_nothing(checkout: Path) -> None:
@@ -137,15 +137,15 @@ def test_a_touched_source_reruns_nothing(checkout: Path) -> None:
 
 def test_another_study_holds_its_own_tasks_and_strategies_and_shares_prepared_data(checkout: Path) -> None:
     text = (checkout / "config" / "studies" / "ci.yaml").read_text(encoding="utf-8")
-    tasks, chest, strategies = text.index("tasks:"), text.index("  chest_xray:"), text.index("strategies:")
+    tasks, second, strategies = text.index("tasks:"), text.index("  pneumonia:"), text.index("strategies:")
     other = checkout / "config" / "studies" / "other.yaml"
     other.write_text(
         text[:tasks].replace("name: ci", "name: other")
-        + text[tasks:chest]
+        + text[tasks:second]
         + "strategies:\n  centralized: {}\n",
         encoding="utf-8",
     )
-    assert strategies > chest
+    assert strategies > second
     jobs = planned(checkout, "--configfile", str(other))
     assert jobs == {
         "agree breast_cancer/0", *runs("centralized", tasks=("breast_cancer",)), "evaluate", "report", "all",
@@ -156,7 +156,7 @@ def test_the_default_study_needs_no_argument(checkout: Path) -> None:
     jobs = planned(checkout)
     assert {job for job in jobs if job.startswith("train")} == {
         f"train {task}/{strategy}/{seed}"
-        for task in ("breast_cancer", "chest_xray")
+        for task in ("breast_cancer", "pneumonia")
         for strategy in STRATEGIES
         for seed in (0, 1)
     }

@@ -1,4 +1,5 @@
 import hashlib
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,28 +9,26 @@ import pytest
 
 from coordinator.command_line import main
 from coordinator.errors import ConfigError, DataError
-from coordinator.plan import SOURCES
+from coordinator.loaders import SOURCES
 from sites.__main__ import COMMANDS
-from sites.datasets import DATASETS, breast_cancer, chest_xray_synthetic, dataset
+from sites.datasets import DATASETS, breast_cancer, dataset, network
 from sites.imaging import read_radiograph, resample
 from sites.prepare import prepare
 
-CHEST = "chest_xray_synthetic"
+IMAGES = {"modalities": ("image",)}
 
 
 @pytest.fixture(scope="session")
 def dealt(tmp_path_factory, deal_spec):
     """Deal 66 synthetic images to three sites once; tests copy what they change."""
     folder = tmp_path_factory.mktemp("chest")
-    chest_xray_synthetic.deal(deal_spec(CHEST, records=66), folder)
+    network.deal(deal_spec("network", records=66, **IMAGES), folder)
     return folder
 
 
 @pytest.fixture
 def north(dealt, tmp_path):
-    for file in (dealt / "north").iterdir():
-        (tmp_path / file.name).write_bytes(file.read_bytes())
-    return tmp_path
+    return Path(shutil.copytree(dealt / "north", tmp_path / "north"))
 
 
 def fingerprint(folder: Path) -> dict[str, str]:
@@ -38,9 +37,9 @@ def fingerprint(folder: Path) -> dict[str, str]:
 
 
 def test_the_plan_and_the_registry_name_the_same_loaders():
-    assert {source: module for source, (module, _, _) in SOURCES.items()} == DATASETS
-    for source, (_, _, is_dealt) in SOURCES.items():
-        assert hasattr(dataset(source), "deal") == is_dealt
+    assert {source: loader.module for source, loader in SOURCES.items()} == DATASETS
+    for source, loader in SOURCES.items():
+        assert hasattr(dataset(source), "deal") == (loader.files != "by_site")
     with pytest.raises(ConfigError, match="did you mean 'heart'"):
         dataset("hearts")
 
@@ -54,7 +53,7 @@ def test_breast_cancer_deals_all_569_patients_once(tmp_path, deal_spec):
     assert everyone["diagnosis"].value_counts().to_dict() == {"benign": 357, "malignant": 212}
 
 
-@pytest.mark.parametrize("source", ["breast_cancer", CHEST])
+@pytest.mark.parametrize("source", ["breast_cancer", "network"])
 def test_a_deal_is_the_same_every_time_and_changes_with_the_seed(source, tmp_path, deal_spec):
     for name, seed in (("a", 0), ("b", 0), ("c", 1)):
         dataset(source).deal(deal_spec(source, seed, records=24), tmp_path / name)
@@ -80,7 +79,7 @@ def test_the_deal_command_writes_one_folder_per_site(tmp_path, deal_spec):
     ],
 )
 def test_every_scanner_writes_its_own_dicom(site, bits, allocated, photometric, spacing, dealt):
-    files = sorted((dealt / site).glob("*.dcm"))
+    files = sorted((dealt / site).glob("images/*.dcm"))
     header = pydicom.dcmread(files[0])
     assert (header.BitsStored, header.BitsAllocated) == (bits, allocated)
     assert header.PhotometricInterpretation == photometric
@@ -94,9 +93,9 @@ def test_every_scanner_writes_its_own_dicom(site, bits, allocated, photometric, 
 def test_the_scanners_images_come_out_alike(dealt, preparation, deal_spec):
     """Read right, one phantom looks the same whatever the device did to it, but for its grey curve."""
     means = {}
-    for site in deal_spec(CHEST).sites:
-        ready, rejected = prepare(preparation(CHEST, site=site), dealt / site.name)
-        assert rejected == []
+    for site in deal_spec("network").sites:
+        ready, rejected = prepare(preparation("network", site=site), dealt / site.name)
+        assert {entry.reason for entry in rejected} <= {"no image"}
         assert ready.images.dtype == np.float32
         assert ready.images.shape[1:] == (1, 16, 16)
         assert 0 <= ready.images.min() < ready.images.max() <= 1
@@ -108,60 +107,65 @@ def test_the_scanners_images_come_out_alike(dealt, preparation, deal_spec):
 
 
 def test_second_images_share_their_patient(dealt, preparation):
-    ready, _ = prepare(preparation(CHEST), dealt / "north")
+    ready, _ = prepare(preparation("network"), dealt / "north")
     assert ready.summary.patients < ready.summary.records == len(ready.images)
     assert (ready.frame.groupby("patient")["role"].nunique() == 1).all()
 
 
 def test_nothing_that_names_a_patient_is_prepared(dealt, preparation):
-    ready, rejected = prepare(preparation(CHEST), dealt / "north")
-    assert list(ready.frame.columns) == ["record", "patient", "label", "role"]
+    ready, rejected = prepare(preparation("network"), dealt / "north")
+    assert list(ready.frame.columns) == ["record", "patient", "label", "role", "with_image"]
     text = ready.summary.model_dump_json() + str(rejected)
-    for file in (dealt / "north").glob("*.dcm"):
+    for file in (dealt / "north").glob("images/*.dcm"):
         header = pydicom.dcmread(file, stop_before_pixels=True)
         assert str(header.PatientName) not in text
         assert header.PatientID not in text
 
 
 def test_bad_images_are_quarantined_with_their_reasons(north, preparation):
-    files = sorted(file.name for file in north.glob("*.dcm"))
-    whole = (north / files[0]).read_bytes()
-    (north / files[0]).write_bytes(whole[: len(whole) // 2])
-    (north / files[1]).write_bytes(b"%PDF-1.4 a letter, not an image")
-    (north / files[2]).write_bytes(b"")
-    (north / files[3]).unlink()
-    (north / "extra.dcm").write_bytes(whole)
-    lines = (north / "labels.csv").read_text().splitlines()
-    lines[5] = lines[5].split(",")[0] + ",maybe"
-    (north / "labels.csv").write_text("\n".join(lines))
-    ready, rejected = prepare(preparation(CHEST), north)
-    assert {(entry.file, entry.row, entry.reason) for entry in rejected} == {
-        (files[0], 0, "pixel data that is truncated, or compressed in a way this program cannot read"),
-        (files[1], 0, "not a DICOM file"),
-        (files[2], 0, "not a DICOM file"),
-        ("labels.csv", 5, "image: not in the folder"),
-        ("labels.csv", 6, "finding: missing, or neither normal nor opacity"),
-        ("extra.dcm", 0, "no row in labels.csv"),
+    before, absent = prepare(preparation("network"), north)
+    files = sorted((north / "images").iterdir())
+    lines = (north / "patients.csv").read_text().splitlines()
+    line = {file.name: i for file in files for i, text in enumerate(lines, 1) if f",{file.name}," in text}
+    whole = files[0].read_bytes()
+    files[0].write_bytes(whole[: len(whole) // 2])
+    files[1].write_bytes(b"%PDF-1.4 a letter, not an image")
+    files[2].write_bytes(b"")
+    files[3].unlink()
+    files[4].write_bytes(files[5].read_bytes())
+    (north / "images" / "extra.dcm").write_bytes(whole)
+    lines[line[files[6].name] - 1] = lines[line[files[6].name] - 1].rsplit(",", 1)[0] + ",maybe"
+    (north / "patients.csv").write_text("\n".join(lines))
+    ready, rejected = prepare(preparation("network"), north)
+    assert {entry for entry in rejected if entry not in absent} == {
+        (files[0].name, 0, "pixel data that is truncated, or compressed in a way this program cannot read"),
+        (files[1].name, 0, "not a DICOM file"),
+        (files[2].name, 0, "not a DICOM file"),
+        ("patients.csv", line[files[3].name], "image: not in the folder"),
+        (files[4].name, 0, "the header names another patient than the stay's"),
+        ("patients.csv", line[files[6].name], "pneumonia: missing, or neither yes nor no"),
+        ("extra.dcm", 0, "no row in patients.csv"),
     }
-    assert len(ready.frame) == len(ready.images) == len(files) - 5
+    assert len(ready.frame) == len(ready.images) == len(before.frame) - 6
 
 
 def test_one_image_under_two_names_counts_once(north, preparation):
-    first = sorted(north.glob("*.dcm"))[0]
-    (north / "again.dcm").write_bytes(first.read_bytes())
-    lines = (north / "labels.csv").read_text().splitlines()
-    label = next(line for line in lines if line.startswith(first.name)).split(",")[1]
-    (north / "labels.csv").write_text("\n".join([*lines, f"again.dcm,{label}"]))
-    ready, _ = prepare(preparation(CHEST), north)
-    assert ready.summary.quarantined == {"record id: the same row again": 1}
+    names = sorted(file.name for file in (north / "images").iterdir())
+    twice = next(name for name in names if name.endswith("-2.dcm"))
+    first = twice.replace("-2.dcm", "-1.dcm")
+    assert first in names
+    shutil.copy(north / "images" / first, north / "images" / twice)
+    ready, rejected = prepare(preparation("network"), north)
+    assert (twice, 0, "the same image as an earlier stay's") in rejected
+    assert len(ready.frame) + len(rejected) == len((north / "patients.csv").read_text().splitlines()) - 1
 
 
-def test_a_folder_without_labels_is_refused(north, preparation):
-    (north / "labels.csv").unlink()
-    with pytest.raises(DataError, match=r"labels\.csv: cannot be read"):
-        prepare(preparation(CHEST), north)
+def test_a_folder_without_its_table_is_refused(north, preparation):
+    (north / "patients.csv").unlink()
+    with pytest.raises(DataError, match=r"patients\.csv: cannot be read"):
+        prepare(preparation("network"), north)
     with pytest.raises(DataError, match="expected a folder"):
-        prepare(preparation(CHEST), next(north.glob("*.dcm")))
+        prepare(preparation("network"), next(north.glob("images/*.dcm")))
 
 
 def test_real_dicom_files_are_read_or_refused_with_a_reason(data_root):
@@ -188,7 +192,7 @@ def test_resampling_keeps_lengths():
 
 def test_no_damage_to_a_file_is_a_traceback(dealt, tmp_path):
     """Overwritten and cut headers: an image, or a DataError; any other exception fails here."""
-    whole = next((dealt / "south").glob("*.dcm")).read_bytes()
+    whole = next((dealt / "south").glob("images/*.dcm")).read_bytes()
     draw = np.random.default_rng(0)
     refused = 0
     for trial in range(300):
