@@ -47,6 +47,21 @@ class Batch:
 
 
 @dataclass(frozen=True, slots=True)
+class JointBatch:
+    """One step on some records of all sites together; a site without any left sits out."""
+
+    trial: int
+    round: int
+    step: int
+    batches: tuple[Batch, ...]
+
+    @property
+    def draw(self) -> tuple[int, int, int]:
+        """What keys the draws of the coordinator's layers, which see all sites' records: those of a pool."""
+        return (self.round, 0, self.step)
+
+
+@dataclass(frozen=True, slots=True)
 class HandOn:
     """One site's parts travel to others; the optimizer's state to those who train next."""
 
@@ -58,11 +73,21 @@ class HandOn:
 
 
 @dataclass(frozen=True, slots=True)
-class LocalRound:
-    """Every party trains on its own records, all at once."""
+class Average:
+    """What is averaged at a round's end, over the sites that took part, is averaged."""
 
     trial: int
     round: int
+    sites: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LocalRound:
+    """Every site that takes part trains on its own records, all at once."""
+
+    trial: int
+    round: int
+    sites: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +98,21 @@ class Validate:
     round: int
 
 
-Item = Begin | Batch | HandOn | LocalRound | Validate
+Item = Begin | Batch | JointBatch | HandOn | Average | LocalRound | Validate
 
 
 def epoch(run: Run, round_: int, site: int, pass_: int, records: int) -> list[Indices]:
     """Shuffle a site's records and cut them into batches; the last may be smaller."""
-    draws = np.random.default_rng(key(run.seed, "shuffle", round_, site, pass_))
-    order = draws.permutation(records)
+    order = shuffle(run, round_, site, pass_, records)
     return [
         order[start : start + run.training.batch_size] for start in range(0, records, run.training.batch_size)
     ]
+
+
+def shuffle(run: Run, round_: int, site: int, pass_: int, records: int) -> Indices:
+    """Put a site's records into the order of a pass."""
+    order: Indices = np.random.default_rng(key(run.seed, "shuffle", round_, site, pass_)).permutation(records)
+    return order
 
 
 def site_round(run: Run, trial: int, round_: int, site: int, records: int) -> Iterator[Batch]:
@@ -97,9 +127,69 @@ def site_round(run: Run, trial: int, round_: int, site: int, records: int) -> It
 
 
 def sequential_round(run: Run, trial: int, round_: int, records: tuple[int, ...]) -> Iterator[Batch]:
-    """Give all sites' batches of a round, a site's whole turn before the next's (turn: client)."""
-    for site, count in enumerate(records):
-        yield from site_round(run, trial, round_, site, count)
+    """Give the sites' batches of a round in the order in which a single back sees them."""
+    order = site_order(run, round_, len(records))
+    turns = [list(site_round(run, trial, round_, site, records[site])) for site in order]
+    if run.turn == "client":
+        return (batch for turn in turns for batch in turn)
+    if run.interleave == "proportional":
+        return iter(spread(turns))
+    return (
+        turn[step] for step in range(max(map(len, turns), default=0)) for turn in turns if step < len(turn)
+    )
+
+
+def spread(turns: list[list[Batch]]) -> list[Batch]:
+    """Spread every site's batches evenly over the round: the s-th of n stands at (s + 1/2) / n of it."""
+    placed = [
+        ((2 * step + 1) / (2 * len(turn)), place, batch)
+        for place, turn in enumerate(turns)
+        for step, batch in enumerate(turn)
+    ]
+    return [batch for *_, batch in sorted(placed, key=lambda each: each[:2])]
+
+
+def site_order(run: Run, round_: int, sites: int) -> list[int]:
+    """Order the sites that take part in a round: as the study has them, or as drawn."""
+    chosen = participants(run, round_, sites)
+    if run.order == "fixed":
+        return list(chosen)
+    draws = np.random.default_rng(key(run.seed, "order", round_))
+    return [chosen[place] for place in draws.permutation(len(chosen))]
+
+
+def participants(run: Run, round_: int, sites: int) -> tuple[int, ...]:
+    """Draw the sites that take part in a round, in site order: a share, rounded, and at least one."""
+    count = max(1, round(run.participation * sites))
+    if count == sites:
+        return tuple(range(sites))
+    draws = np.random.default_rng(key(run.seed, "participation", round_))
+    return tuple(sorted(int(site) for site in draws.choice(sites, size=count, replace=False)))
+
+
+def joint_round(run: Run, trial: int, round_: int, records: tuple[int, ...]) -> Iterator[JointBatch]:
+    """Give a round's steps on all sites' records together.
+
+    There are as many as the pool's own batches; each site's share of a step is a cut of its shuffled
+    records in proportion to their number, so that all sites end together.
+    """
+    chosen = participants(run, round_, len(records))
+    steps = -(-sum(records[site] for site in chosen) // run.training.batch_size)
+    for pass_ in range(run.training.local_epochs):
+        shuffled = {site: shuffle(run, round_, site, pass_, records[site]) for site in chosen}
+        for step in range(steps):
+            number = pass_ * steps + step
+            batches = tuple(
+                Batch(
+                    trial,
+                    round_,
+                    site,
+                    number,
+                    order[len(order) * step // steps : len(order) * (step + 1) // steps],
+                )
+                for site, order in shuffled.items()
+            )
+            yield JointBatch(trial, round_, number, tuple(each for each in batches if len(each.records)))
 
 
 def schedule(run: Run, records: tuple[int, ...]) -> Iterator[Item]:
@@ -112,33 +202,56 @@ def schedule(run: Run, records: tuple[int, ...]) -> Iterator[Item]:
     for trial, learning_rate in enumerate(run.training.learning_rates):
         yield Begin(trial, learning_rate)
         for round_ in range(run.training.rounds):
-            if run.algorithm == "split":
-                yield from _split_round(run, trial, round_, records)
-            else:
-                yield LocalRound(trial, round_)
+            yield from _round(run, trial, round_, records)
             yield Validate(trial, round_)
 
 
-def _split_round(run: Run, trial: int, round_: int, records: tuple[int, ...]) -> Iterator[Item]:
-    last = len(records) - 1
-    for site, count in enumerate(records):
-        yield from site_round(run, trial, round_, site, count)
-        if site < last:
-            yield HandOn(trial, round_, site, (site + 1,), optimizer=True)
-    if last:
-        if round_ + 1 < run.training.rounds:
-            yield HandOn(trial, round_, last, (0,), optimizer=True)
-            others = tuple(range(1, last))
-        else:
-            others = tuple(range(last))
-        if others:
-            yield HandOn(trial, round_, last, others, optimizer=False)
+def _round(run: Run, trial: int, round_: int, records: tuple[int, ...]) -> Iterator[Item]:
+    sites = participants(run, round_, len(records))
+    if run.algorithm not in ("split", "cyclic"):
+        yield LocalRound(trial, round_, sites)
+    elif run.back == "joint":
+        yield from joint_round(run, trial, round_, records)
+    elif run.site_parts == "handed_on":
+        yield from _handed_on_round(run, trial, round_, records)
+    else:
+        # copies of the back do not meet before the round's end: sites in turn, batch by batch, wait least
+        turns = run.model_copy(update={"turn": "batch"}) if run.back == "averaged" else run
+        yield from sequential_round(turns, trial, round_, records)
+        if "averaged" in (run.site_parts, run.back):
+            yield Average(trial, round_, sites)
+
+
+def _handed_on_round(run: Run, trial: int, round_: int, records: tuple[int, ...]) -> Iterator[Item]:
+    """Walk the batches; before another site's, the parts are handed on, and at the end to everyone."""
+    holder = None
+    for batch in sequential_round(run, trial, round_, records):
+        if holder is not None and holder != batch.site:
+            yield HandOn(trial, round_, holder, (batch.site,), optimizer=True)
+        holder = batch.site
+        yield batch
+    if holder is None:
+        return
+    everyone = set(range(len(records))) - {holder}
+    following = next(sequential_round(run, trial, round_ + 1, records), None)
+    if following and following.site != holder and round_ + 1 < run.training.rounds:
+        yield HandOn(trial, round_, holder, (following.site,), optimizer=True)
+        everyone -= {following.site}
+    if everyone:
+        yield HandOn(trial, round_, holder, tuple(sorted(everyone)), optimizer=False)
 
 
 def steps_in(run: Run, records: tuple[int, ...]) -> int:
     """Count the steps of all hospitals' turns over the whole schedule."""
-    size = run.training.batch_size
     if run.preset == "centralized" and run.batches == "shuffled":
         records = (sum(records),)
-    per_pass = sum(-(-count // size) for count in records)
-    return per_pass * run.training.local_epochs * run.training.rounds * len(run.training.learning_rates)
+    per_trial = sum(_steps_of(run, round_, records) for round_ in range(run.training.rounds))
+    return per_trial * len(run.training.learning_rates)
+
+
+def _steps_of(run: Run, round_: int, records: tuple[int, ...]) -> int:
+    size, passes = run.training.batch_size, run.training.local_epochs
+    chosen = [records[site] for site in participants(run, round_, len(records))]
+    if run.back == "joint" or run.batches == "joint":
+        return passes * -(-sum(chosen) // size)
+    return passes * sum(-(-count // size) for count in chosen)

@@ -1,28 +1,17 @@
-"""The named ways to train, as presets over a few axes (the design's section 5)."""
-
-from typing import Final
+"""What a study's strategies mean: a preset, what differs from it, and what cannot go together."""
 
 from coordinator.config import Model, Strategy, Study, Task, Training
 from coordinator.errors import ConfigError
 from coordinator.models.catalog import stage_names
 from coordinator.names import nearest
-
-# preset -> the algorithm's module, and the axes it sets
-PRESETS: Final[dict[str, dict[str, str]]] = {
-    "centralized": {"algorithm": "local", "batches": "shuffled"},
-    "local": {"algorithm": "local"},
-    "fedavg": {"algorithm": "federated", "optimizer_state": "restarted"},  # McMahan 2017
-    "split": {"algorithm": "split", "labels": "shared"},  # Gupta & Raskar 2018
-    "split_u": {"algorithm": "split", "labels": "private"},  # Vepakomma 2018
-}
-AXES: Final = ("labels", "optimizer_state", "batches")
+from coordinator.presets import AXES, PRESETS, Axes
 
 
-def axes_of(label: str, strategy: Strategy) -> dict[str, str]:
+def axes_of(label: str, strategy: Strategy) -> Axes:
     """Merge a strategy's settings over its preset's.
 
     Raises:
-        ConfigError: the preset is unknown, or an axis is set that it does not have.
+        ConfigError: the preset is unknown, an axis is set that it does not have, or they do not go together.
     """
     name = strategy.preset or label
     if name not in PRESETS:
@@ -31,10 +20,42 @@ def axes_of(label: str, strategy: Strategy) -> dict[str, str]:
     for axis in chosen:
         if axis not in PRESETS[name]:
             raise ConfigError(f"'{name}' has no such setting; remove it", key=f"strategies.{label}.{axis}")
-    return {"preset": name, **PRESETS[name], **chosen}
+    axes = {"preset": name, **PRESETS[name], **chosen}
+    if problem := contradiction(axes, chosen, strategy.participation):
+        raise ConfigError(problem, key=f"strategies.{label}")
+    return axes
 
 
-def cut_of(study: Study, name: str, label: str, axes: dict[str, str]) -> tuple[str, ...]:
+def contradiction(axes: Axes, chosen: Axes, participation: float) -> str | None:
+    """Say why axes do not go together, or nothing.
+
+    Args: `chosen` are those that the study set itself, `participation` the share of sites in a round.
+    """
+    if axes["algorithm"] != "split":
+        whole = axes["algorithm"] in ("local", "cyclic") and participation < 1
+        return (
+            "only federated and split training choose sites in each round; remove participation"
+            if whole
+            else None
+        )
+    parts, back = axes["site_parts"], axes["back"]
+    if parts == "handed_on" and back != "single":
+        return f"handed-on site parts need a single back, not '{back}': they are in one place at a time"
+    if back == "joint" and parts not in ("synchronous", "private"):
+        return f"a joint back needs synchronous or private site parts, not '{parts}'"
+    if parts == "synchronous" and back != "joint":
+        return f"synchronous site parts add up each step of a joint back, not of one that is '{back}'"
+    idle = [axis for axis in ("turn", "order", "interleave") if axis in chosen and back != "single"]
+    if idle:
+        return f"'{idle[0]}' orders the updates of a single back, and this one is '{back}'; remove it"
+    if "interleave" in chosen and axes["turn"] != "batch":
+        return "'interleave' orders batches in turn; set turn: batch, or remove it"
+    if "optimizer_state" in chosen and "averaged" not in (parts, back):
+        return "'optimizer_state' is of what is averaged, and nothing is; remove it"
+    return None
+
+
+def cut_of(study: Study, name: str, label: str, axes: Axes) -> tuple[str, ...]:
     """Name the last stage of the front, and of the middle where labels are private.
 
     Raises:
@@ -63,6 +84,27 @@ def training_of(task: Task, strategy: Strategy) -> Training:
     """Lay a strategy's training keys over the task's."""
     change = strategy.training.model_dump(exclude_none=True)
     return Training.model_validate({**task.training.model_dump(), **change})
+
+
+def check_optimizer(label: str, axes: Axes, training: Training) -> None:
+    """Refuse a rule that is not defined for the sites' optimizer.
+
+    Raises:
+        ConfigError: SCAFFOLD corrects the steps of plain SGD, FedNova counts those of SGD.
+    """
+    rule, key = axes.get("rule"), f"strategies.{label}"
+    if rule == "scaffold" and (training.optimizer != "sgd" or training.momentum):
+        raise ConfigError(
+            "scaffold is defined for plain SGD at the sites; give it training: {optimizer: sgd, momentum: 0} "
+            "and learning rates for it",
+            key=key,
+        )
+    if rule == "fednova" and (training.optimizer != "sgd" or axes["optimizer_state"] != "restarted"):
+        raise ConfigError(
+            "fednova counts the steps of SGD from a fresh start; give it training: {optimizer: sgd} and "
+            "learning rates for it, and keep optimizer_state: restarted",
+            key=key,
+        )
 
 
 def _check_cut(key: str, model: Model, names: tuple[str, ...], stages: tuple[str, ...]) -> None:

@@ -24,13 +24,21 @@ RELEASES: Final[Mapping[str, str]] = {
     "HeadGradient": "activations",
     "Sealed": "sealed parts",
     "Weights": "weights",
+    "Gradients": "gradients",
 }
 # what a site releases under each way to train; anything else is refused
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "agreement": frozenset({"conversation", "aggregates"}),
     "local": frozenset({"conversation", "metrics"}),
     "federated": frozenset({"conversation", "metrics", "weights"}),
-    "split": frozenset({"conversation", "metrics", "activations", "sealed parts"}),
+    "cyclic": frozenset({"conversation", "metrics", "sealed parts"}),
+    "split": frozenset({"conversation", "metrics", "activations"}),
+}
+# beside that, what becomes of a site's parts in split learning; private ones do not leave at all
+OF_PARTS: Final[Mapping[str, str]] = {
+    "handed_on": "sealed parts",
+    "averaged": "weights",
+    "synchronous": "gradients",
 }
 
 
@@ -40,6 +48,9 @@ class Gate:
     def __init__(self, spec: Run | Agreement, ledger: Path) -> None:
         """Open the ledger, after what an earlier attempt released."""
         self._way = spec.algorithm if isinstance(spec, Run) else "agreement"
+        self._allowed = ALLOWED[self._way]
+        if isinstance(spec, Run) and self._way == "split" and spec.site_parts in OF_PARTS:
+            self._allowed |= {OF_PARTS[spec.site_parts]}
         self._labels = isinstance(spec, Run) and spec.labels == "shared"
         ledger.parent.mkdir(parents=True, exist_ok=True)
         # written line by line: a kill loses nothing of what left
@@ -53,7 +64,7 @@ class Gate:
         """
         name = type(message).__name__
         labels = getattr(message, "labels", None) is not None
-        if RELEASES.get(name) not in ALLOWED[self._way] or (labels and not self._labels):
+        if RELEASES.get(name) not in self._allowed or (labels and not self._labels):
             what = f"{name} with labels" if labels else name
             raise ConfigError(
                 f"the release gate refused {what}: '{self._way}' does not release it; nothing was sent"

@@ -10,13 +10,13 @@ from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
 from coordinator.config import Model, Training
 from coordinator.draws import key
 from coordinator.driver import coordinate, take_part
+from coordinator.presets import PRESETS
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.keys import Identity, Secret
 from coordinator.protocol.messages import Done, Hello, Welcome
 from coordinator.protocol.seals import Sealer
 from coordinator.specs import POOLED, Run
-from coordinator.strategies import PRESETS
 
 LIMIT = 1 << 30
 
@@ -33,16 +33,44 @@ def a_run(preset, sizes, *, model=None, cut=("layer1",), **changes):
         parties=(POOLED,) if pooled else sites, prepared={}, preset=preset, site_weights="records",
         cut=cut if axes["algorithm"] == "split" else (),
         model=model or Model(name="mlp", hidden=(16, 8), dropout=0.3), training=training, validation=0.1,
-        missing="impute", reads="table", release="predictions", threads=1, **axes,
+        missing="impute", release="predictions", threads=1, **axes,
     )  # fmt: skip
 
 
+class Several(dict):
+    """A tensor per modality, asked for by records."""
+
+    def __getitem__(self, records):
+        return {name: values[records] for name, values in self.items()}
+
+
 def rows(count, shape, *what):
-    """Draw some learnable records."""
+    """Draw some learnable records; all modalities but the first may be absent: zeros, and a flag."""
     generator = torch.Generator().manual_seed(key("test", *what) >> 1)
-    inputs = torch.randn(count, *shape, generator=generator)
-    flat = inputs.flatten(1)
-    return Rows(inputs, (flat[:, 0] + 0.5 * flat[:, -1] + 0.1 * flat.mean(1) > 0).float())
+    several = isinstance(shape, dict)
+    shapes = {name: each for name, each in shape.items() if name != "present"} if several else {"": shape}
+    drawn = {name: torch.randn(count, *each, generator=generator) for name, each in shapes.items()}
+    flat = torch.cat([values.flatten(1) for values in drawn.values()], dim=1)
+    labels = (flat[:, 0] + 0.5 * flat[:, -1] + 0.1 * flat.mean(1) > 0).float()
+    if not several:
+        return Rows(drawn[""], labels)
+    present = (torch.rand(count, len(drawn), generator=generator) > 0.3).float()
+    present[:, 0] = 1
+    masked = {
+        name: values * present[:, place].view(-1, *[1] * (values.dim() - 1))
+        for place, (name, values) in enumerate(drawn.items())
+    }
+    return Rows(Several({**masked, "present": present}), labels)
+
+
+def joined(several):
+    """Lay sites' records in a row, as the pool has them."""
+    labels = torch.cat([each.labels for each in several])
+    inputs = [each.inputs for each in several]
+    if not isinstance(inputs[0], Several):
+        return Rows(torch.cat(inputs), labels)
+    names = list(inputs[0])
+    return Rows(Several({name: torch.cat([each.get(name) for each in inputs]) for name in names}), labels)
 
 
 def federate(run, sizes, shape=(6,)):
@@ -76,7 +104,7 @@ def site_data(cohort, index, shape):
     which = range(len(cohort.train)) if index < 0 else [index]
     train = [rows(cohort.train[i], shape, i, "train") for i in which]
     return SiteData(
-        Rows(torch.cat([r.inputs for r in train]), torch.cat([r.labels for r in train])),
+        joined(train),
         tuple(rows(cohort.validation[i], shape, i, "validation") for i in which),
         tuple(rows(cohort.test[i], shape, i, "test") for i in which),
     )

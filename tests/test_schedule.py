@@ -8,7 +8,18 @@ from federation import a_run
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from coordinator.schedule import Batch, Begin, HandOn, LocalRound, Validate, schedule, site_round, steps_in
+from coordinator.schedule import (
+    Batch,
+    Begin,
+    HandOn,
+    JointBatch,
+    LocalRound,
+    Validate,
+    participants,
+    schedule,
+    site_round,
+    steps_in,
+)
 
 SIZES = st.lists(st.integers(1, 70), min_size=1, max_size=6).map(tuple)
 TRAININGS = st.fixed_dictionaries(
@@ -19,18 +30,38 @@ TRAININGS = st.fixed_dictionaries(
         "learning_rates": st.sampled_from([(0.1,), (0.1, 0.01)]),
     }
 )
-PRESETS = ("centralized", "local", "fedavg", "split", "split_u")
+SEQUENTIAL = ("split", "split_u", "cyclic")
+PRESETS = (
+    "centralized",
+    "local",
+    "fedavg",
+    *SEQUENTIAL,
+    "split_private",
+    "split_parallel",
+    "splitfed_v1",
+    "splitfed_v2",
+)
+ORDERS = st.fixed_dictionaries(
+    {
+        "turn": st.sampled_from(["client", "batch"]),
+        "order": st.sampled_from(["fixed", "drawn"]),
+        "interleave": st.sampled_from(["cyclic", "proportional"]),
+        "participation": st.sampled_from([1.0, 0.5]),
+    }
+)
 quickly = settings(max_examples=60, deadline=None)
 
 
-def items_of(preset, sizes, training):
-    run = a_run(preset, sizes, training=training, cut=("layer1", "layer2"))
+def items_of(preset, sizes, training, **axes):
+    run = a_run(preset, sizes, training=training, cut=("layer1", "layer2"), **axes)
     return run, list(schedule(run, sizes))
 
 
 def plain(item):
     """Give an item as comparable values."""
     values = {name: getattr(item, name) for name in item.__slots__}
+    if isinstance(item, JointBatch):
+        values["batches"] = [plain(batch) for batch in item.batches]
     return type(item).__name__, {k: v.tolist() if isinstance(v, np.ndarray) else v for k, v in values.items()}
 
 
@@ -77,11 +108,11 @@ def test_steps_have_places_of_their_own_in_order(sizes, training):
 
 
 @quickly
-@given(sizes=SIZES, training=TRAININGS)
-def test_parts_are_handed_on_to_whoever_needs_them(sizes, training):
+@given(sizes=SIZES, training=TRAININGS, axes=ORDERS)
+def test_parts_are_handed_on_to_whoever_needs_them(sizes, training, axes):
     """Walk the list with what each site holds: (version, its optimizer's version)."""
-    for preset in ("split", "split_u"):
-        _, items = items_of(preset, sizes, training)
+    for preset in SEQUENTIAL:
+        _, items = items_of(preset, sizes, training, **axes)
         for item in items:
             if isinstance(item, Begin):
                 version, parts, optimizers = 0, [0] * len(sizes), [0] * len(sizes)
@@ -112,7 +143,7 @@ def test_every_round_of_every_trial_is_validated_once(preset, sizes, training):
     assert begun == list(enumerate(run.training.learning_rates))
     assert isinstance(items[0], Begin)
     assert isinstance(items[-1], Validate)
-    if run.algorithm != "split":
+    if run.algorithm not in ("split", "cyclic"):
         assert sum(isinstance(item, LocalRound) for item in items) == len(trials) * len(rounds)
 
 
@@ -146,3 +177,58 @@ def test_steps_of_the_pool_are_counted_over_all_records(batches, expected):
     sizes = (100, 20)  # 16 a batch: 7 + 2 by site, 8 together
     run = a_run("centralized", sizes, batches=batches, training={"rounds": 1})
     assert steps_in(run, sizes) == expected
+
+
+@quickly
+@given(sizes=SIZES, training=TRAININGS, axes=ORDERS)
+def test_every_order_visits_the_same_batches(sizes, training, axes):
+    """Whose turn it is changes no batch; only who takes part does."""
+    run, items = items_of("multi_head", sizes, training, **axes)
+    found = {item.position: item.records.tolist() for item in items if isinstance(item, Batch)}
+    assert len(found) == steps_in(run, sizes)
+    whole = {
+        item.position: item.records.tolist()
+        for item in items_of("multi_head", sizes, training)[1]
+        if isinstance(item, Batch)
+    }
+    chosen = {(r, s) for r in range(run.training.rounds) for s in participants(run, r, len(sizes))}
+    assert found == {at: records for at, records in whole.items() if at[1:3] in chosen}
+
+
+@quickly
+@given(sizes=SIZES, training=TRAININGS)
+def test_joint_steps_share_a_batch_in_proportion_and_end_together(sizes, training):
+    run, items = items_of("split_parallel", sizes, training)
+    steps = [item for item in items if isinstance(item, JointBatch)]
+    assert len(steps) == steps_in(run, sizes)
+    seen = Counter()
+    for item in steps:
+        for batch in item.batches:
+            share = sizes[batch.site] / sum(sizes) * run.training.batch_size
+            assert 1 <= len(batch.records) <= share + 1
+            seen.update((item.trial, item.round, batch.site, int(record)) for record in batch.records)
+    trials, rounds = len(run.training.learning_rates), run.training.rounds
+    assert len(seen) == trials * rounds * sum(sizes)
+    assert set(seen.values()) == {run.training.local_epochs}
+
+
+def test_turns_by_batch_go_round_and_a_site_without_any_sits_out():
+    batches = [i for i in items_of("multi_head", (64, 16, 33), {"rounds": 1})[1] if isinstance(i, Batch)]
+    assert [batch.site for batch in batches] == [0, 1, 2, 0, 2, 0, 2, 0]
+    axes = {"interleave": "proportional"}
+    batches = [
+        i for i in items_of("multi_head", (64, 16, 33), {"rounds": 1}, **axes)[1] if isinstance(i, Batch)
+    ]
+    assert [batch.site for batch in batches] == [0, 2, 0, 1, 2, 0, 2, 0]
+
+
+def test_a_drawn_order_changes_from_round_to_round_and_not_with_the_trial():
+    training = {"rounds": 6, "learning_rates": (0.1, 0.01), "batch_size": 100}
+    items = items_of("splitfed_v2", (30, 30, 30, 30), training)[1]
+    orders = {}
+    for item in items:
+        if isinstance(item, Batch):
+            orders.setdefault((item.trial, item.round), []).append(item.site)
+    assert all(sorted(order) == [0, 1, 2, 3] for order in orders.values())
+    assert len({tuple(orders[0, r]) for r in range(6)}) > 1
+    assert all(orders[0, r] == orders[1, r] for r in range(6))

@@ -1,94 +1,168 @@
-"""Federated averaging and, later, its kin: a server rule and a hook in the one training loop."""
+"""Federated averaging and its kin: a server rule (`server_rules`) and a hook in the one training loop.
+
+FedProx adds mu/2 |w - x|^2 to each site's loss (Li 2020, eq. 2); SCAFFOLD adds c - c_i to each gradient
+(Karimireddy 2020); FedBN leaves normalisation layers at the sites (Li 2021); the others differ at the server.
+"""
+
+from collections.abc import Callable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from coordinator.algorithms.local import (
-    batches_here,
-    coordinator_predict,
-    hear,
-    report,
-    site_predict,
-    train_here,
+from coordinator.algorithms.averaging import (
+    fill,
+    gathered,
+    loaded,
+    optimizer_of,
+    position_of,
+    site_weights,
+    weights_at,
 )
-from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.party import Party, begin, keep, select, validate_whole, whole
+from coordinator.algorithms.local import batches_here, hear, report, train_here
+from coordinator.algorithms.party import (
+    Party,
+    begin,
+    keep,
+    predict_whole,
+    restore,
+    select,
+    validate_whole,
+    whole,
+)
+from coordinator.algorithms.server_rules import RULES, correction
 from coordinator.algorithms.tensors import received, sent
-from coordinator.algorithms.training import floats, weighted_mean
+from coordinator.algorithms.training import floats
+from coordinator.models.stages import Part
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
-from coordinator.protocol.messages import Position, Verdict, Weights
+from coordinator.protocol.messages import Control, Verdict, Weights
 from coordinator.schedule import Begin, Item, LocalRound
 
 __all__ = ["coordinator_predict", "coordinator_step", "site_predict", "site_step"]
 
+NORMALISING = (
+    nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm,
+    nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
+)  # fmt: skip
+
 
 def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> Party:
-    """One round: w <- sum_k (n_k / n) w_k  (McMahan 2017, algorithm 1)."""
+    """One round: hear y_i from the sites that take part, x <- rule(x, y_i), give x to all."""
     match item:
         case Begin():
+            party.server = {}
             return begin(party, item, whole(party.run))
         case LocalRound():
-            model = party.parts["model"]
-            updates = channel.gather(Weights, _at(item))  # in site order
-            models = [load(update, model, site) for update, site in zip(updates, channel.sites, strict=True)]
-            fill(floats(model), weighted_mean(models, site_weights(party)))
-            channel.broadcast(Weights(_at(item), tuple(map(sent, floats(model))), sum(party.cohort.train)))
+            x = shared(party)
+            models = gathered(item, channel, [tuple(value.shape) for value in x])  # in site order
+            fill(x, RULES[party.run.rule](party, item, x, models, site_weights(party, item.sites)))
+            channel.broadcast(weights_at(item, 0, x, sum(party.cohort.train)))
+            send_corrections(party, item, channel)
         case _:
-            best = select(party, hear(party, channel, (item.trial, item.round)), (item.trial, item.round))
-            channel.broadcast(Verdict(_at(item), best))
+            at = (item.trial, item.round)
+            best = select(party, hear(party, channel, at), at)
+            channel.broadcast(Verdict((*at, 0, -1), best))
             if best:
                 keep(party)
     return party
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
-    """Train E local epochs from the average, send the result, take the new average."""
+    """Train E local epochs from x, send the result, take the new x."""
     match item:
         case Begin():
+            party.server = {}
             return begin(party, item, whole(party.run))
         case LocalRound():
-            train_round(party, item)
-            model = party.parts["model"]
-            own = party.cohort.train[party.index]
-            channel.send(Weights(_at(item, party.index), tuple(map(sent, floats(model))), own))
-            average = channel.receive(Weights, _at(item))
-            fill(floats(model), load(average, model, "coordinator"))
+            if party.index in item.sites:
+                train_round(party, item)
+                own = party.cohort.train[party.index]
+                channel.send(weights_at(item, party.index, shared(party), own))
+            average = channel.receive(Weights, position_of(item))
+            x = shared(party)
+            fill(x, loaded(average, [tuple(value.shape) for value in x], "coordinator"))
+            take_correction(party, item, channel)
         case _:
             report(validate_whole(party), (item.trial, item.round), channel, party.index)
-            if channel.receive(Verdict, _at(item)).best:
+            if channel.receive(Verdict, (item.trial, item.round, 0, -1)).best:
                 keep(party)
     return party
+
+
+def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
+    """Give the average's test logits (records, 1); a site that trained nothing has the average too."""
+    return predict_whole(party)
+
+
+def coordinator_predict(party: Party, channel: CoordinatorChannel) -> None:
+    """Go back to the best average, as the sites do; they score it themselves."""
+    restore(party)
 
 
 def train_round(party: Party, item: LocalRound) -> None:
     """Walk this site's batches, with a fresh optimizer where its state is not kept."""
     if party.run.optimizer_state == "restarted":
-        rate = party.run.training.learning_rates[item.trial]
-        party.optimizers["model"] = Optimizer(party.parts["model"], party.run.training, rate)
+        party.optimizers["model"] = optimizer_of(party, party.parts["model"], item.trial)
+    extra, correct = proximal(party), corrected(party)
     for batch in batches_here(party, item):
-        train_here(party, batch)
+        train_here(party, batch, extra, correct)
 
 
-def site_weights(party: Party) -> list[float]:
-    """Give the sites' weights in an average: their training records, or 1 each."""
-    return [float(n) if party.run.site_weights == "records" else 1.0 for n in party.cohort.train]
+def shared(party: Party) -> list[Tensor]:
+    """List the tensors that travel: all floating-point ones, or all but normalisation layers' (FedBN)."""
+    model = party.parts["model"]
+    if party.run.rule != "fedbn":
+        return floats(model)
+    private = {
+        f"{name}.{key}"
+        for name, module in model.named_modules()
+        if isinstance(module, NORMALISING)
+        for key in module.state_dict()
+    }
+    return [v for name, v in model.state_dict().items() if v.is_floating_point() and name not in private]
 
 
-def load(weights: Weights, like: torch.nn.Module, sender: str) -> list[Tensor]:
-    """Take a model's tensors out of a message.
+def proximal(party: Party) -> Callable[[Part], Tensor] | None:
+    """Give FedProx's term mu/2 |w - x|^2 around the model as it is now, or None where mu is 0."""
+    mu = party.run.proximal_mu
+    if not mu:
+        return None
+    centre = [parameter.detach().clone() for parameter in party.parts["model"].parameters()]
 
-    Raises:
-        ProtocolError: they do not fit the model.
-    """
-    return received(weights.tensors, [tuple(value.shape) for value in floats(like)], sender)
+    def term(model: Part) -> Tensor:
+        squares = [((w - x) ** 2).sum() for w, x in zip(model.parameters(), centre, strict=True)]
+        return mu / 2 * torch.stack(squares).sum()
 
-
-@torch.no_grad()
-def fill(tensors: list[Tensor], values: list[Tensor]) -> None:
-    """Overwrite a model's tensors in place, so that the optimizer keeps knowing them."""
-    for tensor, value in zip(tensors, values, strict=True):
-        tensor.copy_(value)
+    return term
 
 
-def _at(item: Item, site: int = 0) -> Position:
-    return (item.trial, getattr(item, "round", -1), site, -1)
+def corrected(party: Party) -> Callable[[Part], None] | None:
+    """Give what adds SCAFFOLD's c - c_i to the gradients, or None before the first correction."""
+    if "correction" not in party.server:
+        return None
+    corrections: dict[str, Tensor] = party.server["correction"]
+
+    def add(model: Part) -> None:
+        for name, parameter in model.named_parameters():
+            if parameter.grad is not None:
+                parameter.grad += corrections[name]
+
+    return add
+
+
+def send_corrections(party: Party, item: LocalRound, channel: CoordinatorChannel) -> None:
+    """Tell each site c - c_i (SCAFFOLD)."""
+    if party.run.rule == "scaffold":
+        x = shared(party)
+        for index, site in enumerate(channel.sites):
+            tensors = tuple(map(sent, correction(party, x, index)))
+            channel.send(site, Control(position_of(item, index), tensors))
+
+
+def take_correction(party: Party, item: LocalRound, channel: SiteChannel) -> None:
+    """Hear c - c_i (SCAFFOLD)."""
+    if party.run.rule == "scaffold":
+        model = party.parts["model"]
+        named = {name: value for name, value in model.state_dict().items() if value.is_floating_point()}
+        heard = channel.receive(Control, position_of(item, party.index)).tensors
+        tensors = received(heard, [tuple(value.shape) for value in named.values()], "coordinator")
+        party.server["correction"] = dict(zip(named, tensors, strict=True))

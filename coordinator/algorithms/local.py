@@ -3,8 +3,11 @@
 Centralized training is the same loop at a site called `pooled`, whose records are all sites'.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
+import numpy as np
+import torch
 from torch import Tensor
 
 from coordinator.algorithms.party import (
@@ -19,9 +22,10 @@ from coordinator.algorithms.party import (
     whole,
 )  # fmt: skip
 from coordinator.algorithms.training import train_batch
+from coordinator.models.stages import Part
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Validated
-from coordinator.schedule import Batch, Begin, Item, LocalRound, sequential_round, site_round
+from coordinator.schedule import Batch, Begin, Item, LocalRound, joint_round, sequential_round, site_round
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
@@ -64,19 +68,33 @@ def batches_here(party: Party, item: LocalRound) -> Iterator[Batch]:
         yield from site_round(run, item.trial, item.round, party.index, party.cohort.train[party.index])
     elif run.batches == "shuffled":
         yield from site_round(run, item.trial, item.round, 0, sum(party.cohort.train))
+    elif run.batches == "joint":
+        for joint in joint_round(run, item.trial, item.round, party.cohort.train):
+            records = np.concatenate([in_pool(party, batch).records for batch in joint.batches])
+            yield Batch(joint.trial, joint.round, 0, joint.step, records)
     else:
         for batch in sequential_round(run, item.trial, item.round, party.cohort.train):
-            start = sum(party.cohort.train[: batch.site])
-            yield Batch(batch.trial, batch.round, batch.site, batch.step, batch.records + start)
+            yield in_pool(party, batch)
 
 
-def train_here(party: Party, batch: Batch) -> None:
-    """Do one step of the whole model."""
-    train = party.rows.train
+def in_pool(party: Party, batch: Batch) -> Batch:
+    """Number a hospital's records as the pool does."""
+    start = sum(party.cohort.train[: batch.site])
+    return replace(batch, records=batch.records + start)
+
+
+def train_here(
+    party: Party,
+    batch: Batch,
+    extra: Callable[[Part], Tensor] | None = None,
+    correct: Callable[[Part], None] | None = None,
+) -> None:
+    """Do one step of the whole model; `extra` and `correct` are `train_batch`'s."""
+    train, seed = party.rows.train, party.run.seed
     loss = train_batch(
         party.parts["model"], party.optimizers["model"],
-        train.inputs[batch.records], train.labels[batch.records],
-        (party.run.seed, "forward", *batch.draw),
+        train.batch(batch.records, (seed, "augment", *batch.draw)), train.labels[batch.records],
+        (seed, "forward", *batch.draw), extra, correct,
     )  # fmt: skip
     party.count(loss, len(batch.records), batch.site)
 
@@ -89,7 +107,13 @@ def report(validations: list[Validation], at: tuple[int, int], channel: SiteChan
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the test logits (records, 1) by hospital."""
+    """Give the test logits (records, 1) by hospital; NaN from a hospital that had nothing to train on.
+
+    Alone, a held-out hospital has no model: the one it began with is not kept, and is not scored.
+    """
+    if party.run.preset == "local" and not party.cohort.train[party.index]:
+        party.parts.clear()
+        return [torch.full((len(rows.labels), 1), torch.nan) for rows in party.rows.test]
     return predict_whole(party)
 
 

@@ -1,30 +1,46 @@
 """What a party holds while it trains: its parts, their optimizers, its data, its best model."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isnan, nan
-from typing import Any
+from typing import Any, Protocol
 
 from torch import Tensor
 
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.training import logits_of, loss_sum
+from coordinator.algorithms.training import Draw, logits_of, loss_sum
 from coordinator.errors import ProtocolError
 from coordinator.models.catalog import entry, stage_names
-from coordinator.models.stages import Builders, Part, build
+from coordinator.models.stages import Builders, Part, Shape, Value, build
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
-from coordinator.schedule import Begin
+from coordinator.schedule import Begin, Indices
 from coordinator.specs import Run
+
+
+class Inputs(Protocol):
+    """What a model reads of some records, by their numbers: (records, ...) float32."""
+
+    def __getitem__(self, records: Indices | slice) -> Value: ...
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class Rows:
-    """Some records: inputs (records, ...) and labels (records,), both float32."""
+    """Some records: inputs, and labels (records,) float32.
 
-    inputs: Tensor
+    `changed` gives a training batch's inputs with random changes keyed by a draw, where the study has any.
+    """
+
+    inputs: Inputs | Tensor
     labels: Tensor
+    changed: Callable[[Indices, Draw], Value] | None = None
+
+    def batch(self, records: Indices, draw: Draw) -> Value:
+        """Give the inputs of a training batch."""
+        return self.inputs[records] if self.changed is None else self.changed(records, draw)
 
 
 @dataclass(frozen=True)
@@ -40,7 +56,7 @@ class SiteData:
 class Cohort:
     """How many records each hospital has, in site order, and the shape of one record."""
 
-    shape: tuple[int, ...]
+    shape: Shape
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
@@ -52,7 +68,8 @@ class Cohort:
             role: tuple(statistics["sites"][site][role] for site in sites)
             for role in ("train", "validation", "test")
         }
-        return Cohort(shape=tuple(statistics["input_shape"]), **counts)
+        shapes = {name: tuple(shape) for name, shape in statistics["input_shapes"].items()}
+        return Cohort(shape=shapes if len(shapes) > 1 else next(iter(shapes.values())), **counts)
 
 
 @dataclass(frozen=True)
@@ -81,6 +98,12 @@ class Party:
     best_at: tuple[int, int] = (-1, -1)
     rounds: list[list[Validation]] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # at the coordinator: a copy of the back per site, what a server rule remembers, what sites' tensors are
+    copies: dict[int, Part] = field(default_factory=dict)
+    copy_optimizers: dict[int, Optimizer] = field(default_factory=dict)
+    server: dict[str, Any] = field(default_factory=dict)
+    site_shapes: list[tuple[int, ...]] = field(default_factory=list)
+    site_parameters: list[tuple[int, ...]] = field(default_factory=list)
     losses: dict[int, tuple[float, int]] = field(default_factory=dict)
     steps: int = 0
     records_trained: int = 0
@@ -114,7 +137,7 @@ def begin(party: Party, item: Begin, held: dict[str, tuple[str, ...]]) -> Party:
     return party
 
 
-def builders_of(run: Run, shape: tuple[int, ...]) -> Builders:
+def builders_of(run: Run, shape: Shape) -> Builders:
     """Describe the run's model for inputs of this shape."""
     builders: Builders = import_module(entry(run.model).module).stages(run.model, shape)
     return builders
@@ -134,7 +157,7 @@ def switch(party: Party, *, training: bool) -> None:
 def validate_whole(party: Party) -> list[Validation]:
     """Score the validation records of each hospital with the whole model at this party."""
     switch(party, training=False)
-    losses = [loss_sum(score(party, rows.inputs), rows.labels) for rows in party.rows.validation]
+    losses = [loss_sum(score(party, rows), rows.labels) for rows in party.rows.validation]
     switch(party, training=True)
     first = max(party.index, 0)
     trained = {first + i: party.take_losses(first + i) for i in range(len(losses))}
@@ -144,16 +167,16 @@ def validate_whole(party: Party) -> list[Validation]:
     ]
 
 
-def score(party: Party, inputs: Tensor) -> Tensor:
+def score(party: Party, rows: Rows) -> Tensor:
     """Give the whole model's logits (records, 1)."""
-    party.records_scored += len(inputs)
-    return logits_of(party.parts["model"], inputs)
+    party.records_scored += len(rows.labels)
+    return logits_of(party.parts["model"], rows.inputs, len(rows.labels))
 
 
 def predict_whole(party: Party) -> list[Tensor]:
     """Give the best model's test logits by hospital."""
     restore(party)
-    return [score(party, rows.inputs) for rows in party.rows.test]
+    return [score(party, rows) for rows in party.rows.test]
 
 
 def said(party: Party, message: Validated, sender: str) -> Validation:

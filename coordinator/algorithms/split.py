@@ -14,14 +14,13 @@ With labels private (U-shaped: Vepakomma 2018) the head, the labels and the loss
     coordinator                               w_middle <- ...                        sends dl/da
     site                                      w_front <- ...
 
-Sites take turns; front (and head) travel from site to site, sealed, with their optimizer's state.
+Who else trains, and when, are axes of one algorithm (`coordinator.presets`): the sites' parts travel from
+site to site, sealed, with their optimizer's state (`handing_on`); or are averaged each round, as may be the
+coordinator's copies of the back (`averaging`); or never leave the site; or all sites' records make one step
+(`joint`).
 """
 
-from typing import cast
-
-from torch import Tensor
-
-from coordinator.algorithms import handing_on
+from coordinator.algorithms import averaging, handing_on, joint
 from coordinator.algorithms.party import Party, begin, builders_of
 from coordinator.algorithms.split_scoring import (
     coordinator_predict,
@@ -29,13 +28,12 @@ from coordinator.algorithms.split_scoring import (
     site_predict,
     site_validate,
 )
-from coordinator.algorithms.tensors import one, sent
-from coordinator.algorithms.training import Draw, loss_of
+from coordinator.algorithms.split_steps import coordinator_batch, site_batch
+from coordinator.algorithms.training import floats
 from coordinator.models.catalog import stage_names
-from coordinator.models.stages import backward, cut, outline
+from coordinator.models.stages import build, cut, outline
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
-from coordinator.protocol.messages import Activations, CutGradient, Features, HeadGradient
-from coordinator.schedule import Batch, Begin, HandOn, Item
+from coordinator.schedule import Average, Batch, Begin, HandOn, Item, JointBatch
 from coordinator.specs import Run
 
 __all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
@@ -58,10 +56,14 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
             return start(party, item, parts_of(party.run)[0])
         case Batch() if item.site == party.index:
             site_batch(party, item, channel)
+        case JointBatch():
+            joint.site_joint(party, item, channel)
         case HandOn() if party.index == item.giver:
             handing_on.give(party, item, channel)
         case HandOn() if party.index in item.takers:
             handing_on.take(party, item, channel)
+        case Average():
+            averaging.site_average(party, item, channel)
         case Batch() | HandOn():
             pass
         case _:
@@ -73,11 +75,15 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
     """Walk one item at the coordinator."""
     match item:
         case Begin():
-            return start(party, item, parts_of(party.run)[1])
+            return start_coordinator(party, item)
         case Batch():
             coordinator_batch(party, item, channel)
+        case JointBatch():
+            joint.coordinator_joint(party, item, channel)
         case HandOn():
             handing_on.relay(item, channel)
+        case Average():
+            averaging.coordinator_average(party, item, channel)
         case _:
             coordinator_validate(party, (item.trial, item.round), channel)
     return party
@@ -92,51 +98,16 @@ def start(party: Party, item: Begin, held: Parts) -> Party:
     return begin(party, item, held)
 
 
-def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
-    """Do the site's half of a step."""
-    train, draw = party.rows.train, draw_of(party, item)
-    labels = train.labels[item.records]
-    activations = party.parts["front"](train.inputs[item.records], draw)
-    shared = sent(labels) if party.run.labels == "shared" else None
-    channel.send(Activations(item.position, sent(activations), shared))
-    loss = 0.0 if shared is not None else head_batch(party, item, labels, draw, channel)
-    gradient = channel.receive(CutGradient, item.position).tensor
-    backward(activations, one(gradient, tuple(activations.shape), "coordinator"))
-    party.optimizers["front"].descend()
-    party.count(loss, len(item.records), party.index)
-
-
-def head_batch(party: Party, item: Batch, labels: Tensor, draw: Draw, channel: SiteChannel) -> float:
-    """Do the head's half of a U-shaped step, and give its mean loss."""
-    shape = (len(labels), *party.shapes["middle"])
-    features = one(channel.receive(Features, item.position).tensor, shape, "coordinator").requires_grad_()
-    loss = loss_of(party.parts["head"](features, draw), labels)
-    loss.backward()
-    channel.send(HeadGradient(item.position, sent(cast(Tensor, features.grad))))
-    party.optimizers["head"].descend()
-    return float(loss.detach())
-
-
-def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) -> None:
-    """Do the coordinator's half of a step."""
-    site, draw = channel.sites[item.site], draw_of(party, item)
-    up = channel.receive(site, Activations, item.position)
-    activations = one(up.tensor, (len(item.records), *party.shapes["front"]), site).requires_grad_()
-    (name,) = party.parts
-    output = party.parts[name](activations, draw)
-    if party.run.labels == "shared":
-        loss = loss_of(output, one(up.labels, (len(item.records),), site))
-        loss.backward()
-        party.count(float(loss.detach()), len(item.records), item.site)
-    else:
-        channel.send(site, Features(item.position, sent(output)))
-        gradient = channel.receive(site, HeadGradient, item.position).tensor
-        backward(output, one(gradient, tuple(output.shape), site))
-        party.count(0.0, len(item.records), item.site)
-    channel.send(site, CutGradient(item.position, sent(cast(Tensor, activations.grad))))
-    party.optimizers[name].descend()
-
-
-def draw_of(party: Party, item: Batch) -> Draw:
-    """Say what keys a step's random draws: the same in every arm."""
-    return (party.run.seed, "forward", *item.draw)
+def start_coordinator(party: Party, item: Begin) -> Party:
+    """Build the coordinator's layers, with copies where they are averaged, and know what sites will send."""
+    at_sites, here = parts_of(party.run)
+    start(party, item, here)
+    if party.run.back == "averaged":
+        party.copies, party.copy_optimizers = {}, {}
+        averaging.copy_back(party, item.trial)
+    if party.run.site_parts in ("averaged", "synchronous"):
+        builders = builders_of(party.run, party.cohort.shape)
+        theirs = [build(builders, party.run.seed, names) for names in at_sites.values()]
+        party.site_shapes = [tuple(value.shape) for part in theirs for value in floats(part)]
+        party.site_parameters = [tuple(value.shape) for part in theirs for value in part.parameters()]
+    return party

@@ -36,17 +36,17 @@ def have_scored(
     for number, batch in enumerate(evaluation_batches(len(rows.labels))):
         position = (*at[:3], -1 - number)
         inputs, labels = rows.inputs[batch], rows.labels[batch]
-        party.records_scored += len(inputs)
+        party.records_scored += len(labels)
         channel.send(
             Activations(position, sent(party.parts["front"](inputs)), sent(labels) if share_labels else None)
         )
         if "head" in party.parts:
             features = channel.receive(Features, position).tensor
             found.append(
-                party.parts["head"](one(features, (len(inputs), *party.shapes["middle"]), "coordinator"))
+                party.parts["head"](one(features, (len(labels), *party.shapes["middle"]), "coordinator"))
             )
         elif not share_labels:
-            found.append(one(channel.receive(Scores, position).tensor, (len(inputs), 1), "coordinator"))
+            found.append(one(channel.receive(Scores, position).tensor, (len(labels), 1), "coordinator"))
     return None if share_labels else torch.cat(found)
 
 
@@ -100,6 +100,10 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     rows = party.rows.test[0]
     logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
     assert logits is not None
+    if party.run.site_parts == "private" and not party.cohort.train[party.index]:
+        return [
+            torch.full_like(logits, torch.nan)
+        ]  # its own layers have never trained: no model of this study
     return [logits]
 
 

@@ -1,13 +1,14 @@
 """What every algorithm trains with: the loss, the one training step, evaluation."""
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.models.stages import Part
+from coordinator.models.stages import Part, Value
 
 EVALUATION_BATCH = 256
 Draw = tuple[int | str, ...]
@@ -25,8 +26,8 @@ def loss_sum(logits: Tensor, labels: Tensor) -> float:
 
 
 def train_batch(
-    model: Part, optimizer: Optimizer, inputs: Tensor, labels: Tensor, draw: Draw,
-    extra: Callable[[Part], Tensor] | None = None,
+    model: Part, optimizer: Optimizer, inputs: Value, labels: Tensor, draw: Draw,
+    extra: Callable[[Part], Tensor] | None = None, correct: Callable[[Part], None] | None = None,
 ) -> float:  # fmt: skip
     """Do one step of the whole model, and give its mean loss before the step.
 
@@ -37,10 +38,13 @@ def train_batch(
         labels: (batch,) float32.
         draw: what keys the step's random draws.
         extra: a term added to the loss, such as FedProx's.
+        correct: changes the gradients before the step, as SCAFFOLD does.
     """
     loss = loss_of(model(inputs, draw), labels)
     total = loss if extra is None else loss + extra(model)
     total.backward()
+    if correct is not None:
+        correct(model)
     optimizer.descend()
     return float(loss.detach())
 
@@ -51,9 +55,9 @@ def evaluation_batches(count: int) -> Iterable[slice]:
 
 
 @torch.inference_mode()
-def logits_of(forward: Callable[[Tensor], Tensor], inputs: Tensor) -> Tensor:
-    """Score records in evaluation batches: (records, ...) to (records, 1)."""
-    parts = [forward(inputs[rows]) for rows in evaluation_batches(len(inputs))]
+def logits_of(forward: Callable[[Any], Tensor], inputs: Any, count: int) -> Tensor:
+    """Score `count` records in evaluation batches: inputs by slice to logits (records, 1)."""
+    parts = [forward(inputs[rows]) for rows in evaluation_batches(count)]
     return torch.cat(parts) if parts else torch.empty(0, 1)
 
 

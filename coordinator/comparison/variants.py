@@ -13,12 +13,20 @@ def variant_rows(spec: Evaluation) -> Rows:
 def _row(run: Run, identical: dict[str, str]) -> dict[str, object]:
     training = run.training.model_dump()
     training["learning_rates"] = " ".join(map(str, run.training.learning_rates))
-    split, federated = run.algorithm == "split", run.algorithm == "federated"
     return {
         "task": run.task, "strategy": run.strategy, "preset": run.preset, "algorithm": run.algorithm,
-        "labels": run.labels if split else None,
-        "optimizer_state": run.optimizer_state if federated else None,
-        "batches": run.batches if run.preset == "centralized" else None, "site_weights": run.site_weights,
-        "cut": " ".join(run.cut), "model": run.model.name, **training,
+        **{axis: getattr(run, axis) for axis in _axes(run)}, "participation": run.participation,
+        "site_weights": run.site_weights, "cut": " ".join(run.cut), "model": run.model.name, **training,
         "identical_to": identical.get(f"{run.task}/{run.strategy}"),
     }  # fmt: skip
+
+
+def _axes(run: Run) -> tuple[str, ...]:
+    """Name the axes that mean something for a run; the others stay empty."""
+    if run.algorithm == "split":
+        ordered = ("turn", "order", "interleave") if run.back == "single" else ()
+        averaged = ("optimizer_state",) if "averaged" in (run.site_parts, run.back) else ()
+        return ("labels", "site_parts", "back", *ordered, *averaged)
+    if run.algorithm == "federated":
+        return ("rule", "optimizer_state", "proximal_mu", "server_rate")
+    return ("batches",) if run.preset == "centralized" else ()

@@ -50,7 +50,7 @@ class Bye(Message, frozen=True):
 
 
 class Aggregated(Message, frozen=True):
-    """Site: sums over my training records, never rows (`coordinator.statistics.Aggregates`)."""
+    """Site: sums over my training records, never rows (`coordinator.aggregates.Aggregates`)."""
 
     names: tuple[str, ...]
     counts: dict[str, int]
@@ -58,9 +58,11 @@ class Aggregated(Message, frozen=True):
     mean: Array
     m2: Array
     missing: Array
-    levels: dict[str, dict[str, int]]
+    limits: Array
+    histogram: Array
+    levels: dict[str, tuple[str, ...]]
     suppressed: int
-    shape: tuple[int, ...]
+    shapes: dict[str, tuple[int, ...]]
 
 
 class Agreed(Message, frozen=True):
@@ -121,6 +123,20 @@ class Weights(Message, frozen=True):
     records: int
 
 
+class Gradients(Message, frozen=True):
+    """Site: the gradients of my parts in a joint step; coordinator: their sum, in the model's order."""
+
+    position: Position
+    tensors: tuple[Array, ...]
+
+
+class Control(Message, frozen=True):
+    """Coordinator: what this site adds to its gradients, c - c_i (SCAFFOLD), in the model's order."""
+
+    position: Position
+    tensors: tuple[Array, ...]
+
+
 # validation, selection, prediction
 
 
@@ -151,6 +167,7 @@ class Scores(Message, frozen=True):
 # what a message without a place of its own, or of one purpose only, is counted as
 _PHASES: dict[type[Message], str] = {
     Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
+    Gradients: "training", Control: "training",
     Validated: "validation", Verdict: "validation",
 }  # fmt: skip
 
@@ -169,5 +186,5 @@ def phase_of(message: Message) -> str:
 
 AnyMessage = (
     Hello | Welcome | Done | Bye | Aggregated | Agreed | Activations | CutGradient | Features
-    | HeadGradient | Sealed | Weights | Validated | Verdict | Scores
+    | HeadGradient | Sealed | Weights | Gradients | Control | Validated | Verdict | Scores
 )  # fmt: skip

@@ -7,7 +7,7 @@ from typing import Any
 from coordinator.algorithms.party import Cohort, Party, Validation, validation_loss
 from coordinator.cost import bytes_of
 from coordinator.protocol.channel import CoordinatorChannel
-from coordinator.schedule import Batch, Item, LocalRound, Validate, steps_in
+from coordinator.schedule import Batch, Item, JointBatch, LocalRound, Validate, steps_in
 from coordinator.server.events import say
 from coordinator.specs import Run
 
@@ -35,7 +35,7 @@ class Progress:
     def see(self, item: Item, party: Party) -> None:
         """Take note of a finished item."""
         match item:
-            case Batch():
+            case Batch() | JointBatch():
                 self._step += 1
                 if self.seconds() > self._last + SECONDS_BETWEEN_STEPS:
                     self._last = self.seconds()

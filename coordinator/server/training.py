@@ -18,6 +18,7 @@ from coordinator.outcome import write_bytes, write_json
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
+from coordinator.schedule import participants
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.specs import Run
@@ -49,7 +50,7 @@ def write_results(run: Run, out: Path, history: list[dict[str, Any]], done: dict
     """Write the run's files: hashes, history, participation and costs."""
     hashes = {(party, part): value for party, each in done.items() for part, value in each.hashes.items()}
     participation = [
-        {"trial": trial, "round": round_, "sites": list(run.parties)}
+        {"trial": trial, "round": round_, "sites": [run.parties[i] for i in who(run, round_)]}
         for trial in range(len(run.training.learning_rates))
         for round_ in range(run.training.rounds)
     ]
@@ -59,6 +60,11 @@ def write_results(run: Run, out: Path, history: list[dict[str, Any]], done: dict
     write_bytes(out / "history.jsonl", _lines(history))
     write_bytes(out / "participation.jsonl", _lines(participation))
     write_bytes(out / "costs.json", json.dumps(costs, indent=1).encode())
+
+
+def who(run: Run, round_: int) -> tuple[int, ...]:
+    """Give the parties that took part in a round; the pool is one."""
+    return participants(run, round_, len(run.parties))
 
 
 def arithmetic(run: Run) -> dict[str, Any]:

@@ -2,14 +2,20 @@
 
 import pytest
 import torch
-from federation import a_run, federate
+from federation import a_run, federate, rows
 
 from coordinator.algorithms.handing_on import OPTIMIZER
+from coordinator.algorithms.party import builders_of
 from coordinator.config import Model
+from coordinator.models.stages import build
 
 SIZES = (100, 40, 17, 3)  # sites of very different size; a last batch of one record in the first
 MLP = Model(name="mlp", hidden=(16, 8), dropout=0.3)
 CNN = Model(name="cnn", channels=(4, 8), dropout=0.2)
+GRU = Model(name="gru", hidden=(6, 5), dropout=0.2)
+FUSION = Model(name="fusion", hidden=(6, 5), channels=(4, 4), dropout=0.2)
+MODALITIES = {"table": (5,), "series": (4, 6), "image": (1, 8, 8), "present": (3,)}
+SHAPES = {"mlp": (6,), "gru": (4, 6), "cnn": (1, 8, 8), "fusion": MODALITIES}
 OPTIMIZERS = (
     {"optimizer": "adam", "weight_decay": 0.01},
     {"optimizer": "adamw", "weight_decay": 0.01},
@@ -18,11 +24,14 @@ OPTIMIZERS = (
 )
 CASES = [
     pytest.param(model, shape, cut, training, id="-".join(map(str, (model.name, *cut, *training.values()))))
-    for model, shape, cuts in (
-        (MLP, (6,), [("layer1",), ("layer2",)]),
-        (CNN, (1, 8, 8), [("conv1",), ("conv2",)]),
+    for model, cuts in (
+        (MLP, [("layer1",), ("layer2",)]),
+        (CNN, [("conv1",), ("conv2",)]),
+        (GRU, [("gru",), ("layer1",)]),
+        (FUSION, [("fronts",), ("layer1",)]),
     )
     for cut in cuts
+    for shape in [SHAPES[model.name]]
     for training in (OPTIMIZERS if model is MLP else OPTIMIZERS[:1])
 ]  # fmt: skip
 
@@ -82,10 +91,20 @@ def test_split_over_unequal_sites_equals_centralized_on_the_same_list(model, sha
     assert_equal_runs(split, reference)
 
 
-@pytest.mark.parametrize("training", OPTIMIZERS)
-@pytest.mark.parametrize(
-    ("model", "shape", "cut"), [(MLP, (6,), ("layer1", "layer2")), (CNN, (1, 8, 8), ("conv1", "conv2"))]
-)
+U_SHAPED = [
+    (MLP, ("layer1", "layer2")),
+    (CNN, ("conv1", "conv2")),
+    (GRU, ("gru", "layer1")),
+    (FUSION, ("fronts", "layer1")),
+]
+U_CASES = [
+    pytest.param(model, SHAPES[model.name], cut, training, id=f"{model.name}-{training['optimizer']}-{i}")
+    for model, cut in U_SHAPED
+    for i, training in enumerate(OPTIMIZERS if model in (MLP, CNN) else OPTIMIZERS[:1])
+]
+
+
+@pytest.mark.parametrize(("model", "shape", "cut", "training"), U_CASES)
 def test_u_shaped_split_equals_centralized_on_the_same_list(model, shape, cut, training):
     reference = everything("centralized", SIZES, shape, model=model, training=training, batches="by_site")
     split = everything("split_u", SIZES, shape, model=model, training=training, cut=cut)
@@ -106,6 +125,20 @@ def test_u_shaped_split_equals_centralized_on_the_same_list(model, shape, cut, t
 def test_one_site_equals_centralized(preset, changes, training):
     reference = everything("centralized", (100,), (6,), training=training)
     assert_equal_runs(everything(preset, (100,), (6,), training=training, **changes), reference)
+
+
+@pytest.mark.parametrize("preset", ["split", "split_u", "fedavg", "local"])
+@pytest.mark.parametrize(("model", "cut"), U_SHAPED[1:], ids=lambda case: getattr(case, "name", None))
+def test_one_site_equals_centralized_whatever_the_model(preset, model, cut):
+    shape = SHAPES[model.name]
+    changes = {
+        "split": {"cut": cut[:1]},
+        "split_u": {"cut": cut},
+        "fedavg": {"optimizer_state": "kept"},
+        "local": {},
+    }[preset]
+    reference = everything("centralized", (50,), shape, model=model)
+    assert_equal_runs(everything(preset, (50,), shape, model=model, **changes), reference)
 
 
 def test_one_site_fedavg_as_published_equals_centralized_with_plain_sgd():
@@ -144,6 +177,36 @@ def test_the_same_seed_gives_the_same_bits_and_another_seed_others():
     assert not torch.equal(
         tensors(last_site(other, outcomes))["stages.head.weight"], first[0]["stages.head.weight"]
     )
+
+
+def test_a_modality_is_missing_in_these_tests_and_its_flag_counts():
+    drawn = rows(60, MODALITIES, "missing")
+    batch = drawn.inputs[0:60]
+    present = batch["present"]
+    assert 0 < present[:, 1:].sum() < present[:, 1:].numel()
+    for place, name in enumerate(("table", "series", "image")):
+        gone = present[:, place] == 0
+        assert not batch[name][gone].any()
+        assert batch[name][~gone].flatten(1).any(1).all()
+    part = build(builders_of(a_run("local", (3,), model=FUSION), MODALITIES), 3).eval()
+    everyone = {**batch, "present": torch.ones_like(present)}
+    differs = (part(batch) != part(everyone)).flatten()
+    assert torch.equal(differs, (present == 0).any(1))
+
+
+def test_what_an_absent_modality_holds_changes_no_bit():
+    """Whatever stands where nothing was measured, the loss and every gradient are the same."""
+    batch, found = rows(20, MODALITIES, "noise").inputs[0:20], []
+    for noise in (0.0, 100.0):
+        filled = dict(batch)
+        for place, name in enumerate(("table", "series", "image")):
+            absent = (1 - batch["present"][:, place]).view(-1, *[1] * (batch[name].dim() - 1))
+            filled[name] = batch[name] + noise * absent
+        part = build(builders_of(a_run("local", (3,), model=FUSION), MODALITIES), 3)
+        output = part(filled, (3, "forward", 0))
+        output.square().sum().backward()
+        found.append([output, *(each.grad for each in part.parameters())])
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))
 
 
 def test_dropout_is_on_in_these_tests():

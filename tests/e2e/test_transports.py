@@ -28,7 +28,8 @@ from sites.training import records_of, site_data
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 TASK = "breast_cancer"
-STRATEGIES = ("split", "split_u", "fedavg", "centralized")
+STRATEGIES = ("split", "split_u", "fedavg", "centralized", "splitfed_v1", "split_parallel", "cyclic")
+TCP = ("split", "split_u")  # where the messages differ most; the socket knows of no other difference
 LIMIT = 1 << 26
 # started by every program of ours: at its end it writes down what of ours it had imported
 SEEN = """
@@ -66,7 +67,8 @@ def study(tmp_path_factory):
     (folder / "seen").mkdir()
     places = f"ROOT, HERE = {str(ROOT)!r}, {str(folder / 'seen')!r}\n"
     (folder / "seen" / "sitecustomize.py").write_text(places + SEEN)
-    run_command(folder, "coordinator", "check", ROOT / "config/studies/ci.yaml", "--plan", "plan.json")
+    more = [f"--set=strategies.{name}={{}}" for name in STRATEGIES]
+    run_command(folder, "coordinator", "check", ROOT / "config/studies/ci.yaml", *more, "--plan", "plan.json")
     plan = json.loads((folder / "plan.json").read_text())
     task = plan["tasks"][TASK]
     run_command(folder, "sites", "deal", "--spec", task["deal"]["spec"], "--out", task["deal"]["folder"])
@@ -156,8 +158,7 @@ def test_ipc_tcp_and_one_process_give_the_same_weights(agreed, tmp_path, monkeyp
     folder, plan, statistics, _ = agreed
     job = plan["runs"][f"{TASK}/{strategy}/0"]
     noted, found = noting(folder), {}
-    # TCP where the messages differ most; the others' differ from it in nothing the socket knows of
-    transports = {"ipc": [], "tcp": ["--tcp"]} if strategy.startswith("split") else {"ipc": []}
+    transports = {"ipc": [], "tcp": ["--tcp"]} if strategy in TCP else {"ipc": []}
     for transport, options in transports.items():
         name = f"{strategy}-{transport}"
         launch(folder, job["spec"], name, *options, statistics=statistics)

@@ -33,9 +33,8 @@ FIELDS = {
     dict[str, str]: st.dictionaries(TEXTS, TEXTS, max_size=4),
     dict[str, int]: st.dictionaries(TEXTS, INTEGERS, max_size=4),
     dict[str, float]: st.dictionaries(TEXTS, FLOATS, max_size=4),
-    dict[str, dict[str, int]]: st.dictionaries(
-        TEXTS, st.dictionaries(TEXTS, INTEGERS, max_size=3), max_size=3
-    ),
+    dict[str, tuple[int, ...]]: st.dictionaries(TEXTS, st.lists(INTEGERS, max_size=4).map(tuple), max_size=3),
+    dict[str, tuple[str, ...]]: st.dictionaries(TEXTS, st.lists(TEXTS, max_size=3).map(tuple), max_size=3),
 }
 
 

@@ -23,18 +23,28 @@ from sites import gate
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLACE = (0, 0, 0, 0)
 SIZES = (40, 20, 9)
-CUTS = {"split": ("layer1",), "split_u": ("layer1", "layer2")}
-PRESETS = ("centralized", "local", "fedavg", "split", "split_u")
+CUTS = dict.fromkeys(("split_u", "split_private"), ("layer1", "layer2"))
+CUTS |= dict.fromkeys(("split", "splitfed_v1", "split_parallel"), ("layer1",))
+PRESETS = ("centralized", "local", "cyclic", "fedavg", "scaffold", *CUTS)
 X = np.zeros((2, 3), np.float32)
 Y = np.zeros(2, np.float32)
 AGREEMENT = Agreement(
     study="test", task="task", seed=0, sites=("a",), prepared={}, validation=0.1, missing="impute",
-    reads="table", min_cell=5, threads=1,
+    min_cell=5, threads=1,
 )  # fmt: skip
 
 
-def spec_of(way):
-    return AGREEMENT if way == "agreement" else a_run({"federated": "fedavg"}.get(way, way), SIZES)
+# way to train -> a spec of it, and what it allows
+WAYS = {
+    "agreement": (AGREEMENT, gate.ALLOWED["agreement"]),
+    "local": (a_run("local", SIZES), gate.ALLOWED["local"]),
+    "federated": (a_run("fedavg", SIZES), gate.ALLOWED["federated"]),
+    "cyclic": (a_run("cyclic", SIZES), gate.ALLOWED["cyclic"]),
+    "handed_on": (a_run("split", SIZES), gate.ALLOWED["split"] | {"sealed parts"}),
+    "averaged": (a_run("splitfed_v2", SIZES), gate.ALLOWED["split"] | {"weights"}),
+    "synchronous": (a_run("split_parallel", SIZES), gate.ALLOWED["split"] | {"gradients"}),
+    "private": (a_run("split_private", SIZES), gate.ALLOWED["split"]),
+}
 
 
 # from the sources
@@ -60,23 +70,25 @@ def test_a_site_s_link_is_used_by_nothing_but_the_gate():
 
 
 def test_every_message_a_site_may_send_has_a_name_in_policies():
-    down = {"Welcome", "Bye", "Agreed", "CutGradient", "Features", "Verdict", "Scores"}
+    down = {"Welcome", "Bye", "Agreed", "CutGradient", "Features", "Verdict", "Scores", "Control"}
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
     assert set(gate.RELEASES) == kinds - down
-    assert set().union(*gate.ALLOWED.values()) == set(gate.RELEASES.values())
+    of_parts = set(gate.OF_PARTS.values())
+    assert of_parts.union(*gate.ALLOWED.values()) == set(gate.RELEASES.values())
 
 
 # what may leave
 
 
-@pytest.mark.parametrize("way", gate.ALLOWED)
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("name", [*gate.RELEASES, "Verdict", "CutGradient"])
 def test_each_way_to_train_releases_what_its_policy_says_and_nothing_else(tmp_path, way, name):
     link = Hub()
     spoke = link.spoke("a")
-    channel = gate.open_channel(spec_of(way), spoke, tmp_path / "ledger.jsonl", limit=LIMIT)
+    spec, allowed = WAYS[way]
+    channel = gate.open_channel(spec, spoke, tmp_path / "ledger.jsonl", limit=LIMIT)
     message = sample(name)
-    if gate.RELEASES.get(name) in gate.ALLOWED[way]:
+    if gate.RELEASES.get(name) in allowed:
         channel.send(message)
         assert link.receive(0)
     else:
@@ -91,7 +103,8 @@ def sample(name):
     values = {
         "position": PLACE, "tensor": X, "labels": None, "site": "a", "spec": "s", "last_seen": 0,
         "hashes": {}, "costs": {}, "names": (), "counts": {}, "n": Y, "mean": Y, "m2": Y, "missing": Y,
-        "levels": {}, "suppressed": 0, "shape": (), "giver": "a", "taker": "b", "box": X,
+        "limits": X, "histogram": X, "levels": {}, "suppressed": 0, "shapes": {}, "giver": "a", "taker": "b",
+        "box": X,
         "tensors": (X,), "records": 1, "train_loss": 0.0, "train_records": 1, "loss": 0.0, "best": True,
     }  # fmt: skip
     kind = getattr(messages, name)
@@ -161,10 +174,15 @@ def test_no_way_to_train_sends_more_kinds_than_it_needs(tmp_path, monkeypatch, p
             "fedavg": {"Validated", "Weights"},
             "split": {"Activations", "Sealed"},
             "split_u": {"Activations", "HeadGradient", "Sealed", "Validated"},
+            "split_private": {"Activations", "HeadGradient", "Validated"},
+            "splitfed_v1": {"Activations", "Weights"},
+            "split_parallel": {"Activations", "Gradients"},
+            "cyclic": {"Sealed", "Validated"},
+            "scaffold": {"Validated", "Weights"},
         }[preset]
     )
     labelled = {line["kind"] for ledger in ledgers.values() for line in ledger if line["labels"]}
-    assert labelled == ({"Activations"} if preset == "split" else set())
+    assert labelled == ({"Activations"} if CUTS.get(preset) == ("layer1",) else set())
 
 
 @pytest.mark.parametrize("preset", ["fedavg", "split_u", "local"])

@@ -1,0 +1,119 @@
+"""Averaging at a round's end: w <- sum_k (n_k / n) w_k over the sites that took part (McMahan 2017).
+
+What is averaged are the sites' parts (sent up, sent down), the coordinator's copies of the back, one per
+site, or both (SplitFed v1: both; v2: the sites' parts; v3: the copies of the back; Thapa 2022, Gawali 2021).
+An optimizer over averaged tensors starts anew each round, as in FedAvg as published and in SplitFed's code,
+or keeps its state.
+"""
+
+from collections.abc import Sequence
+from copy import deepcopy
+
+import torch
+from torch import Tensor
+
+from coordinator.algorithms.optimizers import Optimizer
+from coordinator.algorithms.party import Party
+from coordinator.algorithms.tensors import received, sent
+from coordinator.algorithms.training import floats, weighted_mean
+from coordinator.models.stages import Part
+from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.messages import Position, Weights
+from coordinator.schedule import Average, Begin, LocalRound
+
+Shapes = Sequence[tuple[int, ...]]
+
+
+def site_average(party: Party, item: Average, channel: SiteChannel) -> None:
+    """Send this site's parts if it took part, and go on from the average."""
+    if party.run.site_parts != "averaged":
+        return
+    own = [value for part in party.parts.values() for value in floats(part)]
+    if party.index in item.sites:
+        channel.send(weights_at(item, party.index, own, party.cohort.train[party.index]))
+    average = channel.receive(Weights, position_of(item))
+    fill(own, loaded(average, [tuple(value.shape) for value in own], "coordinator"))
+    restart(party, item.trial)
+
+
+def coordinator_average(party: Party, item: Average, channel: CoordinatorChannel) -> None:
+    """Average what the sites send, and this side's copies of the back."""
+    weights = site_weights(party, item.sites)
+    if party.run.site_parts == "averaged":
+        models = gathered(item, channel, party.site_shapes)
+        average, records = weighted_mean(models, weights), sum(party.cohort.train)
+        channel.broadcast(weights_at(item, 0, average, records))
+    if party.copies:
+        (back,) = party.parts.values()
+        fill(floats(back), weighted_mean([floats(party.copies[site]) for site in item.sites], weights))
+        copy_back(party, item.trial)
+
+
+def copy_back(party: Party, trial: int) -> None:
+    """Let every site's copy of the back be the back as it is now."""
+    (back,) = party.parts.values()
+    for site, _ in enumerate(party.cohort.train):
+        if site in party.copies:
+            fill(floats(party.copies[site]), floats(back))
+        else:
+            party.copies[site] = deepcopy(back)
+        if party.run.optimizer_state == "restarted" or site not in party.copy_optimizers:
+            party.copy_optimizers[site] = optimizer_of(party, party.copies[site], trial)
+
+
+def restart(party: Party, trial: int) -> None:
+    """Start this party's optimizers anew, unless the study keeps their state."""
+    if party.run.optimizer_state == "restarted":
+        for name, part in party.parts.items():
+            party.optimizers[name] = optimizer_of(party, part, trial)
+
+
+def optimizer_of(party: Party, part: Part, trial: int) -> Optimizer:
+    """Make an optimizer at a trial's learning rate."""
+    return Optimizer(part, party.run.training, party.run.training.learning_rates[trial])
+
+
+def gathered(item: Average | LocalRound, channel: CoordinatorChannel, shapes: Shapes) -> list[list[Tensor]]:
+    """Hear the tensors of the sites that took part, in site order.
+
+    Raises:
+        ProtocolError: they are not of these shapes.
+    """
+    found = []
+    for index in item.sites:
+        site = channel.sites[index]
+        heard = channel.receive(site, Weights, position_of(item, index))
+        found.append(loaded(heard, shapes, site))
+    return found
+
+
+def site_weights(party: Party, sites: Sequence[int]) -> list[float]:
+    """Give the sites' weights in an average: their training records, or 1 each; 0 for one that has none."""
+    counts = [party.cohort.train[site] for site in sites]
+    return [float(n if party.run.site_weights == "records" else n > 0) for n in counts]
+
+
+def weights_at(item: Average | LocalRound, site: int, tensors: Sequence[Tensor], records: int) -> Weights:
+    """Make the message with a model's tensors."""
+    return Weights(position_of(item, site), tuple(map(sent, tensors)), records)
+
+
+def loaded(weights: Weights, shapes: Shapes, sender: str) -> list[Tensor]:
+    """Take a model's tensors out of a message.
+
+    Raises:
+        ProtocolError: they do not fit the model.
+    """
+    return received(weights.tensors, shapes, sender)
+
+
+@torch.no_grad()
+def fill(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
+    """Overwrite a model's tensors in place, so that the optimizer keeps knowing them."""
+    for tensor, value in zip(tensors, values, strict=True):
+        tensor.copy_(value)
+
+
+def position_of(item: Begin | Average | LocalRound, site: int = 0) -> Position:
+    """Place a model in the schedule."""
+    return (item.trial, getattr(item, "round", -1), site, -1)

@@ -1,0 +1,53 @@
+"""Cyclical weight transfer (Chang 2018): the whole model travels from site to site, sealed.
+
+The arithmetic of sequential split learning without a cut: the same batches in the same order.
+"""
+
+from torch import Tensor
+
+from coordinator.algorithms import handing_on
+from coordinator.algorithms.local import coordinator_predict, hear, report, train_here
+from coordinator.algorithms.party import Party, begin, keep, predict_whole, select, validate_whole, whole
+from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.messages import Verdict
+from coordinator.schedule import Batch, Begin, HandOn, Item, Validate
+
+__all__ = ["coordinator_predict", "coordinator_step", "site_predict", "site_step"]
+
+
+def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
+    """Train in this site's turn, and hand the model on."""
+    match item:
+        case Begin():
+            return begin(party, item, whole(party.run))
+        case Batch() if item.site == party.index:
+            train_here(party, item)
+        case HandOn() if party.index == item.giver:
+            handing_on.give(party, item, channel)
+        case HandOn() if party.index in item.takers:
+            handing_on.take(party, item, channel)
+        case Validate():
+            report(validate_whole(party), (item.trial, item.round), channel, party.index)
+            if channel.receive(Verdict, (item.trial, item.round, 0, -1)).best:
+                keep(party)
+        case _:
+            pass
+    return party
+
+
+def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> Party:
+    """Pass the sealed model on, hear how it does, and say when it was best."""
+    match item:
+        case HandOn():
+            handing_on.relay(item, channel)
+        case Validate():
+            at = (item.trial, item.round)
+            channel.broadcast(Verdict((*at, 0, -1), select(party, hear(party, channel, at), at)))
+        case _:
+            pass
+    return party
+
+
+def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
+    """Give the best model's test logits (records, 1); a site that trained nothing has the model too."""
+    return predict_whole(party)

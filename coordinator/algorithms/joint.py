@@ -1,0 +1,139 @@
+"""One step on all sites' records together: one backward pass of the mean loss over them (large-batch SGD).
+
+    site k        a_k = f(x_k; w_front)                     sends a_k (and y_k)
+    coordinator   l = sum_k (b_k / b) L(g(a_k; w_back), y_k)  w_back <- ...        sends dl/da_k
+    site k        g_k = (dl/da_k)(da_k/dw_front)
+                  private parts:      w_front <- w_front - eta g_k
+                  synchronous parts:  sends g_k; w_front <- w_front - eta sum_k g_k
+
+With labels private the head's loss is scaled by b_k / b at the site. `site_weights: equal` puts 1 / K in the
+place of b_k / b, K the sites in the step.
+"""
+
+from typing import cast
+
+import torch
+from torch import Tensor
+
+from coordinator.algorithms.party import Party
+from coordinator.algorithms.split_steps import augment_of, draw_of, head_batch
+from coordinator.algorithms.tensors import one, received, sent
+from coordinator.algorithms.training import loss_of
+from coordinator.models.stages import backward
+from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.messages import (
+    Activations,
+    CutGradient,
+    Features,
+    Gradients,
+    HeadGradient,
+    Position,
+)
+from coordinator.schedule import Batch, JointBatch
+
+
+def site_joint(party: Party, item: JointBatch, channel: SiteChannel) -> None:
+    """Do the site's half; a site without records in the step only takes the sum of the others' gradients."""
+    mine = next((batch for batch in item.batches if batch.site == party.index), None)
+    if mine is not None:
+        _forward_and_back(party, item, mine, channel)
+    if party.run.site_parts == "synchronous":
+        _add_up(party, item, channel, sends=mine is not None)
+    if mine is not None or party.run.site_parts == "synchronous":
+        for optimizer in party.optimizers.values():
+            optimizer.descend()
+
+
+def coordinator_joint(party: Party, item: JointBatch, channel: CoordinatorChannel) -> None:
+    """Do the coordinator's half: one forward and one backward pass over all sites' activations."""
+    sites = [channel.sites[batch.site] for batch in item.batches]
+    heard = [channel.receive(s, Activations, b.position) for s, b in zip(sites, item.batches, strict=True)]
+    sizes, front = [len(batch.records) for batch in item.batches], party.shapes["front"]
+    tensors = [one(up.tensor, (n, *front), s) for up, n, s in zip(heard, sizes, sites, strict=True)]
+    activations = torch.cat(tensors).requires_grad_()
+    ((name, part),) = party.parts.items()
+    output = part(activations, draw_of(party, item))
+    if party.run.labels == "shared":
+        labels = [one(up.labels, (n,), s) for up, n, s in zip(heard, sizes, sites, strict=True)]
+        _loss(party, item, output.split(sizes), labels).backward()
+    else:
+        _through_heads(item, output, sizes, sites, channel)
+        for batch in item.batches:
+            party.count(0.0, len(batch.records), batch.site)
+    gradients = cast(Tensor, activations.grad).split(sizes)
+    for site, batch, gradient in zip(sites, item.batches, gradients, strict=True):
+        channel.send(site, CutGradient(batch.position, sent(gradient)))
+    party.optimizers[name].descend()
+    if party.run.site_parts == "synchronous":
+        _sum_gradients(party, item, channel)
+
+
+def share_of(party: Party, item: JointBatch, batch: Batch) -> float:
+    """Give a site's weight in the mean loss of a step."""
+    if party.run.site_weights == "equal":
+        return 1 / len(item.batches)
+    return len(batch.records) / sum(len(each.records) for each in item.batches)
+
+
+def _loss(party: Party, item: JointBatch, logits: tuple[Tensor, ...], labels: list[Tensor]) -> Tensor:
+    total = torch.zeros(())
+    for batch, scores, truth in zip(item.batches, logits, labels, strict=True):
+        loss = loss_of(scores, truth)
+        party.count(float(loss.detach()), len(batch.records), batch.site)
+        total = total + share_of(party, item, batch) * loss
+    return total
+
+
+def _through_heads(
+    item: JointBatch, output: Tensor, sizes: list[int], sites: list[str], channel: CoordinatorChannel
+) -> None:
+    pieces = output.detach().split(sizes)
+    for site, batch, piece in zip(sites, item.batches, pieces, strict=True):
+        channel.send(site, Features(batch.position, sent(piece)))
+    gradients = [
+        one(channel.receive(site, HeadGradient, batch.position).tensor, tuple(piece.shape), site)
+        for site, batch, piece in zip(sites, item.batches, pieces, strict=True)
+    ]
+    backward(output, torch.cat(gradients))
+
+
+def _forward_and_back(party: Party, item: JointBatch, mine: Batch, channel: SiteChannel) -> None:
+    train = party.rows.train
+    labels = train.labels[mine.records]
+    activations = party.parts["front"](
+        train.batch(mine.records, augment_of(party, mine)), draw_of(party, mine)
+    )
+    shared = sent(labels) if party.run.labels == "shared" else None
+    channel.send(Activations(mine.position, sent(activations), shared))
+    loss = 0.0
+    if shared is None:
+        loss = head_batch(party, mine, labels, channel, share_of(party, item, mine))
+    gradient = channel.receive(CutGradient, mine.position).tensor
+    backward(activations, one(gradient, tuple(activations.shape), "coordinator"))
+    party.count(loss, len(mine.records), party.index)
+
+
+def _place(item: JointBatch, site: int) -> Position:
+    return (item.trial, item.round, site, item.step)
+
+
+def _add_up(party: Party, item: JointBatch, channel: SiteChannel, *, sends: bool) -> None:
+    parameters = [each for part in party.parts.values() for each in part.parameters()]
+    if sends:
+        own = tuple(sent(cast(Tensor, each.grad)) for each in parameters)
+        channel.send(Gradients(_place(item, party.index), own))
+    heard = channel.receive(Gradients, _place(item, 0)).tensors
+    shapes = [tuple(each.shape) for each in parameters]
+    for parameter, gradient in zip(parameters, received(heard, shapes, "coordinator"), strict=True):
+        parameter.grad = gradient.clone()
+
+
+def _sum_gradients(party: Party, item: JointBatch, channel: CoordinatorChannel) -> None:
+    """Add the sites' gradients in float64 in site order, and give everyone the sum."""
+    total: list[Tensor] = []
+    for batch in item.batches:
+        site = channel.sites[batch.site]
+        heard = channel.receive(site, Gradients, _place(item, batch.site)).tensors
+        tensors = [each.double() for each in received(heard, party.site_parameters, site)]
+        total = [a + b for a, b in zip(total, tensors, strict=True)] if total else tensors
+    channel.broadcast(Gradients(_place(item, 0), tuple(sent(each.float()) for each in total)))

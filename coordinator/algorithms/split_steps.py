@@ -1,0 +1,81 @@
+"""One step of split learning on one site's records: both halves."""
+
+from typing import cast
+
+from torch import Tensor
+
+from coordinator.algorithms.optimizers import Optimizer
+from coordinator.algorithms.party import Party
+from coordinator.algorithms.tensors import one, sent
+from coordinator.algorithms.training import Draw, loss_of
+from coordinator.models.stages import Part, backward
+from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.messages import Activations, CutGradient, Features, HeadGradient
+from coordinator.schedule import Batch, JointBatch
+
+
+def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
+    """Do the site's half of a step."""
+    train, draw = party.rows.train, draw_of(party, item)
+    labels = train.labels[item.records]
+    activations = party.parts["front"](train.batch(item.records, augment_of(party, item)), draw)
+    shared = sent(labels) if party.run.labels == "shared" else None
+    channel.send(Activations(item.position, sent(activations), shared))
+    loss = 0.0
+    if shared is None:
+        loss = head_batch(party, item, labels, channel)
+        party.optimizers["head"].descend()
+    gradient = channel.receive(CutGradient, item.position).tensor
+    backward(activations, one(gradient, tuple(activations.shape), "coordinator"))
+    party.optimizers["front"].descend()
+    party.count(loss, len(item.records), party.index)
+
+
+def head_batch(
+    party: Party, item: Batch, labels: Tensor, channel: SiteChannel, share: float | None = None
+) -> float:
+    """Do the head's half of a U-shaped step, and give its mean loss; a joint step weighs it by `share`."""
+    shape = (len(labels), *party.shapes["middle"])
+    features = one(channel.receive(Features, item.position).tensor, shape, "coordinator").requires_grad_()
+    loss = loss_of(party.parts["head"](features, draw_of(party, item)), labels)
+    (loss if share is None else share * loss).backward()
+    channel.send(HeadGradient(item.position, sent(cast(Tensor, features.grad))))
+    return float(loss.detach())
+
+
+def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) -> None:
+    """Do the coordinator's half of a step, with the back or with the site's copy of it."""
+    site, draw = channel.sites[item.site], draw_of(party, item)
+    part, optimizer = back_of(party, item.site)
+    up = channel.receive(site, Activations, item.position)
+    activations = one(up.tensor, (len(item.records), *party.shapes["front"]), site).requires_grad_()
+    output = part(activations, draw)
+    if party.run.labels == "shared":
+        loss = loss_of(output, one(up.labels, (len(item.records),), site))
+        loss.backward()
+        party.count(float(loss.detach()), len(item.records), item.site)
+    else:
+        channel.send(site, Features(item.position, sent(output)))
+        gradient = channel.receive(site, HeadGradient, item.position).tensor
+        backward(output, one(gradient, tuple(output.shape), site))
+        party.count(0.0, len(item.records), item.site)
+    channel.send(site, CutGradient(item.position, sent(cast(Tensor, activations.grad))))
+    optimizer.descend()
+
+
+def back_of(party: Party, site: int) -> tuple[Part, Optimizer]:
+    """Give the coordinator's layers that a site trains: the one back, or its copy."""
+    if party.copies:
+        return party.copies[site], party.copy_optimizers[site]
+    ((name, part),) = party.parts.items()
+    return part, party.optimizers[name]
+
+
+def draw_of(party: Party, item: Batch | JointBatch) -> Draw:
+    """Say what keys a step's random draws: the same in every arm."""
+    return (party.run.seed, "forward", *item.draw)
+
+
+def augment_of(party: Party, item: Batch) -> Draw:
+    """Say what keys the random changes to a batch's images."""
+    return (party.run.seed, "augment", *item.draw)
