@@ -69,7 +69,11 @@ def write_study(folder: Path, **changes: Any) -> tuple[Path, Path]:
     for run in spec.runs.values():
         _write_run(results / "runs" / run.task / run.strategy / str(run.seed), run)
     for site in SITES:
-        _write_prepared(folder / "prepared" / f"tumour-{site}", site)
+        write_prepared(folder / "prepared" / f"tumour-{site}", site)
+    for seed in spec.study.seeds:
+        path = results / "statistics" / "tumour" / str(seed) / "statistics.json"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps(_statistics(seed)))
     return specs.write(spec, folder / "state" / "known" / "specs"), results
 
 
@@ -137,17 +141,66 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
     return found
 
 
-def _write_prepared(folder: Path, site: str) -> None:
+def _statistics(seed: int) -> dict[str, Any]:
+    size = {"name": "size", "n": 200, "missing": 9, "mean": 3.0, "std": 1.0, "quartiles": [2, 3, 4]}
+    rate = {"name": "rate", "n": 2400, "missing": 0, "mean": 80.0, "std": 9.0, "quartiles": [70, 80, 90]}
+    return {
+        "task": "tumour", "seed": seed, "sites": {site: {"train": 3} for site in SITES},
+        "numeric": [{**size, "uncounted": 11 + seed}], "series": [{**rate, "uncounted": 0}], "image": [],
+        "categorical": [], "suppressed": {"north": 0, "south": 4 + seed, "west": 2},
+        "input_shapes": {"table": [1]},
+    }  # fmt: skip
+
+
+def write_prepared(folder: Path, site: str) -> None:
+    """Write what a hospital tells of its records."""
     n, events = SIZES[site], int(labels(site).sum())
     test = {"records": n, "patients": n, "events": events}
+    roles = {"development": {"records": 3 * n, "patients": 3 * n, "events": 3 * events}, "test": test,
+             "auxiliary": test}  # fmt: skip
+    if site == "south":  # some role has few patients with the outcome
+        roles = {role: {**count, "events": None} for role, count in roles.items()}
     summary = {
-        "format": 1, "site": site, "title": f"{site.title()} hospital", "source": "breast_cancer",
-        "reads": "table", "features": [{"name": "size", "kind": "numeric"}],
-        "records": 5 * n, "patients": 5 * n, "events": 5 * events,
-        "roles": {"development": {"records": 3 * n, "patients": 3 * n, "events": 3 * events}, "test": test,
-                  "auxiliary": test},
+        "format": 2, "site": site, "title": f"{site.title()} hospital", "source": "breast_cancer",
+        "modalities": ["table", "series"], "features": [{"name": "size", "kind": "numeric"}],
+        "records": 5 * n, "patients": 5 * n, "events": 5 * events, "roles": roles,
         "quarantined": {"label outside the set": 2} if site == "south" else {},
+        "outside": {"size": 3} if site == "north" else {}, "profile": profile(site),
         "warnings": ["only one class in training"] if site == "west" else [],
+        "age_mean": 61.25, "female_share": None if site == "west" else 0.5,
     }  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "prepared.json").write_text(json.dumps(summary))
+
+
+def profile(site: str) -> list[dict[str, Any]]:
+    """Describe a site's patients: 200 in the north, 150 in the south, 60 in the west."""
+    patients, shift = 5 * SIZES[site], SITES.index(site)
+    few = site == "south"  # a few lack a size there, and a few have a green grade
+    counts = {"red": patients // 2, "blue": patients - patients // 2}
+    grades: dict[str, int | None] = {**counts, "blue": None} if few else counts
+    if site == "north":
+        grades = {"red": 120, "blue": 60, "green": 20}
+    both: dict[str, int | None] = {"female": patients // 3, "male": patients - patients // 3}
+    return [
+        _number("age", patients, 0, 60.0 + shift, 10.0),
+        _words("sex", patients, 0, both),
+        _number("size", None if few else patients - 6, None if few else 6, 3.0 - shift, 1.5)
+        | {"small": ["missing"] if few else []},
+        _words("grade", patients, 0, grades),
+        _number("flag", patients, 0, None if few else 0.25 + shift / 8, None if few else 0.43),
+        _number("rate", patients - 10, 10, 80.0 + 3 * shift, 9.0) | {"kind": "series"},
+        *(_number(f"lab{i}", patients, 0, 1.0 + 0.01 * i * shift, 1.0) for i in range(25)),
+    ]
+
+
+def _number(
+    name: str, n: int | None, missing: int | None, mean: float | None, std: float | None
+) -> dict[str, Any]:
+    return {"name": name, "kind": "numeric", "n": n, "missing": missing, "mean": mean, "std": std,
+            "levels": {}, "small": []}  # fmt: skip
+
+
+def _words(name: str, n: int, missing: int, levels: dict[str, int | None]) -> dict[str, Any]:
+    return {"name": name, "kind": "categorical", "n": n, "missing": missing, "mean": None, "std": None,
+            "levels": levels, "small": []}  # fmt: skip

@@ -235,10 +235,30 @@ def test_learning_shows_the_trial_that_validation_chose(finished: Path) -> None:
 def test_cohort_and_quarantine_come_from_the_sites_summaries(finished: Path) -> None:
     south = one(table(finished, "figures/cohort.csv"), site="south")
     assert (south["title"], south["test_records"], south["quarantined"]) == ("South hospital", "30", "2")
-    assert one(table(finished, "figures/quarantine.csv"), site="south")["reason"] == "label outside the set"
+    set_aside = one(table(finished, "figures/quarantine.csv"), site="south")
+    assert set_aside["reason"] == "label outside the set"
+    assert float(set_aside["share"]) == pytest.approx(2 / 152)
+    assert (south["events"], south["test_events"]) == ("50", "")  # a few patients' outcomes are not counted
     assert (
         one(table(finished, "figures/warnings.csv"), site="west")["warning"] == "only one class in training"
     )
+
+
+def test_what_the_agreement_left_out_is_listed_by_seed(finished: Path) -> None:
+    cells = {(row["seed"], row["site"]): row["cells"] for row in table(finished, "figures/suppressed.csv")}
+    assert (cells["0", "south"], cells["1", "south"]) == ("4", "5")
+    assert cells["1", "north"] == "0"
+    lost = table(finished, "figures/uncounted.csv")
+    assert [one(lost, seed=seed, variable="all")["uncounted"] for seed in ("0", "1")] == ["11", "12"]
+
+
+def test_a_missing_agreement_stops_with_its_name(
+    fresh: tuple[Path, Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    spec, results = fresh
+    shutil.rmtree(results / "statistics" / "tumour" / "1")
+    assert evaluate(spec, results) == 2
+    assert "statistics/tumour/1/statistics.json" in capsys.readouterr().err
 
 
 def test_provenance_names_versions_hashes_and_walls_but_no_host(finished: Path) -> None:

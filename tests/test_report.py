@@ -1,6 +1,7 @@
 """The report: every number is the CSV file's, and the page is whole, ordered and self-contained."""
 
 import csv
+import json
 import re
 import shutil
 import subprocess
@@ -87,6 +88,63 @@ def test_what_a_reader_must_not_miss_is_said(page: Page) -> None:
     assert "label outside the set" in page.text
 
 
+def rows_of(results: Path, name: str) -> list[dict[str, str]]:
+    with (results / name).open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_table_1_holds_what_the_sites_tell_and_hides_what_they_hide(page: Page, results: Path) -> None:
+    shown = {(number.file, number.row, number.column) for number in page.numbers}
+    rows, checked = rows_of(results, "figures/table1.csv"), 0
+    for place, row in enumerate(rows):
+        if row["variable"] in ("age", "sex", "size", "grade", "flag", "rate"):
+            for column in ("mean", "std") if row["level"] == "" else ("n", "share"):
+                assert (("figures/table1.csv", place, column) in shown) == (row[column] != ""), row
+                checked += row[column] != ""
+    assert checked > 30
+    section = page.text[page.text.index("Table 1:") : page.text.index("Rows and files set aside")]
+    assert "<5 missing" in section
+    assert "<5: of fewer than 5 patients, or of none" in section
+    assert "6 more variables, which differ less, are in figures/table1.csv" in section
+    for site in ("North hospital", "South hospital", "West hospital"):
+        assert f"{site}n = " in section.replace("\u00a0", " ")
+
+
+def test_the_largest_difference_of_a_variable_is_shown_beside_it(page: Page, results: Path) -> None:
+    rows = rows_of(results, "figures/shift.csv")
+    size = {place: row for place, row in enumerate(rows) if row["variable"] == "size"}
+    means = {place: row for place, row in size.items() if row["measure"] == "mean"}
+    largest = max(means, key=lambda place: abs(float(means[place]["difference"])))
+    shown = {number.row for number in page.numbers if number.file == "figures/shift.csv"}
+    assert shown & set(size) == {largest}
+
+
+def test_what_was_set_aside_or_kept_back_is_shown(page: Page, results: Path) -> None:
+    shown = {(number.file, number.row, number.column) for number in page.numbers}
+    assert {("figures/quarantine.csv", 0, "count"), ("figures/quarantine.csv", 0, "share")} <= shown
+    assert ("figures/outside.csv", 0, "count") in shown
+    cells = [("figures/suppressed.csv", place, "cells") for place in range(6)]
+    assert set(cells) <= shown
+    totals = [row for row in rows_of(results, "figures/uncounted.csv") if row["variable"] == "all"]
+    assert [row["uncounted"] for row in totals] == ["11", "12"]
+    assert "Seed 1: 12 of 2\u202f600 values are in no histogram" in page.text
+
+
+def test_sites_that_tell_of_no_variable_are_drawn_too(tmp_path: Path) -> None:
+    spec, folder = write_study(tmp_path, strategies={"centralized": {}}, seeds=[0])
+    for path in (tmp_path / "prepared").rglob("prepared.json"):
+        summary = json.loads(path.read_text())
+        path.write_text(
+            json.dumps(summary | {"profile": [], "outside": {}, "quarantined": {}, "events": None})
+        )
+    assert main("coordinator", COMMANDS, ["evaluate", "--spec", str(spec), "--results", str(folder)]) == 0
+    assert draw(folder, folder / "report.html").returncode == 0
+    page = read_page((folder / "report.html").read_text())
+    assert "Table 1" not in page.text
+    assert "Nothing was quarantined." in page.text
+    assert wrong_numbers(page, folder) == []
+
+
 def test_noise_is_called_noise(results: Path, tmp_path: Path) -> None:
     copied = tmp_path / "results"
     shutil.copytree(results, copied)
@@ -122,7 +180,7 @@ def test_headings_tables_and_pictures_can_be_heard(page: Page) -> None:
     assert names.count("caption") == names.count("table") >= 8
     assert all("scope" in attributes for tag, attributes in page.tags if tag == "th")
     pictures = [attributes for _, attributes in page.tags if attributes.get("role") == "img"]
-    assert len(pictures) == 6
+    assert len(pictures) == 7
     assert all(len(picture["aria-label"]) > 40 for picture in pictures)
 
 

@@ -40,13 +40,21 @@ def hashes(spec: Evaluation) -> dict[str, str]:
 
 
 def cohort_rows(summaries: Summaries) -> dict[str, Rows]:
-    """List the cohort, the quarantined rows by reason, and the warnings."""
+    """List the cohort, what was quarantined and why, values outside their limits, and the warnings.
+
+    Faults of a file are counted as they are, however few: they say nothing about a patient who is used.
+    """
     return {
         "figures/cohort.csv": [_row(task, site, found) for (task, site), found in summaries.items()],
         "figures/quarantine.csv": [
-            {"task": task, "site": site, "reason": reason, "count": count}
+            {"task": task, "site": site, "reason": reason, "count": count, "share": count / _all_of(found)}
             for (task, site), found in summaries.items()
             for reason, count in found.get("quarantined", {}).items()
+        ],
+        "figures/outside.csv": [
+            {"task": task, "site": site, "variable": variable, "count": count}
+            for (task, site), found in summaries.items()
+            for variable, count in found.get("outside", {}).items()
         ],
         "figures/warnings.csv": [
             {"task": task, "site": site, "warning": warning}
@@ -56,8 +64,13 @@ def cohort_rows(summaries: Summaries) -> dict[str, Rows]:
     }
 
 
+def _all_of(found: dict[str, Any]) -> int:
+    """Count a site's rows and files, usable or not."""
+    return int(found.get("records", 0)) + sum(found["quarantined"].values())
+
+
 def _row(task: str, site: str, found: dict[str, Any]) -> dict[str, Any]:
-    roles = found.get("roles", {})
+    roles, events = found.get("roles", {}), found.get("events")
     counts = {
         f"{role}_{what}": roles.get(role, {}).get(what, 0)
         for role in ("development", "test", "auxiliary")
@@ -65,10 +78,12 @@ def _row(task: str, site: str, found: dict[str, Any]) -> dict[str, Any]:
     }
     return {
         "task": task, "site": site, "title": found.get("title") or site, "source": found.get("source"),
-        "reads": found.get("reads"), "features": len(found.get("features", [])),
-        "records": found.get("records"), "patients": found.get("patients"), "events": found.get("events"),
+        "modalities": " ".join(found.get("modalities", [])), "features": len(found.get("features", [])),
+        "records": found.get("records"), "patients": found.get("patients"), "events": events,
+        "event_share": events / found["records"] if events is not None and found["records"] else None,
         **counts, "test_patients": roles.get("test", {}).get("patients", 0),
         "quarantined": sum(found.get("quarantined", {}).values()), "age_mean": found.get("age_mean"),
+        "female_share": found.get("female_share"),
     }  # fmt: skip
 
 

@@ -32,7 +32,12 @@ Estimates = dict[str, dict[Place, Estimate]]  # by strategy
 def estimate(scores: TaskScores, weights: Weights) -> Estimates:
     """Estimate all metrics for all strategies of a task on the same resamples of its patients."""
     return {
-        strategy: _stack([_one_run(scores, found, weights) for found in by_seed.values()])
+        strategy: _stack(
+            [
+                _one_run(scores, found, weights, scores.without_model.get(strategy, ()))
+                for found in by_seed.values()
+            ]
+        )
         for strategy, by_seed in scores.scores.items()
     }
 
@@ -84,12 +89,18 @@ def reason_rows(task: str, seeds: dict[str, tuple[int, ...]], estimates: Estimat
     ]
 
 
-def _one_run(scores: TaskScores, found: Floats, weights: Weights) -> dict[Place, tuple[Value, Floats, int]]:
+def _one_run(
+    scores: TaskScores, found: Floats, weights: Weights, without_model: tuple[str, ...]
+) -> dict[Place, tuple[Value, Floats, int]]:
     places: dict[Place, tuple[Value, Floats, int]] = {}
     pairs = {}
     for site, members in _places(scores):
         label, score = scores.label[members], found[members]
         values = measure(label, score)
+        lacking = [name for name in without_model if site in (name, ALL)]
+        if lacking:
+            reason = f"alone, {' and '.join(lacking)} trained no model: held out"
+            values = dict.fromkeys(METRICS, Value(None, reason))
         drawn = _resampled(label, score, weights[:, members])
         pairs[site] = drawn["pairs"]
         places |= {(site, metric): (values[metric], drawn[metric], len(label)) for metric in METRICS}

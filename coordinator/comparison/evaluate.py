@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from coordinator import specs
-from coordinator.comparison import cohort, costs, curves, differences, estimates
+from coordinator.comparison import agreed, cohort, costs, curves, differences, estimates, shift, table1
 from coordinator.comparison.estimates import Rows
 from coordinator.comparison.learning import learning_rows
 from coordinator.comparison.predictions import TaskScores, read_task
@@ -42,13 +42,17 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
         DataError: a file is not as described.
     """
     tables: dict[str, Rows] = {name: [] for name in COLUMNS}
-    paid = costs.read_costs(spec, results)
+    paid, summaries = costs.read_costs(spec, results), cohort.read_summaries(spec)
+    described = table1.table1_rows(summaries)
     _add(tables, {
         "costs.csv": costs.cost_rows(spec, paid),
         "figures/spent.csv": costs.spent_rows(costs.cost_rows(spec, paid)),
         "privacy.csv": costs.privacy_rows(spec, paid),
         "variants.csv": variant_rows(spec),
-        **cohort.cohort_rows(cohort.read_summaries(spec)),
+        **cohort.cohort_rows(summaries),
+        "figures/table1.csv": described,
+        "figures/shift.csv": shift.shift_rows(summaries, described),
+        **agreed.agreed_rows(spec, results),
         **learning_rows(spec, results),
     })  # fmt: skip
     for task in spec.study.tasks:

@@ -28,8 +28,8 @@ def learning_rows(spec: Evaluation, results: Path) -> dict[str, Rows]:
     learning: Rows = []
     chosen: Rows = []
     for run in spec.runs.values():
-        history = _read(run, results)
-        for site in _choosers(run):
+        history = _read(spec, run, results)
+        for site in _choosers(spec, run):
             own = [entry for entry in history if entry["site"] == site]
             best = _best(own)
             place = {"task": run.task, "strategy": run.strategy, "seed": run.seed, "site": site}
@@ -38,9 +38,11 @@ def learning_rows(spec: Evaluation, results: Path) -> dict[str, Rows]:
     return {"figures/learning.csv": learning, "figures/chosen.csv": chosen}
 
 
-def _choosers(run: Run) -> tuple[str, ...]:
-    # hospitals that train alone choose alone; else the choice is by the loss over all of them
-    return run.sites if run.preset == "local" else (ALL,)
+def _choosers(spec: Evaluation, run: Run) -> tuple[str, ...]:
+    # hospitals that train alone choose alone, held-out ones nothing; else the choice is by the loss over all
+    if run.preset != "local":
+        return (ALL,)
+    return tuple(site for site in run.sites if site not in spec.study.tasks[run.task].split.held_out)
 
 
 def _best(history: list[Entry]) -> Entry:
@@ -83,7 +85,7 @@ def _finite(loss: float | None) -> float | None:
     return loss if loss is not None and math.isfinite(loss) else None
 
 
-def _read(run: Run, results: Path) -> list[Entry]:
+def _read(spec: Evaluation, run: Run, results: Path) -> list[Entry]:
     path = file_of(results, run, "history.jsonl")
     try:
         found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
@@ -94,6 +96,6 @@ def _read(run: Run, results: Path) -> list[Entry]:
     for number, entry in enumerate(found, 1):
         if missing := [name for name in NEEDED if not isinstance(entry, dict) or name not in entry]:
             raise DataError(f"{path}:{number}: '{missing[0]}' is missing; expected {', '.join(NEEDED)}")
-    if missing := [site for site in _choosers(run) if site not in {entry["site"] for entry in found}]:
+    if missing := [site for site in _choosers(spec, run) if site not in {entry["site"] for entry in found}]:
         raise DataError(f"{path}: holds no round of '{missing[0]}'; remove it and rerun the run")
     return found

@@ -1,6 +1,6 @@
 """Reads the runs' released test scores, and checks that all runs scored the same patients."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,7 @@ class TaskScores:
     patient: NDArray[np.int64]  # (n,)
     label: Labels  # (n,)
     scores: dict[str, dict[int, Scores]]  # strategy -> seed -> (n,)
+    without_model: dict[str, tuple[str, ...]] = field(default_factory=dict)  # strategy -> held-out sites
 
 
 def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
@@ -47,7 +48,9 @@ def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
                 "the same frozen patients: remove both and rerun"
             )
         found.setdefault(run.strategy, {})[run.seed] = scores
-    return TaskScores(task, runs[0].sites, site, records[1], records[2], found)
+    held_out = spec.study.tasks[task].split.held_out
+    alone = {run.strategy: held_out for run in runs if run.preset == "local" and held_out}
+    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, alone)
 
 
 def folder_of(results: Path, run: Run) -> Path:

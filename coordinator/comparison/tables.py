@@ -16,7 +16,8 @@ COLUMNS: Final[dict[str, str]] = {
     "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
-    "variants.csv": "task,strategy,preset,algorithm,labels,optimizer_state,batches,site_weights,cut,model,"
+    "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
+    "optimizer_state,proximal_mu,server_rate,batches,participation,site_weights,cut,model,"
     "rounds,local_epochs,batch_size,optimizer,learning_rates,momentum,weight_decay,identical_to",
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
@@ -28,10 +29,15 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/learning.csv": "task,strategy,seed,site,learning_rate,round,train_loss,validation_loss,"
     "bytes,seconds,best",
     "figures/chosen.csv": "task,strategy,seed,site,learning_rate,round,validation_loss,tried",
-    "figures/cohort.csv": "task,site,title,source,reads,features,records,patients,events,"
+    "figures/cohort.csv": "task,site,title,source,modalities,features,records,patients,events,event_share,"
     "development_records,development_events,test_records,test_patients,test_events,"
-    "auxiliary_records,auxiliary_events,quarantined,age_mean",
-    "figures/quarantine.csv": "task,site,reason,count",
+    "auxiliary_records,auxiliary_events,quarantined,age_mean,female_share",
+    "figures/quarantine.csv": "task,site,reason,count,share",
+    "figures/outside.csv": "task,site,variable,count",
+    "figures/table1.csv": "task,site,variable,kind,level,n,missing,mean,std,share,patients,hidden",
+    "figures/shift.csv": "task,variable,kind,measure,level,site,difference",
+    "figures/suppressed.csv": "task,seed,site,cells",
+    "figures/uncounted.csv": "task,seed,variable,kind,n,uncounted",
     "figures/warnings.csv": "task,site,warning",
 }
 

@@ -8,7 +8,18 @@ from pathlib import Path
 from typing import Any
 
 import jinja2
-from reporting import charts, cost_tables, curves, figures, result_tables, sentences, study_tables
+from reporting import (
+    charts,
+    cost_tables,
+    curves,
+    figures,
+    patient_tables,
+    result_tables,
+    sentences,
+    shift,
+    study_tables,
+    table1,
+)
 from reporting.files import MissingFile, Results, distinct, read_results
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
@@ -45,6 +56,7 @@ def render(results: Results) -> str:
         tasks=[_task(results, task) for task in distinct(results.tables["variants.csv"], "task")],
         surprises=sentences.surprises(results),
         dashes=charts.DASHES,
+        marks=charts.MARKS,
     )
 
 
@@ -62,8 +74,12 @@ def _task(results: Results, task: str) -> dict[str, Any]:
         "answers": sentences.answers(results, task),
         "facts": study_tables.facts(results, task),
         "strategies": study_tables.strategies(results, task),
-        "cohort": study_tables.cohort(results, task),
-        "quarantine": study_tables.quarantine(results, task),
+        "cohort": patient_tables.cohort(results, task),
+        "table1": table1.table1(results, task),
+        "sites": list(enumerate(distinct(results.rows("figures/cohort.csv", task=task), "site"))),
+        "quarantine": patient_tables.quarantine(results, task),
+        "outside": patient_tables.outside(results, task),
+        "left_out": patient_tables.left_out(results, task),
         "chosen": study_tables.chosen(results, task),
         "metrics": result_tables.metrics(results, task),
         "by_site": result_tables.by_site(results, task),
@@ -87,6 +103,7 @@ def _task(results: Results, task: str) -> dict[str, Any]:
 
 def _figures(results: Results, task: str, strategies: list[str], shown: list[str]) -> dict[str, list[Any]]:
     drawn = {
+        "shift": [shift.shift(results, task)],
         "results": [figures.overview(results, task, strategies)],
         "differences": [figures.differences(results, task, strategies)],
         "curves": [

@@ -18,6 +18,12 @@ VARIABLES: Final = {
     **{colour: f"var(--s{i})" for i, colour in enumerate(SERIES)},
 }  # fmt: skip
 DASHES: Final = ((1, 0), (6, 3), (2, 2), (8, 3, 2, 3), (1, 0), (6, 3), (2, 2), (8, 3, 2, 3))
+# marks of sites, as outlines between -1 and 1: circle, square, triangle, diamond, its other way up, cross
+MARKS: Final = (
+    "M-1,0a1,1 0 1,0 2,0a1,1 0 1,0 -2,0z", "M-.9,-.9h1.8v1.8h-1.8z", "M0,-1.1L1.15,.9L-1.15,.9z",
+    "M0,-1.3L1.1,0L0,1.3L-1.1,0z", "M0,1.1L1.15,-.9L-1.15,-.9z",
+    "M-1.2,-.4h.8v-.8h.8v.8h.8v.8h-.8v.8h-.8v-.8h-.8z",
+)  # fmt: skip
 WIDTH, HEIGHT = 300, 240
 # the page's font may be wider than the one the labels were measured in
 PADDING: Final = {"left": 22, "right": 6, "top": 4, "bottom": 2}
@@ -48,6 +54,12 @@ def dash(strategies: list[str], field: str = "strategy") -> alt.StrokeDash:
     """Dash by strategy, for readers and printers without colour."""
     order = [list(DASHES[i % len(DASHES)]) for i in range(len(strategies))]
     return alt.StrokeDash(f"{field}:N", scale=alt.Scale(domain=strategies, range=order), legend=None)
+
+
+def mark(names: list[str], field: str) -> alt.Shape:
+    """Give each name an outline of its own, for readers and printers without colour."""
+    order = [MARKS[i % len(MARKS)] for i in range(len(names))]
+    return alt.Shape(f"{field}:N", scale=alt.Scale(domain=names, range=order), legend=None)
 
 
 def draw(

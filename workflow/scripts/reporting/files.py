@@ -11,7 +11,8 @@ TABLES: Final = (
     "comparison.csv", "differences.csv", "costs.csv", "privacy.csv", "variants.csv", "figures/summary.csv",
     "figures/effects.csv", "figures/spent.csv", "figures/reasons.csv", "figures/roc.csv",
     "figures/calibration.csv", "figures/learning.csv", "figures/chosen.csv", "figures/cohort.csv",
-    "figures/quarantine.csv", "figures/warnings.csv",
+    "figures/quarantine.csv", "figures/warnings.csv", "figures/table1.csv", "figures/shift.csv",
+    "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv",
 )  # fmt: skip
 
 

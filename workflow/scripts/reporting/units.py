@@ -38,6 +38,18 @@ def percent(text: str) -> str:
     return f"{100 * float(text):.0f}\u00a0%"
 
 
+def part(text: str) -> str:
+    """Give a share in per cent, with the digits that a small one needs."""
+    percent = 100 * float(text)
+    return f"{percent:.{0 if percent >= 10 else 1 if percent >= 1 else 2}f}\u00a0%"
+
+
+def shift(text: str) -> str:
+    """Two decimals with a sign, as standardised differences are given."""
+    shown = f"{float(text):+.2f}"
+    return "0.00" if shown[1:] == "0.00" else shown.replace("-", MINUS)
+
+
 def operations(text: str) -> str:
     """Floating-point operations in decimal units."""
     return _prefixed(float(text), "FLOP")
