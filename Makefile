@@ -13,7 +13,7 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run env test test-system lint bench clean-state
+.PHONY: run env test test-system lint bench bench-data floors clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' workflow/run.sh
@@ -37,6 +37,14 @@ lint: env
 
 bench: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench
+
+# seconds and memory from raw files to prepared; needs the data (SUTURE_DATA_ROOT)
+bench-data: env
+	@$(VENV_PYTHON) -m tests.bench.preparation $(addprefix config/studies/,$(addsuffix .yaml,eicu physionet2012 ham10000))
+
+# what the centralized arm must reach on real data: about an hour
+floors: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.floors
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

@@ -33,7 +33,7 @@ def a_run() -> Run:
     return Run(
         study="bench", task="mlp", strategy="split", seed=0, sites=(SITE,), parties=(SITE,), prepared={},
         preset="split", algorithm="split", labels="shared", site_weights="records", cut=("layer1",),
-        model=Model(name="mlp", hidden=(CUT, HIDDEN)), validation=0.1, missing="impute", reads="table",
+        model=Model(name="mlp", hidden=(CUT, HIDDEN)), validation=0.1, missing="impute",
         training=Training(rounds=1, local_epochs=1000, batch_size=BATCH, learning_rates=(RATE,)),
         release="nothing", threads=1,
     )  # fmt: skip
