@@ -102,6 +102,6 @@ def _chest(x: Picture, y: Picture, draw: np.random.Generator) -> Picture:
 def _opacity(x: Picture, y: Picture, draw: np.random.Generator) -> Picture:
     side, width = draw.choice([-1, 1]), draw.uniform(18, 28)
     where = side * draw.uniform(55, 90), draw.uniform(-70, 55)
-    height = draw.uniform(0.3, 0.7)
+    height = draw.uniform(0.4, 0.8)
     spot: Picture = height * np.exp(-((x - where[0]) ** 2 + ((y - where[1]) / 1.2) ** 2) / (2 * width**2))
     return spot

@@ -29,7 +29,7 @@ from sites.tables import choices, numbers, read_cells, reject
 ALL: Final[tuple[Modality, ...]] = ("table", "series", "image")
 PREVALENCE: Final = 0.42
 REPEATS: Final = 8  # one stay in so many is a patient's second
-NATURAL: Final = Partition(label_skew=3.0, quantity_skew=8.0)  # where the study does not say how to deal
+NATURAL: Final = Partition(label_skew=6.0, quantity_skew=8.0)  # where the study does not say how to deal
 PREDICTED_AT: Final = 24.0  # hours
 WORDS: Final = ("sex", *CONDITIONS)
 FEATURES: Final = (
