@@ -66,9 +66,10 @@ def demographics(frame: pd.DataFrame, age: str | None, sex: str | None, min_cell
     if age and patients[age].notna().sum() >= max(SMALLEST_GROUP, min_cell):
         found["age_mean"] = round(float(patients[age].mean()), 1)
     if sex and patients[sex].notna().sum() >= max(SMALLEST_GROUP, min_cell):
-        women = int((patients[sex] == "female").sum())
-        men = int((patients[sex] == "male").sum())
-        # an exact share of a few women among known numbers would count them; a table may code sex otherwise
-        if women + men and (min(women, men) == 0 or min(women, men) >= min_cell):
+        women, men = (int((patients[sex] == word).sum()) for word in ("female", "male"))
+        # an exact share among known numbers would count a few women, men, or patients of no known sex; a
+        # table may code sex otherwise
+        cells = np.array([women, men, len(patients) - women - men])
+        if women + men and not small(cells, min_cell).any():
             found["female_share"] = round(women / (women + men), 3)
     return found

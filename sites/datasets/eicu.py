@@ -47,6 +47,7 @@ def read(path: Path, data: Data, site: Site) -> Reading:
         parts.append(found.frame.reset_index(drop=True))
         if found.last is not None:
             latest |= dict.fromkeys(found.frame.columns, found.last / 60 - hours)
+    rejected = list(dict.fromkeys(rejected))  # admissionDx is read for flags and for words
     whole = pd.concat(parts, axis=1)
     return Reading(
         whole.drop(columns=STAY),

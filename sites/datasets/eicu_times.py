@@ -30,7 +30,7 @@ def timeline(folder: Path, by: str) -> pd.DataFrame:
     """Place every stay of a known patient: indexed by stay, with `subject_id`, `site` and `start`.
 
     `start` is the admission to the unit; `WORDS` are there as text, `NUMBERS` and `age` as numbers. A patient
-    is one subject within a site (a region, or a hospital, as `by` says), numbered in order of id.
+    is one subject within a site (a region, or a hospital, as `by` says); numbers follow the identifiers.
 
     Raises:
         DataError: a table is damaged or lacks a column, or a stay stands twice.

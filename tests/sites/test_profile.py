@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from coordinator.config import Site
 from sites import prepared
 from sites.cells import hidden
-from sites.cohort import role_counts, without_few
+from sites.cohort import demographics, role_counts, without_few
 from sites.prepare import prepare
 from sites.profile import profile
 from sites.reading import Feature, Reading, Series
@@ -136,6 +136,23 @@ def test_many_records_of_a_few_patients_are_few():
     frame = records({"development": (20, 30), "test": (6, 7)})
     frame.loc[(frame["role"] == "test") & (frame["label"] == 1), "patient"] = 1000
     assert without_few(role_counts(frame), frame, 5)[0]["test"].events is None
+
+
+@pytest.mark.parametrize(
+    ("women", "men", "unknown", "share"),
+    [
+        (20, 30, 0, 0.4),
+        (20, 30, 9, 0.4),
+        (20, 30, 4, None),
+        (4, 30, 0, None),
+        (30, 4, 0, None),
+        (0, 30, 0, 0.0),
+    ],
+)
+def test_a_share_of_women_does_not_count_a_few_patients(women, men, unknown, share):
+    sex = ["female"] * women + ["male"] * men + [None] * unknown
+    frame = pd.DataFrame({"sex": pd.Series(sex, dtype=object), "patient_id": np.arange(len(sex))})
+    assert demographics(frame, None, "sex", 5).get("female_share") == share
 
 
 @pytest.mark.parametrize("site", ["cleveland", "hungarian", "switzerland", "va"])
