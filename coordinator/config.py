@@ -355,6 +355,13 @@ class Study(Record):
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(
         1000, description="resamples behind each interval"
     )
+    specificity: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
+        0.9, description="at which specificity sensitivity is told"
+    )
+    target_loss: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+        0.05,
+        description="cost to target: until validation loss is at most this share above the reference's best",
+    )
     runtime: Literal["auto", "host"] = Field("auto", description="the walls parties run in")
     reference: Name = Field("centralized", description="the strategy others are compared with")
     sites: dict[Name, Site] = Field(

@@ -7,10 +7,14 @@ import numpy as np
 from numpy.typing import NDArray
 from sklearn import metrics as sk
 
+from coordinator import calibration
+
 BINS: Final = 15
 THRESHOLD: Final = 0.5
 PRIMARY: Final = "auroc"
+SENSITIVITY: Final = "sensitivity_at_specificity"
 ONE_CLASS: Final = "only one class among the labels"
+PARTED: Final = "a cut of the scores parts the classes: no slope is finite"
 
 Labels = NDArray[np.int64]
 Scores = NDArray[np.float64]
@@ -65,6 +69,34 @@ def ece(labels: Labels, scores: Scores) -> Value:
     return Value(float(np.abs(gaps).sum() / len(labels)))
 
 
+def calibration_intercept(labels: Labels, scores: Scores) -> Value:
+    """Move of the log odds that makes the mean right (Cox 1958): 0 is best, below 0 scores are too high."""
+    return _two_classes(_fitted(calibration.intercepts), labels, calibration.log_odds(scores))
+
+
+def calibration_slope(labels: Labels, scores: Scores) -> Value:
+    """Stretch of the log odds that fits best (Cox 1958): 1 is best, below 1 scores are too extreme."""
+    odds = calibration.log_odds(scores)
+    if labels.min() != labels.max() and calibration.parted(labels, odds):
+        return Value(None, PARTED)
+    return _two_classes(_fitted(calibration.slopes), labels, odds)
+
+
+def sensitivity(labels: Labels, scores: Scores, specificity: float = 0.9) -> Value:
+    """Largest share of positives found by a threshold that keeps at least this specificity."""
+
+    def best(labels: Labels, scores: NDArray[np.number]) -> float:
+        alarms, found, _ = sk.roc_curve(labels, scores, drop_intermediate=False)
+        return float(found[alarms <= allowed_alarms(specificity)].max())
+
+    return _two_classes(best, labels, scores)
+
+
+def allowed_alarms(specificity: float) -> float:
+    """Give the largest false-positive rate, with room for the rounding of a quotient."""
+    return 1 - specificity + 1e-9
+
+
 METRICS: Final[dict[str, Callable[[Labels, Scores], Value]]] = {
     "auroc": auroc,
     "auprc": auprc,
@@ -73,15 +105,19 @@ METRICS: Final[dict[str, Callable[[Labels, Scores], Value]]] = {
     "f1": f1,
     "brier": brier,
     "ece": ece,
+    "calibration_intercept": calibration_intercept,
+    "calibration_slope": calibration_slope,
+    SENSITIVITY: sensitivity,
 }
 
 
-def measure(labels: Labels, scores: Scores) -> dict[str, Value]:
+def measure(labels: Labels, scores: Scores, specificity: float = 0.9) -> dict[str, Value]:
     """Compute every metric; labels (n,) of 0 and 1, scores (n,) the probability of label 1."""
     problem = _problem(scores)
     if problem:
         return {name: Value(None, problem) for name in METRICS}
-    return {name: metric(labels, scores) for name, metric in METRICS.items()}
+    values = {name: metric(labels, scores) for name, metric in METRICS.items() if name != SENSITIVITY}
+    return {**values, SENSITIVITY: sensitivity(labels, scores, specificity)}
 
 
 def predicted(scores: Scores) -> Labels:
@@ -98,6 +134,12 @@ def _problem(scores: Scores) -> str:
     if len(scores) == 0:
         return "no test records"
     return "" if np.isfinite(scores).all() else "a score is not a finite number: training diverged"
+
+
+def _fitted(
+    fit: Callable[[Labels, Scores, Scores], Scores],
+) -> Callable[[Labels, NDArray[np.number]], float]:
+    return lambda labels, odds: float(fit(labels, odds.astype(np.float64), np.ones((1, len(odds))))[0])
 
 
 def _two_classes(

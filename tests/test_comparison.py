@@ -68,7 +68,7 @@ def test_the_outside_interface_has_exactly_its_columns(finished: Path) -> None:
 def test_every_run_place_and_metric_has_one_row(finished: Path) -> None:
     rows = table(finished, "comparison.csv")
     keys = [(row["strategy"], row["seed"], row["site"], row["metric"]) for row in rows]
-    assert len(set(keys)) == len(keys) == 5 * 2 * ((3 + 1) * 7 + 1)
+    assert len(set(keys)) == len(keys) == 5 * 2 * ((3 + 1) * 10 + 1)
 
 
 def test_pooled_and_site_values_are_scikit_learns(finished: Path) -> None:
@@ -166,7 +166,7 @@ def test_verdicts(difference: float, error: float, expected: str) -> None:
 
 
 def test_two_seeds_that_disagree_widen_the_interval_more_than_ten() -> None:
-    two, ten = (interval(Effect(0.0, 0.0, 0.01, freedom, 2), 0.9)[1] for freedom in (1.0, 9.0))
+    two, ten = (interval(Effect(0.0, 0.0, 0.01, seeds - 1.0, seeds), 0.9)[1] for seeds in (2, 10))
     assert two == pytest.approx(0.0631, abs=1e-4)  # Student, one degree of freedom: 6.31
     assert ten == pytest.approx(0.0183, abs=1e-4)
 

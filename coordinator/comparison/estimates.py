@@ -1,16 +1,18 @@
-"""Every metric of every run at every site, with its bootstrap interval."""
+"""Every metric of every run at every site, with its interval: DeLong's of AUROC, else by bootstrap."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.comparison import delong
 from coordinator.comparison.predictions import TaskScores
 from coordinator.comparison.resampling import Weights
 from coordinator.comparison.weighted import Floats, weighted_metrics
 from coordinator.metrics import METRICS, PRIMARY, Value, measure
 
+USABLE: Final = 0.95  # share of the resamples in which a metric must be defined for an interval
 ALL: Final = "all"
 STRATIFIED: Final = "stratified"
 Rows = list[dict[str, Any]]
@@ -23,30 +25,32 @@ class Estimate:
     values: tuple[Value, ...]  # by seed
     resampled: Floats  # (seeds, resamples), NaN where undefined
     n: int  # records
+    variance: Floats | None = None  # AUROC: (seeds + 1,), each seed's and that of the mean over seeds
 
 
 Place = tuple[str, str]  # site, `all` or `stratified`; metric
 Estimates = dict[str, dict[Place, Estimate]]  # by strategy
 
 
-def estimate(scores: TaskScores, weights: Weights) -> Estimates:
+def estimate(scores: TaskScores, weights: Weights, specificity: float = 0.9) -> Estimates:
     """Estimate all metrics for all strategies of a task on the same resamples of its patients."""
-    return {
-        strategy: _stack(
-            [
-                _one_run(scores, found, weights, scores.without_model.get(strategy, ()))
-                for found in by_seed.values()
-            ]
-        )
-        for strategy, by_seed in scores.scores.items()
-    }
+    found: dict[bytes, dict[Place, Estimate]] = {}  # twins have the same scores: one result
+    estimates: Estimates = {}
+    for strategy, by_seed in scores.scores.items():
+        lacking = scores.without_model.get(strategy, ())
+        same = b"".join(score.tobytes() for score in by_seed.values()) + repr(lacking).encode()
+        if same not in found:
+            runs = [_one_run(scores, score, weights, lacking, specificity) for score in by_seed.values()]
+            found[same] = _with_variances(scores, list(by_seed.values()), _stack(runs))
+        estimates[strategy] = found[same]
+    return estimates
 
 
 def comparison_rows(task: str, seeds: dict[str, tuple[int, ...]], estimates: Estimates) -> Rows:
-    """List one row per run, place and metric, with the percentile 95 % interval over patients."""
+    """List one row per run, place and metric, with the 95 % interval over patients."""
     return [
         {"task": task, "strategy": strategy, "seed": seed, "site": site, "metric": metric,
-         "value": found.values[i].value, **_interval(found.values[i : i + 1], found.resampled[i]),
+         "value": found.values[i].value, **_interval(found, i),
          "n": found.n}
         for strategy, places in estimates.items()
         for i, seed in enumerate(seeds[strategy])
@@ -64,7 +68,7 @@ def summary_rows(task: str, estimates: Estimates) -> Rows:
             rows.append({
                 "task": task, "strategy": strategy, "site": site, "metric": metric,
                 "value": float(np.mean(known)) if complete else None,
-                **_interval(found.values, found.resampled.mean(axis=0)),
+                **_interval(found, None),
                 "seed_low": min(known) if complete else None, "seed_high": max(known) if complete else None,
                 "n": found.n, "seeds": len(found.values),
             })  # fmt: skip
@@ -90,18 +94,18 @@ def reason_rows(task: str, seeds: dict[str, tuple[int, ...]], estimates: Estimat
 
 
 def _one_run(
-    scores: TaskScores, found: Floats, weights: Weights, without_model: tuple[str, ...]
+    scores: TaskScores, found: Floats, weights: Weights, without_model: tuple[str, ...], specificity: float
 ) -> dict[Place, tuple[Value, Floats, int]]:
     places: dict[Place, tuple[Value, Floats, int]] = {}
     pairs = {}
     for site, members in _places(scores):
         label, score = scores.label[members], found[members]
-        values = measure(label, score)
+        values = measure(label, score, specificity)
         lacking = [name for name in without_model if site in (name, ALL)]
         if lacking:
             reason = f"alone, {' and '.join(lacking)} trained no model: held out"
             values = dict.fromkeys(METRICS, Value(None, reason))
-        drawn = _resampled(label, score, weights[:, members])
+        drawn = _resampled(label, score, weights[:, members], specificity)
         pairs[site] = drawn["pairs"]
         places |= {(site, metric): (values[metric], drawn[metric], len(label)) for metric in METRICS}
     places[STRATIFIED, PRIMARY] = _stratified(scores, places, pairs)
@@ -113,10 +117,12 @@ def _places(scores: TaskScores) -> list[tuple[str, NDArray[np.int64]]]:
     return [*own, (ALL, np.arange(len(scores.label)))]
 
 
-def _resampled(label: NDArray[np.int64], score: Floats, weights: Weights) -> dict[str, Floats]:
+def _resampled(
+    label: NDArray[np.int64], score: Floats, weights: Weights, specificity: float
+) -> dict[str, Floats]:
     if len(label) == 0 or not np.isfinite(score).all():
         return {name: np.full(len(weights), np.nan) for name in [*METRICS, "pairs"]}
-    return weighted_metrics(label, score, weights)
+    return weighted_metrics(label, score, weights, specificity)
 
 
 def _stratified(
@@ -155,9 +161,47 @@ def _stack(runs: list[dict[Place, tuple[Value, Floats, int]]]) -> dict[Place, Es
     }
 
 
-def _interval(values: tuple[Value, ...], resampled: Floats) -> dict[str, float | None]:
+def _with_variances(
+    scores: TaskScores, found: list[Floats], places: dict[Place, Estimate]
+) -> dict[Place, Estimate]:
+    _, patient = np.unique(np.stack([scores.site, scores.patient]), axis=1, return_inverse=True)
+    variances = {
+        site: _variances(
+            scores.label[members], patient.reshape(-1)[members], [each[members] for each in found]
+        )
+        for site, members in _places(scores)
+    }
+    pairs = {site: _pairs(scores.label[members]) for site, members in _places(scores) if site != ALL}
+    whole = max(1, sum(pairs.values()))
+    variances[STRATIFIED] = np.sum(
+        [(pairs[site] / whole) ** 2 * variances[site] for site in pairs if pairs[site]], axis=0
+    ) * np.ones(len(found) + 1)  # fmt: skip
+    return places | {
+        (site, PRIMARY): replace(places[site, PRIMARY], variance=each) for site, each in variances.items()
+    }
+
+
+def _variances(label: NDArray[np.int64], patient: NDArray[np.int64], found: list[Floats]) -> Floats:
+    if not _pairs(label) or not np.isfinite(found).all():
+        return np.full(len(found) + 1, np.nan)
+    placed = [delong.placements(label, score) for score in found]
+    return np.array(
+        [delong.variance(label, patient, each) for each in (*placed, np.mean(placed, axis=0))]
+    )  # fmt: skip
+
+
+def _interval(found: Estimate, seed: int | None) -> dict[str, float | None]:
+    """Give a seed's 95 % interval, or that of the mean over seeds."""
+    values = found.values if seed is None else found.values[seed : seed + 1]
+    if any(value.value is None for value in values):
+        return {"ci_low": None, "ci_high": None}
+    if found.variance is not None:
+        mean = float(np.mean([value.value for value in values if value.value is not None]))
+        low, high = delong.interval(mean, found.variance[-1 if seed is None else seed])
+        return {"ci_low": low, "ci_high": high}
+    resampled = found.resampled.mean(axis=0) if seed is None else found.resampled[seed]
     usable = resampled[np.isfinite(resampled)]
-    if any(value.value is None for value in values) or not len(usable):
+    if len(usable) < USABLE * len(resampled):
         return {"ci_low": None, "ci_high": None}
     low, high = np.quantile(usable, [0.025, 0.975])
     return {"ci_low": float(low), "ci_high": float(high)}

@@ -67,7 +67,7 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         scores.site, scores.patient, scores.label, resamples=study.bootstrap, keyed=(study.split_seed, task)
     )
     seeds = {strategy: tuple(by_seed) for strategy, by_seed in scores.scores.items()}
-    found = estimates.estimate(scores, weights)
+    found = estimates.estimate(scores, weights, study.specificity)
     verdicts, effects, surprises = differences.difference_rows(
         scores, found, reference=study.reference, margin=study.tasks[task].margin, identical=spec.identical
     )
