@@ -358,9 +358,10 @@ class Study(Record):
     specificity: Annotated[float, Field(gt=0.0, lt=1.0)] = Field(
         0.9, description="at which specificity sensitivity is told"
     )
-    target_loss: Annotated[float, Field(ge=0.0, le=1.0)] = Field(
+    target_loss: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.05,
-        description="cost to target: until validation loss is at most this share above the reference's best",
+        description="cost to target: until validation loss (nats a record) is at most so much above the "
+        "reference's best",
     )
     runtime: Literal["auto", "host"] = Field("auto", description="the walls parties run in")
     reference: Name = Field("centralized", description="the strategy others are compared with")

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 from scipy.stats import norm
+from scipy.stats import t as student
 from sklearn.linear_model import LogisticRegression
 
 from coordinator.calibration import intercepts, log_odds, slopes
 from coordinator.comparison import delong
-from coordinator.comparison.differences import Effect, interval, verdict
+from coordinator.comparison.curves import net_benefit
+from coordinator.comparison.differences import Effect, effect, interval, verdict
+from coordinator.comparison.estimates import Estimate
+from coordinator.comparison.power import chance, detectable, holm, p_value, planned
 from coordinator.comparison.weighted import weighted_metrics
-from coordinator.metrics import measure, sensitivity
+from coordinator.metrics import Value, measure, sensitivity
 from tests.simulation import SCENARIOS, simulate, weighted_auroc
 
 
@@ -122,8 +126,57 @@ def test_the_simulation_counts_pairs_as_the_comparison_does() -> None:
     assert weighted_auroc(label, score, weights.astype(float)) == pytest.approx(found, abs=1e-12)
 
 
+def test_seeds_that_agree_by_chance_do_not_narrow_an_interval_to_nothing() -> None:
+    """Both seeds differ by the same, and their resamples move against each other."""
+    moved = np.random.default_rng(0).normal(size=500)
+    one = Estimate((Value(0.9), Value(0.8)), np.stack([0.9 + 0.02 * moved, 0.8 - 0.01 * moved]), 100)
+    other = Estimate((Value(0.9), Value(0.8)), np.zeros((2, 500)), 100)
+    found = effect(one, other)
+    of_mean = one.resampled.mean(axis=0).std(ddof=1)
+    assert np.hypot(found.se_patients, found.se_seeds) == pytest.approx(of_mean, rel=1e-9)
+
+
 @pytest.mark.parametrize("name", ["five seeds", "one seed"])
 def test_verdicts_at_the_margin_and_intervals_err_as_often_as_they_say(name: str) -> None:
     found = simulate(SCENARIOS[name], 1000, resamples=200)
     assert found.equivalent <= 0.065
     assert 0.936 <= found.covered <= 0.964
+
+
+def test_net_benefit_equals_the_count_by_hand() -> None:
+    """Of ten, four have the outcome; three of them and one other are treated at 0.2: 3/10 - 1/10 * 1/4."""
+    label = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    score = np.array([0.9, 0.5, 0.2, 0.1, 0.3, 0.1, 0.1, 0.1, 0.0, 0.19])
+    assert net_benefit(label, score, 0.2) == pytest.approx(0.3 - 0.1 / 4, abs=1e-12)
+
+
+@pytest.mark.parametrize("threshold", [0.05, 0.3, 0.7])
+def test_net_benefit_of_treating_all_is_the_closed_form(threshold: float) -> None:
+    label, _ = records(2)
+    share = label.mean()
+    expected = share - (1 - share) * threshold / (1 - threshold)
+    assert net_benefit(label, np.ones(len(label)), threshold) == pytest.approx(expected, abs=1e-12)
+
+
+def test_holm_equals_the_worked_steps() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+
+
+def test_a_p_value_is_student_s() -> None:
+    found = Effect(0.03, 0.012, 0.008, 11.0, 5)
+    error = np.hypot(0.012, 0.008)
+    assert p_value(found) == pytest.approx(2 * student.sf(0.03 / error, 11.0), abs=1e-6)
+
+
+def test_the_planned_power_is_what_the_field_s_figures_say() -> None:
+    """254 records, half with the outcome, an AUROC of .88, scores correlated at .9: about .03."""
+    assert planned(0.88, 127, 127) == pytest.approx(0.0275, abs=5e-4)
+
+
+def test_what_could_be_seen_follows_the_interval_as_found() -> None:
+    many = Effect(0.01, 0.01, 0.0, 1e9, 5)
+    assert detectable(many) == pytest.approx((1.959964 + 0.841621) * 0.01, abs=1e-6)
+    assert chance(many, 0.05) == pytest.approx(2 * norm.cdf(5 - 1.644854) - 1, abs=1e-6)
+    assert chance(Effect(0.0, 0.05, 0.0, 1e9, 5), 0.05) == 0.0
+    assert chance(Effect(0.0, 0.0, 0.0, 999.0, 1), 0.05) == 1.0
+    assert detectable(Effect(0.01, 0.0, 0.01, 1.0, 2)) > 0.12  # two seeds: Student, one degree of freedom

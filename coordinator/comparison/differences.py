@@ -5,7 +5,8 @@ study, so its variance is Obuchowski & Rockette's (1995) with Hillis's degrees o
 covariance of two seeds' differences, by the bootstrap over patients that all seeds and strategies share,
 and the spread of the seeds' own differences, divided by their number. That spread holds what is seed and
 patient together, so the first part must not: the bootstrap's variance of the mean over seeds would count
-it twice. Two seeds that disagree give a wide interval.
+it twice; but the whole is never less than it, as it would be where seeds agree by chance. Two seeds that
+disagree give a wide interval.
 """
 
 from typing import Any, Final, Literal, NamedTuple
@@ -41,9 +42,10 @@ def effect(one: Estimate, other: Estimate) -> Effect:
     by_seed = np.array([a.value for a in one.values], float) - np.array(
         [b.value for b in other.values], float
     )
-    shared = _shared(one.resampled - other.resampled)
+    shared, least = _over_patients(one.resampled - other.resampled)
     seeds, resamples = one.resampled.shape
     over_seeds = by_seed.var(ddof=1) / seeds if seeds > 1 else 0.0
+    shared = float(np.max([0.0, shared, least - over_seeds]))  # NaN stays NaN
     uncertain = shared**2 / (resamples - 1) + (over_seeds**2 / (seeds - 1) if seeds > 1 else 0.0)
     freedom = (shared + over_seeds) ** 2 / uncertain if uncertain else float(resamples - 1)
     return Effect(
@@ -55,16 +57,16 @@ def effect(one: Estimate, other: Estimate) -> Effect:
     )
 
 
-def _shared(resampled: Floats) -> float:
-    """Give the mean covariance of two seeds' resamples (seeds, resamples); of one seed, its variance."""
+def _over_patients(resampled: Floats) -> tuple[float, float]:
+    """Give two seeds' mean covariance over resamples (seeds, resamples), and the variance of their mean."""
     usable = resampled[:, np.isfinite(resampled).all(axis=0)]
     if usable.shape[1] < 2:
-        return float("nan")
+        return float("nan"), float("nan")
     covariance = np.atleast_2d(np.cov(usable))
-    seeds = len(covariance)
+    seeds, of_mean = len(covariance), float(covariance.mean())
     if seeds == 1:
-        return float(covariance[0, 0])
-    return max(0.0, float((covariance.sum() - covariance.trace()) / (seeds * (seeds - 1))))
+        return of_mean, of_mean
+    return float((covariance.sum() - covariance.trace()) / (seeds * (seeds - 1))), of_mean
 
 
 def interval(found: Effect, level: float) -> tuple[float, float]:

@@ -6,7 +6,18 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from coordinator import specs
-from coordinator.comparison import agreed, cohort, costs, curves, differences, estimates, shift, table1
+from coordinator.comparison import (
+    agreed,
+    cohort,
+    costs,
+    curves,
+    differences,
+    estimates,
+    power,
+    shift,
+    table1,
+    targets,
+)  # fmt: skip
 from coordinator.comparison.estimates import Rows
 from coordinator.comparison.learning import learning_rows
 from coordinator.comparison.predictions import TaskScores, read_task
@@ -43,7 +54,7 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
     """
     tables: dict[str, Rows] = {name: [] for name in COLUMNS}
     paid, summaries = costs.read_costs(spec, results), cohort.read_summaries(spec)
-    described = table1.table1_rows(summaries)
+    described, learned = table1.table1_rows(summaries), learning_rows(spec, results)
     _add(tables, {
         "costs.csv": costs.cost_rows(spec, paid),
         "figures/spent.csv": costs.spent_rows(costs.cost_rows(spec, paid)),
@@ -53,7 +64,9 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
         "figures/table1.csv": described,
         "figures/shift.csv": shift.shift_rows(summaries, described),
         **agreed.agreed_rows(spec, results),
-        **learning_rows(spec, results),
+        **learned,
+        "figures/target.csv": targets.target_rows(spec, paid, learned["figures/learning.csv"]),
+        "figures/units.csv": targets.unit_rows(spec, paid, results),
     })  # fmt: skip
     for task in spec.study.tasks:
         if any(run.task == task for run in spec.runs.values()):
@@ -78,6 +91,14 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "figures/effects.csv": effects,
         "figures/reasons.csv": [*estimates.reason_rows(task, seeds, found), *surprises],
         "figures/roc.csv": curves.roc_rows(scores),
+        "figures/power.csv": power.power_rows(
+            scores, found, reference=study.reference, margin=study.tasks[task].margin
+        ),
+        "figures/secondary.csv": power.secondary_rows(
+            scores, found, reference=study.reference, twins=spec.identical
+        ),
+        "figures/precision_recall.csv": curves.precision_recall_rows(scores),
+        "figures/decision.csv": curves.decision_rows(scores),
         "figures/calibration.csv": curves.calibration_rows(scores),
     }
 

@@ -25,6 +25,12 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/spent.csv": "task,strategy,party,measure,value,unit,seeds",
     "figures/reasons.csv": "task,strategy,seed,site,metric,reason",
     "figures/roc.csv": "task,strategy,seed,false_positive_rate,true_positive_rate",
+    "figures/precision_recall.csv": "task,strategy,recall,precision",
+    "figures/decision.csv": "task,strategy,threshold,n,net_benefit,treat_all",
+    "figures/power.csv": "task,strategy,reference,n,events,margin,planned,detectable,chance",
+    "figures/secondary.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,p,p_holm",
+    "figures/target.csv": "task,strategy,seed,target,reached,rounds,bytes,seconds,flops",
+    "figures/units.csv": "task,strategy,measure,value,per_epoch,per_record,unit,against,ratio",
     "figures/calibration.csv": "task,strategy,bin,low,high,n,mean_score,observed",
     "figures/learning.csv": "task,strategy,seed,site,learning_rate,round,train_loss,validation_loss,"
     "bytes,seconds,best",

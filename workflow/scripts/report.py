@@ -1,13 +1,19 @@
 """Draws a study's tables into one self-contained page: ``report.py --results FOLDER --out FILE``."""
 
 import argparse
+import base64
+import csv
+import hashlib
+import io
 import json
 import os
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import jinja2
+from markupsafe import Markup
 from reporting import (
     charts,
     cost_tables,
@@ -23,6 +29,7 @@ from reporting import (
 from reporting.files import MissingFile, Results, distinct, read_results
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
+SCRIPT = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +64,19 @@ def render(results: Results) -> str:
         surprises=sentences.surprises(results),
         dashes=charts.DASHES,
         marks=charts.MARKS,
+        script=Markup(SCRIPT),  # noqa: S704 - the page's own
+        script_hash=base64.b64encode(hashlib.sha256(SCRIPT.encode()).digest()).decode(),
+        download=partial(download, results),
     )
+
+
+def download(results: Results, source: str, task: str) -> str:
+    """Give a task's rows of a table as a data URI, as they stand in the file."""
+    rows, text = results.rows(source, task=task), io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0].cells) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(row.cells for row in rows)
+    return "data:text/csv;base64," + base64.b64encode(text.getvalue().encode()).decode()
 
 
 def _task(results: Results, task: str) -> dict[str, Any]:
@@ -71,6 +90,11 @@ def _task(results: Results, task: str) -> dict[str, Any]:
         "name": task,
         "title": sentences.task_title(results, task),
         "reference": sentences.reference_sentence(results, task),
+        "cheaper": sentences.cheaper(results, task),
+        "power": result_tables.power(results, task),
+        "secondary": result_tables.secondary(results, task),
+        "per_unit": cost_tables.per_unit(results, task),
+        "target": cost_tables.target(results, task),
         "answers": sentences.answers(results, task),
         "facts": study_tables.facts(results, task),
         "strategies": study_tables.strategies(results, task),
@@ -104,16 +128,20 @@ def _task(results: Results, task: str) -> dict[str, Any]:
 def _figures(results: Results, task: str, strategies: list[str], shown: list[str]) -> dict[str, list[Any]]:
     drawn = {
         "shift": [shift.shift(results, task)],
-        "results": [figures.overview(results, task, strategies)],
+        "results": [figures.overview(results, task, strategies), figures.forest(results, task, shown)],
         "differences": [figures.differences(results, task, strategies)],
         "curves": [
             curves.roc(results, task, strategies, shown),
+            curves.precision_recall(results, task, strategies, shown),
             curves.calibration(results, task, strategies, shown),
+            curves.decision(results, task, strategies, shown),
         ],
         "learning": [
             curves.learning(results, task, strategies, "round"),
+            curves.learning(results, task, strategies, "seconds"),
             curves.learning(results, task, strategies, "bytes"),
         ],
+        "target": [figures.target(results, task, strategies, name) for name in figures.TARGETS],
     }
     return {name: [figure for figure in found if figure is not None] for name, found in drawn.items()}
 

@@ -69,6 +69,7 @@ def draw(
     svg = vl_convert.vegalite_to_svg(_styled(chart).to_dict())
     svg = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", svg)  # several drawings share one page
     svg = re.sub(r' width="(\d+)" height="\d+"', _bounded, svg, count=1)
+    svg = re.sub(r'<path aria-label="([^"]+)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)  # on hover
     svg = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", svg)
     for placeholder, variable in VARIABLES.items():
         svg = svg.replace(placeholder, variable)

@@ -12,6 +12,8 @@ MEASURES = {
     "steps": "steps",
 }  # fmt: skip
 
+UNITS = {"bytes": "bytes moved", "flops_at_sites": "operations at the sites", "flops": "operations, all"}
+
 
 def costs(results: Results, task: str) -> Table:
     """What each party of each strategy paid, means over seeds."""
@@ -26,6 +28,40 @@ def costs(results: Results, task: str) -> Table:
                 (party, [cell(row, "value", units.MEASURES[row["unit"]] if row else str) for row in own])
             )
     return table
+
+
+def per_unit(results: Results, task: str) -> Table | None:
+    """Bytes and operations per epoch and per record, so that studies compare."""
+    rows = results.rows("figures/units.csv", task=task)
+    columns = ["of", "whole run", "per epoch", "per record", "ratio"]
+    table = Table("Cost per epoch and per training record shown: mean over seeds", columns, group="strategy")
+    for row in rows:
+        show = units.MEASURES[row["unit"]]
+        values = [cell(row, column, show) for column in ("value", "per_epoch", "per_record")]
+        table.rows.append(
+            (row["strategy"], [text(UNITS[row["measure"]]), *values, cell(row, "ratio", units.ratio)])
+        )
+    table.notes = [f"Ratio: to {rows[0]['against']}."] if rows and rows[0]["against"] else []
+    return table if rows else None
+
+
+def target(results: Results, task: str) -> Table | None:
+    """What each run took until it was nearly as good as the reference at its best."""
+    rows = results.rows("figures/target.csv", task=task)
+    shown = {"target": units.score, "rounds": units.count, "bytes": units.size, "seconds": units.duration,
+             "flops": units.operations}  # fmt: skip
+    columns = ["seed", "target loss", "rounds", "bytes", "seconds", "operations"]
+    table = Table("Cost until the validation loss reached its target", columns, group="strategy")
+    for row in rows:
+        cells = [cell(row, "seed", units.count), *(cell(row, column, how) for column, how in shown.items())]
+        table.rows.append((row["strategy"], cells))
+    above = results.provenance["config"]["target_loss"]
+    table.notes = [
+        f"The target is the reference\u2019s best validation loss of the same seed plus {above:g}. "
+        "\u2013: not reached. Bytes are those of both directions, and of the records where they were pooled; "
+        "operations are the run\u2019s, spread evenly over its rounds."
+    ]
+    return table if rows else None
 
 
 def sent(results: Results, task: str) -> Table | None:

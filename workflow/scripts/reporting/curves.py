@@ -1,4 +1,4 @@
-"""Figures with one line per strategy: ROC, calibration, learning."""
+"""Figures with one line per strategy: ROC, precision and recall, calibration, decisions, learning."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from reporting.files import Results, Row, distinct
 UNIT = alt.Scale(domain=[0, 1])
 FREE = alt.Scale(zero=False)
 FEW = alt.Axis(tickCount=5)
+LEARNING = {"round": "rounds", "seconds": "seconds", "bytes": "bytes moved, both ways (log scale)"}
 
 
 def roc(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
@@ -31,6 +32,54 @@ def roc(results: Results, task: str, strategies: list[str], shown: list[str]) ->
         title="ROC, all sites, mean over seeds",
         description=f"ROC curves of {', '.join(shown)}; the table gives the areas under them.",
         source="figures/roc.csv",
+    )
+
+
+def precision_recall(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
+    """Precision against recall, mean over seeds."""
+    rows = [
+        row for row in results.rows("figures/precision_recall.csv", task=task) if row["strategy"] in shown
+    ]
+    points = [numbers(row, "recall", "precision") for row in rows]
+    if not points:
+        return None
+    x = alt.X("recall:Q", title="recall (sensitivity)", scale=UNIT, axis=FEW)
+    y = alt.Y("precision:Q", title="precision", scale=UNIT, axis=FEW)
+    lines = _lines(points, strategies, x, y, order="at", interpolate="step-before")
+    return charts.draw(
+        alt.layer(lines).properties(width=WIDTH, height=HEIGHT),
+        f"precision-{task}",
+        title="Precision and recall, all sites, mean over seeds",
+        description=f"Precision against recall of {', '.join(shown)}; the table gives the areas (AUPRC).",
+        source="figures/precision_recall.csv",
+    )
+
+
+def decision(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
+    """Net benefit against the probability at which one would treat, beside treating all and nobody."""
+    rows = [row for row in results.rows("figures/decision.csv", task=task) if row["strategy"] in shown]
+    points = [numbers(row, "threshold", "net_benefit", "treat_all") for row in rows]
+    if not points:
+        return None
+    highest = max(point["treat_all"] for point in points) * 1.15 + 0.01
+    lowest = -0.2 * highest
+    inside = [point for point in points if point["net_benefit"] >= lowest]
+    every = [point for point in points if point["strategy"] == shown[0] and point["treat_all"] >= lowest]
+    x = alt.X("threshold:Q", title="threshold probability", scale=UNIT, axis=FEW)
+    y = alt.Y("net_benefit:Q", title="net benefit", scale=alt.Scale(domain=[lowest, highest]), axis=FEW)
+    base, nobody = alt.Chart(charts.data(every)), alt.Chart(charts.data([{"at": 0}]))
+    everybody = base.mark_line(color=MUTED, strokeWidth=1, strokeDash=[3, 3])
+    lines = _lines(inside, strategies, x, y, order="at")
+    return charts.draw(
+        alt.layer(
+            nobody.mark_rule(color=MUTED, strokeWidth=1).encode(y="at:Q"),
+            everybody.encode(x, alt.Y("treat_all:Q")),
+            lines,
+        ).properties(width=WIDTH, height=HEIGHT),
+        f"decision-{task}",
+        title="Decision curves: net benefit; dotted: treat all, level line: treat nobody",
+        description=f"Net benefit of {', '.join(shown)} by threshold probability (Vickers and Elkin 2006).",
+        source="figures/decision.csv",
     )
 
 
@@ -57,14 +106,14 @@ def calibration(results: Results, task: str, strategies: list[str], shown: list[
 
 
 def learning(results: Results, task: str, strategies: list[str], against: str) -> Figure | None:
-    """Validation loss by ``round`` or by ``bytes`` moved, mean over seeds (and sites that train alone)."""
+    """Validation loss by ``round``, ``seconds`` or ``bytes``: mean over seeds, and sites that train alone."""
     rows = results.rows("figures/learning.csv", task=task)
-    points = [point for point in _mean_rounds(rows) if against == "round" or point["bytes"] > 0]
+    points = [point for point in _mean_rounds(rows) if against != "bytes" or point["bytes"] > 0]
     if not points:
         return None
-    title = "rounds" if against == "round" else "bytes moved, both ways (log scale)"
+    title = LEARNING[against]
     # bytes differ by orders of magnitude between strategies
-    scale = FREE if against == "round" else alt.Scale(type="log", nice=False)
+    scale = FREE if against != "bytes" else alt.Scale(type="log", nice=False)
     x = alt.X(f"{against}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~s"))
     y = alt.Y("validation_loss:Q", title="validation loss", scale=FREE, axis=FEW)
     last = {point["strategy"]: point["validation_loss"] for point in points}
@@ -82,12 +131,12 @@ def _mean_rounds(rows: list[Row]) -> Points:
     for strategy in distinct(rows, "strategy"):
         own = [row for row in rows if row["strategy"] == strategy and row["validation_loss"]]
         for number in distinct(own, "round"):
-            at = [numbers(row, "validation_loss", "bytes") for row in own if row["round"] == number]
-            moved = _mean(at, "bytes")  # of the whole run, in every row
-            loss = _mean(at, "validation_loss")
-            points.append(
-                {"strategy": strategy, "round": int(number), "validation_loss": loss, "bytes": moved}
-            )
+            at = [
+                numbers(row, "validation_loss", "bytes", "seconds") for row in own if row["round"] == number
+            ]
+            # bytes and seconds are the whole run's, in every row
+            means = {name: _mean(at, name) for name in ("validation_loss", "bytes", "seconds")}
+            points.append({"strategy": strategy, "round": int(number), **means})
     return points
 
 

@@ -8,6 +8,8 @@ from reporting import charts
 from reporting.charts import BAND, INK, MUTED, Figure
 from reporting.files import Results, Row
 
+TARGETS = {"bytes": "bytes, all sites (log scale)", "seconds": "seconds (log scale)",
+           "flops": "operations, all parties (log scale)"}  # fmt: skip
 BAR = 250  # pixels, so that labels stay readable on a phone
 
 
@@ -36,6 +38,67 @@ def overview(results: Results, task: str, strategies: list[str]) -> Figure | Non
         title="AUROC with 95 % interval; grey ticks are single sites",
         description=f"AUROC over all sites by strategy: {words}.",
         source="figures/summary.csv",
+    )
+
+
+def forest(results: Results, task: str, strategies: list[str]) -> Figure | None:
+    """AUROC of every strategy at every site, with its interval."""
+    rows = results.rows("figures/summary.csv", task=task, metric="auroc")
+    points = [
+        {**numbers(row, "value", "ci_low", "ci_high"), "hover": _hover(row)} for row in rows if row["value"]
+    ]
+    sites = list(dict.fromkeys(point["site"] for point in points if point["site"] != "stratified"))[-20:]
+    points = [point for point in points if point["site"] in sites and point["strategy"] in strategies]
+    if not points:
+        return None
+    sites = sorted(sites, key=lambda site: site == "all")
+    y = alt.Y("site:N", sort=sites, title=None, axis=_bare())
+    offset = alt.YOffset("strategy:N", sort=strategies)
+    tint, base = charts.colour(strategies), alt.Chart(charts.data(points))
+    x = alt.X("value:Q", title="AUROC", scale=alt.Scale(zero=False, nice=True), axis=alt.Axis(tickCount=5))
+    known = alt.Chart(charts.data([point for point in points if point["ci_low"] is not None]))
+    chart = alt.layer(
+        known.mark_rule(strokeWidth=1.6).encode(alt.X("ci_low:Q"), y, alt.X2("ci_high"), tint, offset),
+        base.mark_point(filled=True, size=45, opacity=1).encode(
+            x, y, tint, offset, charts.mark(strategies, "strategy"), alt.Description("hover:N")
+        ),
+    ).properties(width=BAR, height=alt.Step(max(7, 52 // len(strategies))))
+    words = "; ".join(point["hover"] for point in points if point["site"] == "all")
+    return charts.draw(
+        chart,
+        f"forest-{task}",
+        title="AUROC at every site with 95 % interval; a perfect ranking has none",
+        description=f"AUROC by site and strategy. {words}.",
+        source="figures/summary.csv",
+    )
+
+
+def target(results: Results, task: str, strategies: list[str], measure: str) -> Figure | None:
+    """What each seed of each strategy took until its validation loss was near the reference's best."""
+    rows = results.rows("figures/target.csv", task=task)
+    points = [
+        {
+            **numbers(row, measure),
+            "hover": f"{row['strategy']}, seed {row['seed']}: {float(row[measure]):.3g}",
+        }
+        for row in rows
+        if row[measure] and float(row[measure]) > 0
+    ]
+    if not points:
+        return None
+    y = alt.Y("strategy:N", sort=strategies, title=None, axis=_bare(), scale=alt.Scale(domain=strategies))
+    x = alt.X(f"{measure}:Q", title=TARGETS[measure], scale=alt.Scale(type="log", nice=False, padding=12),
+              axis=alt.Axis(tickCount=4, format="~s"))  # fmt: skip
+    missed = [f"{row['strategy']} with seed {row['seed']}" for row in rows if row["reached"] == "0"]
+    chart = alt.Chart(charts.data(points)).mark_point(filled=True, size=70, opacity=0.85)
+    marks = chart.encode(x, y, charts.colour(strategies), alt.Description("hover:N"))
+    return charts.draw(
+        alt.layer(marks).properties(width=BAR, height=max(60, 26 * len(strategies))),
+        f"target-{measure}-{task}",
+        title=f"To the target: {TARGETS[measure]}; a dot for each seed that reached it",
+        description="; ".join(point["hover"] for point in points)
+        + (f". Not reached: {', '.join(missed)}." if missed else "."),
+        source="figures/target.csv",
     )
 
 
@@ -71,6 +134,11 @@ def numbers(row: Row, *columns: str) -> dict[str, Any]:
     """Turn a row into a point: the named columns as numbers, and where it stood in its file."""
     known = {column: float(row[column]) if row[column] else None for column in columns}
     return {**row.cells, **known, "at": row.number}
+
+
+def _hover(row: Row) -> str:
+    interval = f" ({float(row['ci_low']):.3f} to {float(row['ci_high']):.3f})" if row["ci_low"] else ""
+    return f"{row['strategy']}, {row['site']}: {float(row['value']):.3f}{interval}"
 
 
 def _effects(results: Results, task: str) -> charts.Points:

@@ -12,6 +12,8 @@ TABLES: Final = (
     "figures/effects.csv", "figures/spent.csv", "figures/reasons.csv", "figures/roc.csv",
     "figures/calibration.csv", "figures/learning.csv", "figures/chosen.csv", "figures/cohort.csv",
     "figures/quarantine.csv", "figures/warnings.csv", "figures/table1.csv", "figures/shift.csv",
+    "figures/precision_recall.csv", "figures/decision.csv", "figures/power.csv", "figures/secondary.csv",
+    "figures/target.csv", "figures/units.csv",
     "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv",
 )  # fmt: skip
 

@@ -10,6 +10,8 @@ from reporting.sentences import KINDS, undefined
 METRICS = {
     "auroc": "AUROC", "auprc": "AUPRC", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
     "f1": "F1", "brier": "Brier score", "ece": "calibration error",
+    "calibration_intercept": "calibration intercept", "calibration_slope": "calibration slope",
+    "sensitivity_at_specificity": "sensitivity",
 }  # fmt: skip
 
 
@@ -20,10 +22,13 @@ def metrics(results: Results, task: str) -> Table:
     table = Table(caption, list(METRICS.values()), group="strategy")
     found = {(row["strategy"], row["metric"]): row for row in rows}
     for strategy in distinct(rows, "strategy"):
-        table.rows.append((strategy, [with_interval(found.get((strategy, metric))) for metric in METRICS]))
+        table.rows.append((strategy, [_metric(found.get((strategy, metric))) for metric in METRICS]))
     table.notes = [
         "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
-        "are taken at a score of 0.5; the calibration error has 15 bins of equal width.",
+        "are taken at a score of 0.5; the calibration error has 15 bins of equal width; the intercept is "
+        "best at 0, the slope at 1. Sensitivity is taken at a specificity of "
+        f"{results.provenance['config']['specificity']:g}. Intervals of AUROC are DeLong\u2019s, on the log "
+        "odds scale; of the others the bootstrap\u2019s over patients.",
         *[note for note in undefined(results, task) if note.startswith("\u2013 at all:")],
     ]
     if any(row["preset"] == "local" for row in results.rows("variants.csv", task=task)):
@@ -53,7 +58,7 @@ def by_site(results: Results, task: str) -> Table:
     table.notes = [
         "all: every test record ranked against every other, also across hospitals. stratified: the mean "
         "of the sites\u2019 AUROCs, weighted by positive \u00d7 negative records. An interval from few "
-        "records is rough, and one of width 0 means only that no resample ranked a pair wrongly.",
+        "records is rough, and a perfect ranking has none: it shows no error to estimate one from.",
         *[note for note in undefined(results, task) if not note.startswith("\u2013 at all:")],
     ]
     return table
@@ -65,7 +70,7 @@ def every_seed(results: Results, task: str) -> Table:
     found = {(row["strategy"], row["seed"], row["metric"]): row for row in rows}
     table = Table("Every run, all sites together", ["seed", *METRICS.values()], group="strategy")
     for strategy, seed in dict.fromkeys((row["strategy"], row["seed"]) for row in rows):
-        cells = [with_interval(found.get((strategy, seed, metric))) for metric in METRICS]
+        cells = [_metric(found.get((strategy, seed, metric))) for metric in METRICS]
         table.rows.append((strategy, [text(seed, "seed"), *cells]))
     return table
 
@@ -107,6 +112,43 @@ def differences(results: Results, task: str) -> Table:
             ],
         ))  # fmt: skip
     return table
+
+
+def power(results: Results, task: str) -> Table | None:
+    """Say what this test set could have seen."""
+    rows = results.rows("figures/power.csv", task=task)
+    columns = ["planned", "as found", "chance of \u201cequivalent\u201d if equal"]
+    table = Table(
+        "The smallest difference in AUROC that this test set could have seen", columns, group="pair"
+    )
+    for row in rows:
+        cells = [cell(row, "planned"), cell(row, "detectable"), cell(row, "chance", units.percent)]
+        table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
+    table.notes = [
+        "With 80 % power, at 5 % two-sided. Planned: from the reference\u2019s AUROC, the test records and "
+        "their outcomes, with scores correlated at 0.9 (Hanley and McNeil 1982). As found: from the "
+        "interval of this comparison, which holds the choice of seeds too and is wide where these are few."
+    ]
+    return table if rows else None
+
+
+def secondary(results: Results, task: str) -> Table | None:
+    """Differences of the other metrics, corrected for their number."""
+    rows = results.rows("figures/secondary.csv", task=task)
+    columns = ["metric", "difference, 95 % interval", "p", "p, Holm"]
+    table = Table("Differences of the other metrics", columns, group="pair")
+    for row in rows:
+        shown = with_interval(row, "difference", units.signed)
+        ps = [cell(row, "p", units.score), cell(row, "p_holm", units.score)]
+        cells = [text(METRICS[row["metric"]]), shown, *ps]
+        table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
+    table.notes = ["p after Holm (1979) over all rows of this table."]
+    return table if rows else None
+
+
+def _metric(row: Row | None) -> Markup:
+    signed = row is not None and row["metric"] == "calibration_intercept"
+    return with_interval(row, shown=units.signed if signed else units.score)
 
 
 def _secondary(row: Row | None) -> Markup:

@@ -62,6 +62,45 @@ def sentence(row: Row) -> Markup:
     }[row["verdict"]].format(one, other, numbers, margin)
 
 
+def cheaper(results: Results, task: str) -> list[tuple[str, Markup]]:
+    """Say for each strategy what its sites compute and move, against one that holds the whole model."""
+    said = []
+    for row in results.rows("figures/units.csv", task=task, measure="flops_at_sites"):
+        name = row["strategy"]
+        moved = results.row("figures/units.csv", task=task, strategy=name, measure="bytes")
+        settings = results.row("variants.csv", task=task, strategy=name)
+        pooled = settings is not None and settings["preset"] == "centralized"  # no site computes
+        if name != row["against"] and not pooled and moved and row["ratio"] and moved["ratio"]:
+            said.append((_judged(row, moved), _cheaper(row, moved)))
+    return said
+
+
+def _cheaper(row: Row, moved: Row) -> Markup:
+    words = [
+        {-1: "less", 0: "as much", 1: "more"}[_side(each)] for each in (row, moved)
+    ]  # fmt: skip
+    return Markup(
+        "<b>{}</b>: sites compute <b>{}</b> ({} times the operations of {}: {}) and move <b>{}</b> "
+        "({} times its bytes: {})."
+    ).format(
+        row["strategy"], words[0], number(row, "ratio", units.ratio), row["against"],
+        number(row, "value", units.operations), words[1], number(moved, "ratio", units.ratio),
+        number(moved, "value", units.size),
+    )  # fmt: skip
+
+
+def _judged(row: Row, moved: Row) -> str:
+    sides = {_side(row), _side(moved)}
+    if sides == {0}:
+        return "same"
+    return "inconclusive" if sides >= {-1, 1} else "better" if -1 in sides else "worse"
+
+
+def _side(row: Row) -> int:
+    ratio = float(row["ratio"])
+    return -1 if ratio < 0.95 else 1 if ratio > 1.05 else 0
+
+
 def reference_sentence(results: Results, task: str) -> Markup:
     """Say how well the reference does, which the others are measured by."""
     reference = results.provenance["config"]["reference"]

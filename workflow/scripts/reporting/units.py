@@ -28,6 +28,12 @@ def plain(text: str) -> str:
     return f"{float(text):.4g}"
 
 
+def ratio(text: str) -> str:
+    """Two digits that matter, or whole numbers from 100 on."""
+    value = float(text)
+    return f"{value:.0f}" if value >= 99.5 else f"{value:.2g}"
+
+
 def size(text: str) -> str:
     """Bytes in decimal units (1 kB = 1000 bytes)."""
     return _prefixed(float(text), "B")
