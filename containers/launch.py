@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from containers.report import failure, lingering
 from containers.results import collect
 from containers.runtime_folder import bases, runtime_folder
 from containers.runtimes import RUNTIMES, choose
-from containers.starting import Starting, start_coordinator, start_sites
+from containers.starting import Starting, sharing, start_coordinator, start_sites
 from containers.terminal import Voice, display
 from containers.watch import Watch
 
@@ -95,10 +96,10 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
             return Ending("stopped")
         starting = Starting(gang, runtime, meeting, setting.programs, held, next_attempt(gang))
         setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {runtime.ISOLATION})")
-        with display(setting.voice) as shown:
+        with sharing(starting) or nullcontext() as server, display(setting.voice) as shown:
             progress = Progress(gang.name, shown, setting.voice)
             start_coordinator(starting, watch, progress)
-            start_sites(starting, watch)
+            start_sites(starting, watch, server)
             return follow(gang, watch, progress, setting.voice)
 
 

@@ -16,7 +16,12 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "keys": (sys.executable, "-m", "coordinator", "keys"),
     "coordinator": (sys.executable, "-m", "coordinator", "serve"),
     "site": (sys.executable, "-m", "sites", "join"),
+    "fork_server": (sys.executable, "-m", "sites", "fork-server"),
 }
+
+
+# pyarrow's allocator starts a thread of its own, which a fork would lose
+THREADLESS: Mapping[str, str] = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 @dataclass(frozen=True)
@@ -56,6 +61,15 @@ def site(
 ) -> Sandbox:
     """Describe a site: its own prepared data, read-only."""
     return _party(gang, meeting, name, (*programs["site"], "--site", name), endpoint, gang.shown_to(name))
+
+
+def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
+    """Describe what becomes each site by a fork."""
+    return Sandbox(
+        command=(*programs["fork_server"], "--spec", str(gang.spec)),
+        binds=(same_place(gang.spec),),
+        environment=environment(os.environ, threads=gang.threads) | THREADLESS,
+    )
 
 
 def _party(

@@ -7,6 +7,7 @@ from pathlib import Path
 from containers import parties
 from containers.events import Events
 from containers.follow import Progress
+from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR, Gang
 from containers.member import Member, start
 from containers.parties import Meeting
@@ -37,14 +38,31 @@ def start_coordinator(starting: Starting, watch: Watch, progress: Progress) -> N
     watch.add(member, Events(member.process.stdout.fileno(), member.log, progress.receive).read)
 
 
-def start_sites(starting: Starting, watch: Watch) -> None:
+def sharing(starting: Starting) -> ForkServer | None:
+    """Start the sites' fork server, where there is no wall for it to break.
+
+    Threads of a numerical library do not survive a fork, so a gang of several threads has none.
+    """
+    gang = starting.gang
+    if not starting.runtime.FORKS or "fork_server" not in starting.programs or gang.threads > 1:
+        return None
+    sandbox = parties.fork_server(gang, starting.programs)
+    log = gang.state / f"fork-server-{starting.attempt}.txt"
+    return ForkServer(starting.runtime.argv(sandbox), sandbox.environment, log, keep=starting.held)
+
+
+def start_sites(starting: Starting, watch: Watch, server: ForkServer | None) -> None:
     """Start all sites at once; over TCP as soon as the coordinator has published its port."""
     endpoint = _published(starting, watch) if starting.meeting.tcp else starting.meeting.bound
-    if endpoint is None:
+    if endpoint is None or (server and not server.ready(watch)):
         return
     for name in starting.gang.sites:
         sandbox = parties.site(starting.gang, starting.meeting, name, endpoint, starting.programs)
-        watch.add(_start(starting, name, sandbox, piped=False))
+        if server:
+            arguments = sandbox.command[len(starting.programs["site"]) - 1 :]
+            watch.add(server.start(name, arguments, _log(starting.gang.state / name, starting.attempt)))
+        else:
+            watch.add(_start(starting, name, sandbox, piped=False))
 
 
 def _published(starting: Starting, watch: Watch) -> str | None:

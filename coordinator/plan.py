@@ -24,6 +24,7 @@ PROGRAMS = (
     "coordinator.server.serve",
     "sites.__main__",
     "sites.client",
+    "sites.fork_server",
     "containers.environment",
 )
 AGREEING = (*PROGRAMS, "coordinator.server.agreeing", "sites.agreeing")

@@ -25,8 +25,9 @@ ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 OLDEST = (3, 11)
 PROBE = (
-    "import altair, coordinator, gdcm, jinja2, meds, msgspec, nacl, numpy, pandas, PIL, pyarrow, pydantic,"
-    " pydicom, pytest, rich, safetensors, scipy, sklearn, snakemake, torch, vl_convert, yaml, zmq"
+    "import altair, coordinator, gdcm, jinja2, meds, msgspec, nacl, numpy, pandas, PIL, pyarrow,"
+    " pydantic, pydicom, pytest, rich, safetensors, scipy, setproctitle, sklearn, snakemake, torch,"
+    " vl_convert, yaml, zmq"
 )
 
 

@@ -11,6 +11,7 @@ class Runtime(Protocol):
     """What a runtime's module holds."""
 
     ISOLATION: str
+    FORKS: bool
 
     def argv(self, sandbox: Sandbox) -> list[str]:
         """Return the command line that runs the sandbox's command inside its walls."""

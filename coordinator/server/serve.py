@@ -3,10 +3,10 @@
 import argparse
 from collections.abc import Mapping
 from functools import partial
-from importlib import import_module
 from typing import Final
 
 from coordinator import specs
+from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded, write_bytes
 from coordinator.party_options import add_party_options
@@ -35,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     lifeline = Lifeline() if options.lifeline else None
-    work = import_module(WORK[specs.kind_of(options.spec)])
+    work = load(WORK[specs.kind_of(options.spec)])
     work.coordinate(options, partial(open_channel, options, lifeline))
 
 

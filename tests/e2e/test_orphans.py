@@ -49,8 +49,12 @@ def in_the_middle(launcher, log):
 
 
 def pid_of(place, party):
-    wanted = f"--state\0{place}/state/{party}\0".encode()
-    found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if wanted in read(path) + b"\0"]
+    wanted = f"--state {place}/state/{party} ".encode()
+    found = [
+        path
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if wanted in read(path).replace(b"\0", b" ") + b" "
+    ]
     return int(found[0].parent.name)
 
 
