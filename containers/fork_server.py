@@ -1,7 +1,7 @@
-"""The sites' fork server: where no runtime's wall stands between parties, they share one start.
+"""The fork server: where no runtime's wall stands between parties, they share one start.
 
-Importing torch takes longer than a small run trains. So the sites' program is started once, imports what a
-site needs, and becomes each site by a fork: a process of its own, with its own session, lifeline and log.
+Importing torch takes longer than a small run trains. So one program is started once, imports what a party
+needs, and becomes each party by a fork: a process of its own, with its own session, lifeline and log.
 """
 
 import json
@@ -9,17 +9,16 @@ import os
 import socket
 import subprocess
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import IO
 
 from containers.errors import ConfigError
 from containers.lifetime import adopt_orphans
-from containers.member import Member
+from containers.member import Member, member
 from containers.watch import Watch
 
-ANSWER_SECONDS = 30.0
 LOOK_SECONDS = 0.05
 
 
@@ -28,10 +27,10 @@ class Forked:
     """A process that the server forked and the kernel gave to this launcher."""
 
     pid: int
-    stdout: None = None
+    stdout: IO[bytes] | None
 
     def wait(self) -> None:
-        """Release its pid."""
+        """Release its number once it has ended."""
         os.waitpid(self.pid, 0)
 
 
@@ -39,7 +38,7 @@ class ForkServer:
     """A started server; a context that leaves none behind."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str], log: Path, *, keep: int) -> None:
-        """Start it; every site inherits ``keep``.
+        """Start it; every party inherits ``keep``.
 
         Raises:
             ConfigError: the program cannot be started.
@@ -55,11 +54,10 @@ class ForkServer:
                 )  # fmt: skip
         except OSError as error:
             self._link.close()
-            raise ConfigError(
-                f"the sites: {argv[0]} cannot be started ({error.strerror}); check the environment"
-            ) from None
+            raise ConfigError(f"{argv[0]}: cannot be started ({error.strerror}); check it") from None
         finally:
             theirs.close()
+        self._link.setblocking(False)
 
     def __enter__(self) -> "ForkServer":
         """Leave nothing to do: it was started when it was made."""
@@ -68,7 +66,7 @@ class ForkServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the server; the sites go on."""
+        """End the server; the parties go on."""
         self._link.close()
         try:
             self._process.wait(1.0)
@@ -76,45 +74,49 @@ class ForkServer:
             self._process.kill()
             self._process.wait()
 
-    def ready(self, watch: Watch) -> bool:
-        """Wait until all is imported; false if the gang ends before.
+    def start(
+        self, party: str, program: Sequence[str], log: Path, watch: Watch, *, piped: bool
+    ) -> Member | None:
+        """Let it become a party; ``program`` is a package and the arguments it is run with.
+
+        None where the gang ends before: a signal, or another party's end.
 
         Raises:
             ConfigError: the server ended.
         """
-        self._link.setblocking(False)
-        while watch.alive() and not watch.stopped_by:
-            with suppress(BlockingIOError):
-                self._answer()
-                self._link.settimeout(ANSWER_SECONDS)
-                return True
-            watch.step(LOOK_SECONDS)
-        return False
+        line, output = os.pipe(), os.pipe() if piped else None
+        with log.open("ab") as sink:
+            given = [line[0], output[1] if output else sink.fileno(), sink.fileno()]
+            pid = self._asked(json.dumps(list(program)).encode(), given, watch)
+        os.close(line[0])
+        if output:
+            os.close(output[1])
+        if pid is None:
+            os.close(line[1])
+            return None
+        return member(party, Forked(pid, os.fdopen(output[0], "rb") if output else None), line[1], log)
 
-    def start(self, party: str, arguments: Sequence[str], log: Path) -> Member:
-        """Let it become a site; ``arguments`` follow the program's name.
-
-        Raises:
-            ConfigError: the server ended, or does not answer.
-        """
-        reading, writing = os.pipe()
+    def _asked(self, asked: bytes, descriptors: list[int], watch: Watch) -> int | None:
+        began = len(watch.alive())
         try:
-            with log.open("ab") as sink:
-                asked = json.dumps(list(arguments)).encode()
-                socket.send_fds(self._link, [asked], [reading, sink.fileno()])
-            pid = int(self._answer())
-        except OSError as error:
-            os.close(writing)
-            raise ConfigError(f"{party}: the sites' fork server does not answer ({error})") from None
-        finally:
-            os.close(reading)
-        return Member(party, Forked(pid), os.pidfd_open(pid), writing, log)
+            socket.send_fds(self._link, [asked], descriptors)
+        except OSError:
+            raise self._ended() from None
+        while not watch.stopped_by and len(watch.alive()) == began:
+            try:
+                answer = self._link.recv(64)
+            except BlockingIOError:
+                watch.step(LOOK_SECONDS)
+                continue
+            except ConnectionResetError:
+                answer = b""
+            if not answer:
+                raise self._ended()
+            return int(answer)
+        return None
 
-    def _answer(self) -> bytes:
-        answer = self._link.recv(64)
-        if not answer:
-            words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            raise ConfigError(
-                f"the sites' program ended before it could start them: {(words or ['it said nothing'])[-1]}"
-            )
-        return answer
+    def _ended(self) -> ConfigError:
+        words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+        return ConfigError(
+            f"the parties' program ended before it could start them: {(words or ['it said nothing'])[-1]}"
+        )

@@ -98,7 +98,7 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
         setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {runtime.ISOLATION})")
         with sharing(starting) or nullcontext() as server, display(setting.voice) as shown:
             progress = Progress(gang.name, shown, setting.voice)
-            start_coordinator(starting, watch, progress)
+            start_coordinator(starting, watch, server, progress)
             start_sites(starting, watch, server)
             return follow(gang, watch, progress, setting.voice)
 

@@ -69,7 +69,12 @@ def start(
         ) from None
     finally:
         os.close(reading)
-    return Member(party, process, os.pidfd_open(process.pid), writing, log)
+    return member(party, process, writing, log)
+
+
+def member(party: str, process: Process, lifeline: int, log: Path) -> Member:
+    """Take a started process for a party, and hold on to it by more than its number."""
+    return Member(party, process, os.pidfd_open(process.pid), lifeline, log)
 
 
 def note_end(member: Member) -> None:

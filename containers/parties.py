@@ -16,7 +16,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "keys": (sys.executable, "-m", "coordinator", "keys"),
     "coordinator": (sys.executable, "-m", "coordinator", "serve"),
     "site": (sys.executable, "-m", "sites", "join"),
-    "fork_server": (sys.executable, "-m", "sites", "fork-server"),
+    "fork_server": (sys.executable, "-m", "coordinator", "fork-server"),
 }
 
 
@@ -64,11 +64,11 @@ def site(
 
 
 def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
-    """Describe what becomes each site by a fork."""
+    """Describe what becomes each party by a fork."""
     return Sandbox(
         command=(*programs["fork_server"], "--spec", str(gang.spec)),
         binds=(same_place(gang.spec),),
-        environment=environment(os.environ, threads=gang.threads) | THREADLESS,
+        environment=environment(os.environ, threads=gang.threads) | dict(THREADLESS),
     )
 
 

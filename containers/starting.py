@@ -30,16 +30,8 @@ class Starting:
     attempt: int
 
 
-def start_coordinator(starting: Starting, watch: Watch, progress: Progress) -> None:
-    """Start the coordinator; its output tells the progress."""
-    sandbox = parties.coordinator(starting.gang, starting.meeting, starting.programs)
-    member = _start(starting, COORDINATOR, sandbox, piped=True)
-    assert member.process.stdout is not None
-    watch.add(member, Events(member.process.stdout.fileno(), member.log, progress.receive).read)
-
-
 def sharing(starting: Starting) -> ForkServer | None:
-    """Start the sites' fork server, where there is no wall for it to break.
+    """Start the parties' fork server, where there is no wall for it to break.
 
     Threads of a numerical library do not survive a fork, so a gang of several threads has none.
     """
@@ -51,18 +43,29 @@ def sharing(starting: Starting) -> ForkServer | None:
     return ForkServer(starting.runtime.argv(sandbox), sandbox.environment, log, keep=starting.held)
 
 
+def start_coordinator(
+    starting: Starting, watch: Watch, server: ForkServer | None, progress: Progress
+) -> None:
+    """Start the coordinator; its output tells the progress."""
+    sandbox = parties.coordinator(starting.gang, starting.meeting, starting.programs)
+    member = _start(starting, COORDINATOR, sandbox, watch, server, piped=True)
+    if member is None:
+        return
+    assert member.process.stdout is not None
+    watch.add(member, Events(member.process.stdout.fileno(), member.log, progress.receive).read)
+
+
 def start_sites(starting: Starting, watch: Watch, server: ForkServer | None) -> None:
     """Start all sites at once; over TCP as soon as the coordinator has published its port."""
     endpoint = _published(starting, watch) if starting.meeting.tcp else starting.meeting.bound
-    if endpoint is None or (server and not server.ready(watch)):
-        return
     for name in starting.gang.sites:
+        if endpoint is None:
+            return
         sandbox = parties.site(starting.gang, starting.meeting, name, endpoint, starting.programs)
-        if server:
-            arguments = sandbox.command[len(starting.programs["site"]) - 1 :]
-            watch.add(server.start(name, arguments, _log(starting.gang.state / name, starting.attempt)))
-        else:
-            watch.add(_start(starting, name, sandbox, piped=False))
+        member = _start(starting, name, sandbox, watch, server, piped=False)
+        if member is None:
+            return
+        watch.add(member)
 
 
 def _published(starting: Starting, watch: Watch) -> str | None:
@@ -75,8 +78,13 @@ def _published(starting: Starting, watch: Watch) -> str | None:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _start(starting: Starting, party: str, sandbox: Sandbox, *, piped: bool) -> Member:
+def _start(
+    starting: Starting, party: str, sandbox: Sandbox, watch: Watch, server: ForkServer | None, *, piped: bool
+) -> Member | None:
     log = _log(starting.gang.state / party, starting.attempt)
+    if server:
+        # what follows `python -m`: a package of ours and its arguments
+        return server.start(party, sandbox.command[2:], log, watch, piped=piped)
     argv = starting.runtime.argv(sandbox)
     return start(party, argv, sandbox.environment, log, keep=starting.held, piped=piped)
 

@@ -6,6 +6,7 @@ COMMANDS = {
     "check": ("coordinator.check", "check a study's config files and say what they mean"),
     "serve": ("coordinator.server.serve", "coordinate one run: wait for the sites and train"),
     "evaluate": ("coordinator.comparison.evaluate", "compare a study's finished runs"),
+    "fork-server": ("coordinator.fork_server", "start parties by forking, for the launcher"),
     "keys": ("coordinator.protocol.keys", "make fresh keys for a run on one host"),
 }
 

@@ -22,9 +22,9 @@ Save = Callable[[Record, Path], Path]
 PROGRAMS = (
     "coordinator.__main__",
     "coordinator.server.serve",
+    "coordinator.fork_server",
     "sites.__main__",
     "sites.client",
-    "sites.fork_server",
     "containers.environment",
 )
 AGREEING = (*PROGRAMS, "coordinator.server.agreeing", "sites.agreeing")

@@ -7,7 +7,6 @@ COMMANDS = {
     "list": ("sites.listing", "name the sites of a source that holds all sites' records, as a study's YAML"),
     "to-meds": ("sites.to_meds", "write an eICU folder as MEDS, the Medical Event Data Standard"),
     "prepare": ("sites.prepare", "turn one site's raw files into prepared records"),
-    "fork-server": ("sites.fork_server", "start sites by forking, for the launcher"),
     "join": ("sites.client", "take part in one run as a site"),
 }
 

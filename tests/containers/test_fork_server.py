@@ -1,4 +1,4 @@
-"""The sites' fork server: what it becomes are processes of their own; what it says if it cannot."""
+"""The fork server: what it becomes are processes of their own; what it says if it cannot."""
 
 import json
 import os
@@ -50,8 +50,8 @@ def one_without_torch(_):
 
 @pytest.mark.parametrize("server", [the_real_one], indirect=True)
 def test_each_site_is_a_process_of_its_own(tmp_path, watch, server):
-    assert server.ready(watch), (tmp_path / "log").read_text()
-    sites = [server.start(name, ["join", "--help"], tmp_path / name) for name in ("north", "south")]
+    asked = ["sites", "join", "--help"]
+    sites = [server.start(name, asked, tmp_path / name, watch, piped=False) for name in ("north", "south")]
     for site in sites:
         watch.add(site)
     wait_for(lambda: watch.step(0.1) or all(site.ended for site in sites))
@@ -64,12 +64,12 @@ def test_each_site_is_a_process_of_its_own(tmp_path, watch, server):
 
 
 @pytest.mark.parametrize("server", [one_without_torch], indirect=True)
-def test_a_server_that_cannot_import_is_said_to_have_ended(watch, server):
+def test_a_server_that_cannot_import_is_said_to_have_ended(tmp_path, watch, server):
     with pytest.raises(ConfigError, match="ended before it could start them: no module named torch"):
-        server.ready(watch)
+        server.start("north", ["sites", "join"], tmp_path / "north", watch, piped=False)
 
 
 @pytest.mark.parametrize("server", [lambda _: PEER], indirect=True)
-def test_nobody_waits_for_it_when_the_coordinator_has_left(server):
-    with Watch() as watch:
-        assert not server.ready(watch)
+def test_nobody_waits_for_it_when_the_coordinator_has_left(tmp_path, watch, server):
+    watch.members[0].process.kill()
+    assert server.start("north", ["sites", "join"], tmp_path / "north", watch, piped=False) is None
