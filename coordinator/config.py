@@ -1,8 +1,16 @@
 """A study as frozen, strictly checked records: what a config file may say, and nothing else."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
@@ -22,6 +30,18 @@ def _distinct(rates: tuple[float, ...]) -> tuple[float, ...]:
     return rates
 
 
+def numbered(value: Any) -> Any:
+    """Name as many sites as a number says: `site01`, `site02`, ...; leave a list as it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 999:
+        return tuple(f"site{i + 1:02}" for i in range(value))
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sites = Annotated[
+    tuple[Name, ...],
+    Field(min_length=1),
+    BeforeValidator(numbered, json_schema_input_type=tuple[Name, ...] | Annotated[int, Field(ge=1, le=999)]),
+]
 Rates = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=100), AfterValidator(_distinct)]
 
 
@@ -245,7 +265,9 @@ class Task(Record):
 
     title: str = Field("", description="the name shown in reports")
     data: Data = Field(description="where the records come from")
-    sites: tuple[Name, ...] = Field(min_length=1, description="in the study's site order")
+    sites: Sites = Field(
+        description="in the study's site order; a number n: site01 ... of no file, to deal one set of records to"
+    )
     split: Split = Field(default_factory=Split, description="shares of the roles")
     model: Model = Field(description="the network")
     cut: Name | tuple[Name, Name] = Field(
@@ -299,8 +321,8 @@ class Strategy(Record):
     turn: Literal["client", "batch"] | None = Field(
         None, description="split, single back: a site's whole epoch and then the next's, or batches in turn"
     )
-    order: Literal["fixed", "drawn"] | None = Field(
-        None, description="split, single back: the sites in the study's order, or drawn each round"
+    order: Literal["fixed", "reversed", "drawn"] | None = Field(
+        None, description="split, single back: the sites in the study's order, backwards, or drawn each round"
     )
     interleave: Literal["cyclic", "proportional"] | None = Field(
         None,

@@ -150,10 +150,10 @@ def spread(turns: list[list[Batch]]) -> list[Batch]:
 
 
 def site_order(run: Run, round_: int, sites: int) -> list[int]:
-    """Order the sites that take part in a round: as the study has them, or as drawn."""
+    """Order the sites that take part in a round: as the study has them, backwards, or as drawn."""
     chosen = participants(run, round_, sites)
-    if run.order == "fixed":
-        return list(chosen)
+    if run.order != "drawn":
+        return list(chosen if run.order == "fixed" else reversed(chosen))
     draws = np.random.default_rng(key(run.seed, "order", round_))
     return [chosen[place] for place in draws.permutation(len(chosen))]
 

@@ -77,7 +77,7 @@ class Run(Record):
     site_parts: Literal["handed_on", "averaged", "synchronous", "private"] = "handed_on"
     back: Literal["single", "averaged", "joint"] = "single"
     turn: Literal["client", "batch"] = "client"
-    order: Literal["fixed", "drawn"] = "fixed"
+    order: Literal["fixed", "reversed", "drawn"] = "fixed"
     interleave: Literal["cyclic", "proportional"] = "cyclic"
     optimizer_state: Literal["restarted", "kept"] = "kept"
     rule: Name = Field("fedavg", description="what the server does with the sites' models")
