@@ -266,7 +266,7 @@ class Task(Record):
     title: str = Field("", description="the name shown in reports")
     data: Data = Field(description="where the records come from")
     sites: Sites = Field(
-        description="in the study's site order; a number n: site01 ... of no file, to deal one set of records to"
+        description="in the study's site order; a number n: site01 ... that need no file, for dealt data"
     )
     split: Split = Field(default_factory=Split, description="shares of the roles")
     model: Model = Field(description="the network")
