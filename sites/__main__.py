@@ -8,6 +8,7 @@ COMMANDS = {
     "to-meds": ("sites.to_meds", "write an eICU folder as MEDS, the Medical Event Data Standard"),
     "prepare": ("sites.prepare", "turn one site's raw files into prepared records"),
     "enrol": ("sites.enrol", "make this site's lasting keys and its request to be admitted"),
+    "ledger": ("sites.ledger", "check a site's ledger, and add up what left"),
     "join": ("sites.client", "take part in one run as a site"),
 }
 

@@ -3,16 +3,16 @@
 Only this module makes a site's channel.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from coordinator.errors import ConfigError
 from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Message
-from coordinator.specs import Agreement, Run
+from coordinator.specs import Agreement, Run, digest
+from sites.ledger import Ledger
 
 # what each kind of release is called in a policy; the conversation itself is always allowed
 RELEASES: Final[Mapping[str, str]] = {
@@ -52,9 +52,7 @@ class Gate:
         if isinstance(spec, Run) and self._way == "split" and spec.site_parts in OF_PARTS:
             self._allowed |= {OF_PARTS[spec.site_parts]}
         self._labels = isinstance(spec, Run) and spec.labels == "shared"
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        # written line by line: a kill loses nothing of what left
-        self._ledger: TextIO = ledger.open("a", encoding="utf-8", buffering=1)
+        self._spec, self._ledger = digest(spec), Ledger(ledger)
 
     def release(self, message: Message, size: int) -> None:
         """Write a message's kind, place and size down before it leaves.
@@ -70,8 +68,8 @@ class Gate:
                 f"the release gate refused {what}: '{self._way}' does not release it; nothing was sent"
             )
         place = getattr(message, "position", ())
-        entry = {"kind": name, "position": list(place), "bytes": size, "labels": labels}
-        self._ledger.write(json.dumps(entry, separators=(",", ":")) + "\n")
+        more = {"spec": self._spec} if name == "Hello" else {}
+        self._ledger.write(name, tuple(place), size, labels=labels, **more)
 
 
 def open_channel(spec: Run | Agreement, link: SiteLink, ledger: Path, *, limit: int) -> SiteChannel:
