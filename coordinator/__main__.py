@@ -4,6 +4,7 @@ from coordinator.command_line import main
 
 COMMANDS = {
     "check": ("coordinator.check", "check a study's config files and say what they mean"),
+    "cuts": ("coordinator.cuts", "tabulate where a model can be cut, and what each cut costs"),
     "serve": ("coordinator.server.serve", "coordinate one run: wait for the sites and train"),
     "evaluate": ("coordinator.comparison.evaluate", "compare a study's finished runs"),
     "fork-server": ("coordinator.fork_server", "start parties by forking, for the launcher"),

@@ -8,11 +8,17 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    JsonValue,
     StringConstraints,
     model_validator,
 )
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+# a model's stage, by the name of a submodule where the network is not ours; a class by its import path
+StageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.\w+)*$", max_length=200)]
+ImportPath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200)
+]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -80,6 +86,9 @@ class Site(Record):
         "records; `*`: whatever no other site of the task takes",
     )
     scanner: Scanner = Field(default_factory=Scanner, description="the site's imaging device")
+    allow_models: tuple[ImportPath, ...] = Field(
+        (), description="networks of a study's own whose code may run at this site, as package.module:Class"
+    )
 
 
 class Partition(Record):
@@ -236,16 +245,43 @@ class Split(Record):
 class Model(Record):
     """A network as named stages."""
 
-    name: Name = Field(description="logistic_regression, mlp, gru, cnn or fusion")
+    name: Name = Field(
+        description="logistic_regression, mlp, gru, transformer, cnn, resnet18, densenet121, fusion, or "
+        "module: a network of the study's own"
+    )
     hidden: Widths = Field(
         (64, 32),
-        description="mlp: widths of layer1, layer2, ...; gru: of its state, then of layer1, ...; "
-        "fusion: of what each modality's encoder gives, then of layer1, ...",
+        description="mlp: widths of layer1, layer2, ...; gru, transformer: of its state or tokens, then of "
+        "layer1, ...; fusion: of what each modality's encoder gives, then of layer1, ...",
+    )
+    blocks: Annotated[int, Field(ge=1, le=48)] = Field(2, description="transformer: block1, block2, ...")
+    heads: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="transformer: attention heads of a block"
     )
     channels: Widths = Field(
         (8, 16, 32), description="cnn: channels of conv1, conv2, ...; fusion: of its image encoder"
     )
+    width: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = Field(
+        64,
+        description="resnet18, densenet121: channels of the first convolution, 64 as published; the others "
+        "in proportion",
+    )
+    stem: Literal["7x7", "3x3"] = Field(
+        "7x7",
+        description="resnet18: 7x7 with stride 2 and pooling, or 3x3 without either, for small images (dear)",
+    )
+    norm: Literal["group", "batch"] = Field(
+        "group",
+        description="resnet18, densenet121: normalisation; module: batch where it has batch norm, so that no "
+        "batch holds one record",
+    )
     dropout: Share = Field(0.0, description="share of activations dropped after each stage")
+    path: ImportPath | None = Field(
+        None, description="module: the class, as package.module:Class; each site's allow_models must name it"
+    )
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="module: what its constructor is given, by keyword"
+    )
 
 
 class Training(Record):
@@ -270,7 +306,7 @@ class Task(Record):
     )
     split: Split = Field(default_factory=Split, description="shares of the roles")
     model: Model = Field(description="the network")
-    cut: Name | tuple[Name, Name] = Field(
+    cut: StageName | tuple[StageName, StageName] = Field(
         description="last stage of the front; a second name is the last stage before the head"
     )
     training: Training = Field(default_factory=Training, description="how it is fitted")
@@ -301,7 +337,7 @@ class Strategy(Record):
 
     preset: Name | None = Field(None, description="empty: the entry's own name")
     tasks: tuple[Name, ...] | None = Field(None, description="only these tasks; empty: all")
-    cut: Name | tuple[Name, Name] | None = Field(None, description="empty: the task's")
+    cut: StageName | tuple[StageName, StageName] | None = Field(None, description="empty: the task's")
     training: TrainingChange = Field(
         default_factory=TrainingChange, description="what differs from the task's training"
     )

@@ -8,6 +8,7 @@ from coordinator.config import Modality, Site, Study, Task
 from coordinator.errors import ConfigError
 from coordinator.event_rules import check_events
 from coordinator.loaders import ANY, SOURCES, modalities_of
+from coordinator.model_rules import check_model
 from coordinator.names import nearest
 from coordinator.specs import POOLED
 from coordinator.strategies import axes_of
@@ -36,6 +37,7 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
         _check_sites(name, task)
         check_selections(name, task, sites)
         _check_sizes(name, task, study.min_patients)
+        check_model(name, task, sites)
     if AGREEMENT in study.strategies:
         raise ConfigError(
             "the sites' agreement has this name; rename the strategy and give its preset",
@@ -97,7 +99,7 @@ def _check_modalities(name: str, task: Task, found: tuple[Modality, ...]) -> Non
             f"'fusion' joins several modalities, here is {found[0]} only; choose a model of that",
             key=f"tasks.{name}.model",
         )
-    if task.model.name in ("gru", "fusion") and not task.model.hidden:
+    if task.model.name in ("gru", "transformer", "fusion") and not task.model.hidden:
         raise ConfigError(f"'{task.model.name}' needs a first width", key=f"tasks.{name}.model.hidden")
 
 

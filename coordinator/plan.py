@@ -10,7 +10,7 @@ from coordinator.config import Data, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
-from coordinator.models.catalog import entry
+from coordinator.models.catalog import code_of
 from coordinator.sources import used_by
 from coordinator.specs import POOLED, Agreement, Deal, Evaluation, Preparation, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
@@ -40,7 +40,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     check(study, sites)
     save = specs.write if write else specs.path_of
     preparations = {name: _preparations(study, sites, name) for name in study.tasks}
-    runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()})
+    runs = runs_of(study, sites, {task: _folders(found) for task, found in preparations.items()})
     return {
         "study": study.name,
         "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
@@ -49,14 +49,14 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     }
 
 
-def runs_of(study: Study, prepared: dict[str, dict[str, str]]) -> dict[str, Run]:
+def runs_of(study: Study, sites: dict[str, Site], prepared: dict[str, dict[str, str]]) -> dict[str, Run]:
     """List a study's runs by ``task/strategy/seed``.
 
     Raises:
         ConfigError: an impossible combination.
     """
     return {
-        f"{task}/{label}/{seed}": _resolve(study, task, label, seed, prepared[task])
+        f"{task}/{label}/{seed}": _resolve(study, sites, task, label, seed, prepared[task])
         for task in study.tasks
         for label, strategy in study.strategies.items()
         if strategy.tasks is None or task in strategy.tasks
@@ -181,7 +181,9 @@ def _frozen(name: str, task: Task) -> str | None:
     return str(path.resolve())
 
 
-def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str, str]) -> Run:
+def _resolve(
+    study: Study, sites: dict[str, Site], name: str, label: str, seed: int, prepared: dict[str, str]
+) -> Run:
     task, strategy = study.tasks[name], study.strategies[label]
     axes, training = axes_of(label, strategy), training_of(task, strategy)
     check_optimizer(label, axes, training)
@@ -190,6 +192,7 @@ def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str,
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
         prepared=prepared, **axes, site_weights=strategy.site_weights,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
+        allow_models={site: sites[site].allow_models for site in task.sites} if task.model.path else {},
         participation=strategy.participation,
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
         release=study.release, threads=study.threads_per_process,
@@ -197,7 +200,7 @@ def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str,
 
 
 def _run(run: Run, save: Save) -> dict[str, Any]:
-    modules = [*TRAINING, f"coordinator.algorithms.{run.algorithm}", entry(run.model).module]
+    modules = [*TRAINING, f"coordinator.algorithms.{run.algorithm}", *code_of(run.model)]
     return {
         "spec": str(save(run, Path("state", run.study, "specs"))),
         "parties": list(run.parties),

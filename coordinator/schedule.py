@@ -6,11 +6,13 @@ something arrives, decides what is drawn and in which order parts are updated.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from coordinator.draws import key
+from coordinator.models.catalog import has_batch_norm
 from coordinator.protocol.messages import Position
 from coordinator.specs import Run
 
@@ -103,10 +105,16 @@ Item = Begin | Batch | JointBatch | HandOn | Average | LocalRound | Validate
 
 def epoch(run: Run, round_: int, site: int, pass_: int, records: int) -> list[Indices]:
     """Shuffle a site's records and cut them into batches; the last may be smaller."""
-    order = shuffle(run, round_, site, pass_, records)
-    return [
-        order[start : start + run.training.batch_size] for start in range(0, records, run.training.batch_size)
-    ]
+    order, size = shuffle(run, round_, site, pass_, records), run.training.batch_size
+    edges = [*(step * size for step in range(batches_in(run, records))), records]
+    return [order[start:end] for start, end in pairwise(edges)]
+
+
+def batches_in(run: Run, records: int) -> int:
+    """Count the batches of a pass; with batch norm, a last one of one record joins the one before."""
+    full, rest = divmod(records, run.training.batch_size)
+    joins = rest == 1 and full > 0 and has_batch_norm(run.model)
+    return full + (rest > 0 and not joins)
 
 
 def shuffle(run: Run, round_: int, site: int, pass_: int, records: int) -> Indices:
@@ -250,8 +258,8 @@ def steps_in(run: Run, records: tuple[int, ...]) -> int:
 
 
 def _steps_of(run: Run, round_: int, records: tuple[int, ...]) -> int:
-    size, passes = run.training.batch_size, run.training.local_epochs
+    passes = run.training.local_epochs
     chosen = [records[site] for site in participants(run, round_, len(records))]
     if run.back == "joint" or run.batches == "joint":
-        return passes * -(-sum(chosen) // size)
-    return passes * sum(-(-count // size) for count in chosen)
+        return passes * -(-sum(chosen) // run.training.batch_size)
+    return passes * sum(batches_in(run, count) for count in chosen)

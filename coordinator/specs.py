@@ -11,7 +11,19 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from coordinator.config import Data, Modality, Model, Name, Record, Site, Split, Study, Training
+from coordinator.config import (
+    Data,
+    ImportPath,
+    Modality,
+    Model,
+    Name,
+    Record,
+    Site,
+    Split,
+    StageName,
+    Study,
+    Training,
+)
 from coordinator.errors import ConfigError
 
 PREPARED_FORMAT = 2
@@ -89,8 +101,11 @@ class Run(Record):
     batches: Literal["shuffled", "by_site", "joint"] = "shuffled"
     participation: float = 1.0
     site_weights: Literal["records", "equal"]
-    cut: tuple[Name, ...]
+    cut: tuple[StageName, ...]
     model: Model
+    allow_models: dict[Name, tuple[ImportPath, ...]] = Field(
+        default_factory=dict, description="of each site, where the model is a network of the study's own"
+    )
     training: Training
     validation: float
     missing: Literal["impute", "quarantine"]

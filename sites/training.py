@@ -1,6 +1,7 @@
 """A site's side of a training run, from its prepared records to its written predictions."""
 
 import argparse
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,10 @@ from coordinator import specs
 from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
 from coordinator.cost import Clock, costs_of
 from coordinator.driver import take_part as walk
-from coordinator.errors import DataError, ProtocolError
+from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.limits import message_limit
 from coordinator.model_files import write_parts
+from coordinator.model_rules import not_allowed
 from coordinator.protocol.messages import Done
 from coordinator.protocol.seals import Sealer
 from coordinator.specs import POOLED, Run
@@ -33,6 +35,7 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     torch.set_num_threads(run.threads)
     statistics = read_statistics(options.statistics)
     hospitals = run.sites if options.site == POOLED else (options.site,)
+    check_allowed(run, hospitals)
     loaded = [records_of(run, statistics, hospital) for hospital in hospitals]
     cohort = Cohort.of(statistics, run.sites)
     index = -1 if options.site == POOLED else run.sites.index(options.site)
@@ -50,6 +53,18 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
         costs = with_pooled_bytes(costs, [Path(run.prepared[hospital]) for hospital in hospitals])
     hashes = write_results(run, options.site, party, loaded, logits, options.state / "out")
     channel.leave(Done(hashes, costs))
+
+
+def check_allowed(run: Run, hospitals: Iterable[str]) -> None:
+    """Refuse to import a network of the study's own that a hospital does not allow.
+
+    Raises:
+        ConfigError: its code may not run on a hospital's records.
+    """
+    path = run.model.path
+    for hospital in hospitals:
+        if path is not None and path not in run.allow_models.get(hospital, ()):
+            raise ConfigError(not_allowed(hospital, path))
 
 
 def records_of(run: Run, statistics: dict[str, Any], hospital: str) -> Loaded:

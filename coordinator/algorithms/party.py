@@ -1,6 +1,6 @@
 """What a party holds while it trains: its parts, their optimizers, its data, its best model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isnan, nan
@@ -10,9 +10,9 @@ from torch import Tensor
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import Draw, logits_of, loss_sum
-from coordinator.errors import ProtocolError
-from coordinator.models.catalog import entry, stage_names
-from coordinator.models.stages import Builders, Part, Shape, Value, build
+from coordinator.errors import ConfigError, ProtocolError
+from coordinator.models.catalog import entry
+from coordinator.models.stages import Builders, Part, Shape, Together, Value, build
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
 from coordinator.schedule import Begin, Indices
@@ -127,8 +127,8 @@ class Party:
         return self.losses.pop(site, (0.0, 0))
 
 
-def begin(party: Party, item: Begin, held: dict[str, tuple[str, ...]]) -> Party:
-    """Build the parts that the party holds (part name to stage names), and their optimizers."""
+def begin(party: Party, item: Begin, held: Mapping[str, tuple[str, ...] | None]) -> Party:
+    """Build the parts that the party holds (part name to stage names, None: all), and their optimizers."""
     builders = builders_of(party.run, party.cohort.shape)
     party.parts = {name: build(builders, party.run.seed, names) for name, names in held.items()}
     party.optimizers = {
@@ -138,14 +138,42 @@ def begin(party: Party, item: Begin, held: dict[str, tuple[str, ...]]) -> Party:
 
 
 def builders_of(run: Run, shape: Shape) -> Builders:
-    """Describe the run's model for inputs of this shape."""
+    """Describe the run's model for inputs of this shape.
+
+    Raises:
+        ConfigError: a network of the study's own cannot be built, or cut as the run says.
+    """
     builders: Builders = import_module(entry(run.model).module).stages(run.model, shape)
+    if isinstance(builders, Together):
+        check_cut(run, builders)
     return builders
 
 
-def whole(run: Run) -> dict[str, tuple[str, ...]]:
+def check_cut(run: Run, builders: Together) -> None:
+    """Refuse a cut where more than one tensor is on its way.
+
+    Raises:
+        ConfigError: with what is in the way and where one can cut.
+    """
+    legal = tuple(builders)
+    for name in run.cut:
+        if name not in legal:
+            raise ConfigError(
+                f"cannot cut '{run.model.path or run.model.name}' after '{name}': {builders.why_not(name)}; "
+                f"it can be cut after {', '.join(legal[:-1]) or 'nothing'}",
+                key=f"tasks.{run.task}.cut",
+            )
+    places = [legal.index(name) for name in run.cut]
+    if places != sorted(set(places)) or legal[-1] in run.cut:
+        raise ConfigError(
+            f"cut {list(run.cut)} leaves a part empty; the stages are {', '.join(legal)}",
+            key=f"tasks.{run.task}.cut",
+        )
+
+
+def whole(run: Run) -> dict[str, tuple[str, ...] | None]:
     """Name the one part of a party that holds the whole model."""
-    return {"model": stage_names(run.model)}
+    return {"model": None}
 
 
 def switch(party: Party, *, training: bool) -> None:

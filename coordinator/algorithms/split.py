@@ -31,7 +31,7 @@ from coordinator.algorithms.split_scoring import (
 from coordinator.algorithms.split_steps import coordinator_batch, site_batch
 from coordinator.algorithms.training import floats
 from coordinator.models.catalog import stage_names
-from coordinator.models.stages import build, cut, outline
+from coordinator.models.stages import Shape, build, cut, outline
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.schedule import Average, Batch, Begin, HandOn, Item, JointBatch
 from coordinator.specs import Run
@@ -41,9 +41,14 @@ __all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict"
 Parts = dict[str, tuple[str, ...]]
 
 
-def parts_of(run: Run) -> tuple[Parts, Parts]:
-    """Say which stages the site holds and which the coordinator."""
-    pieces = cut(stage_names(run.model), run.cut)
+def parts_of(run: Run, shape: Shape = ()) -> tuple[Parts, Parts]:
+    """Say which stages the site holds and which the coordinator.
+
+    Args:
+        run: the resolved run.
+        shape: of one record; the stages of a network of the study's own are not known without.
+    """
+    pieces = cut(stage_names(run.model) or tuple(builders_of(run, shape)), run.cut)
     if run.labels == "shared":
         return {"front": pieces[0]}, {"back": pieces[1]}
     return {"front": pieces[0], "head": pieces[2]}, {"middle": pieces[1]}
@@ -53,7 +58,7 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
     """Walk one item at a site; another site's turn is none of its business."""
     match item:
         case Begin():
-            return start(party, item, parts_of(party.run)[0])
+            return start(party, item, parts_of(party.run, party.cohort.shape)[0])
         case Batch() if item.site == party.index:
             site_batch(party, item, channel)
         case JointBatch():
@@ -100,7 +105,7 @@ def start(party: Party, item: Begin, held: Parts) -> Party:
 
 def start_coordinator(party: Party, item: Begin) -> Party:
     """Build the coordinator's layers, with copies where they are averaged, and know what sites will send."""
-    at_sites, here = parts_of(party.run)
+    at_sites, here = parts_of(party.run, party.cohort.shape)
     start(party, item, here)
     if party.run.back == "averaged":
         party.copies, party.copy_optimizers = {}, {}
