@@ -14,6 +14,10 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Skew = Annotated[float, Field(ge=1e-3, le=1e6)]
 Modality = Literal["table", "series", "image"]
 Decay = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0.0, le=1.0)]
+Rounds = Annotated[int, Field(ge=0, le=1_000_000)]
+Schedule = Literal["constant", "cosine", "step"]
+ClassWeights = Literal["none", "balanced"]
 
 
 def _distinct(rates: tuple[float, ...]) -> tuple[float, ...]:
@@ -228,6 +232,17 @@ class Model(Record):
     dropout: Share = Field(0.0, description="share of activations dropped after each stage")
 
 
+class Clip(Record):
+    """Limits the length of a step's gradient."""
+
+    norm: Positive = Field(description="a gradient longer than this is shortened to it")
+    scope: Literal["global", "party"] = Field(
+        "global",
+        description="global: the length is that of the whole model's gradient, also where it is cut (the "
+        "parties exchange one length per tensor); party: each party's layers by themselves",
+    )
+
+
 class Training(Record):
     """How a model is fitted, the same for every strategy unless a strategy overrides it."""
 
@@ -238,6 +253,16 @@ class Training(Record):
     learning_rates: Rates = Field((0.001,), description="the grid; validation loss picks one in every arm")
     momentum: Share = Field(0.0, description="of sgd")
     weight_decay: Decay = Field(0.0, description="as torch defines it")
+    schedule: Schedule = Field(
+        "constant", description="of the learning rate, by round: constant, cosine (to 0), or step"
+    )
+    warm_up: Rounds = Field(0, description="first rounds in which the learning rate rises to its value")
+    step_rounds: Count = Field(10, description="schedule step: rounds until the rate falls again")
+    step_factor: Factor = Field(0.1, description="schedule step: what it is multiplied by")
+    clip: Clip | None = Field(None, description="limits the length of a step's gradient; empty: no limit")
+    class_weights: ClassWeights = Field(
+        "none", description="balanced: both classes weigh the same in the loss, training and validation"
+    )
 
 
 class Task(Record):
@@ -272,6 +297,12 @@ class TrainingChange(Record):
     learning_rates: Rates | None = Field(None, description="see training")
     momentum: Share | None = Field(None, description="see training")
     weight_decay: Decay | None = Field(None, description="see training")
+    schedule: Schedule | None = Field(None, description="see training")
+    warm_up: Rounds | None = Field(None, description="see training")
+    step_rounds: Count | None = Field(None, description="see training")
+    step_factor: Factor | None = Field(None, description="see training")
+    clip: Clip | None = Field(None, description="see training")
+    class_weights: ClassWeights | None = Field(None, description="see training")
 
 
 class Strategy(Record):

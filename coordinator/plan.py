@@ -9,6 +9,7 @@ from coordinator import specs
 from coordinator.config import Data, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
+from coordinator.fitting_rules import check_fitting
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import entry
 from coordinator.sources import used_by
@@ -184,6 +185,7 @@ def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str,
     task, strategy = study.tasks[name], study.strategies[label]
     axes, training = axes_of(label, strategy), training_of(task, strategy)
     check_optimizer(label, axes, training)
+    check_fitting(label, axes, training)
     return Run(
         study=study.name, task=name, strategy=label, seed=seed, sites=task.sites,
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
@@ -230,7 +232,7 @@ def sequence_of(run: Run) -> str | None:
 
     Vanilla and U-shaped split learning are the same whatever the cut, where the sites' parts are handed on;
     so are cyclical transfer and centralized training on that list of batches. SplitFed v1 is FedAvg with the
-    same rule for optimizers.
+    same rule for optimizers. Clipped party by party, where a model is cut does count.
     """
     parts = (run.site_parts, run.back) if run.algorithm == "split" else None
     if run.algorithm == "cyclic" or run.batches == "by_site" or (parts and parts[0] == "handed_on"):
@@ -239,5 +241,8 @@ def sequence_of(run: Run) -> str | None:
         what = f"averaged {run.optimizer_state}"
     else:
         return None
+    clip = run.training.clip
+    if parts and clip and clip.scope == "party":
+        what = f"{what} cut {run.cut} {run.labels}"
     settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
     return " ".join([run.task, what, str(run.participation), *settings])

@@ -94,7 +94,7 @@ def train_here(
     loss = train_batch(
         party.parts["model"], party.optimizers["model"],
         train.batch(batch.records, (seed, "augment", *batch.draw)), train.labels[batch.records],
-        (seed, "forward", *batch.draw), extra, correct,
+        (seed, "forward", *batch.draw), extra, correct, round_=batch.round, weights=party.class_weights,
     )  # fmt: skip
     party.count(loss, len(batch.records), batch.site)
 

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 from torch import Tensor
 
+from coordinator.algorithms.class_weights import agreed_weights, balanced
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.training import Draw, logits_of, loss_sum
+from coordinator.algorithms.training import Draw, Weights, logits_of, loss_sum
 from coordinator.errors import ProtocolError
 from coordinator.models.catalog import entry, stage_names
 from coordinator.models.stages import Builders, Part, Shape, Value, build
@@ -54,12 +55,16 @@ class SiteData:
 
 @dataclass(frozen=True)
 class Cohort:
-    """How many records each hospital has, in site order, and the shape of one record."""
+    """How many records each hospital has, in site order, and the shape of one record.
+
+    `events` are the training records with the outcome, None where a site may not tell.
+    """
 
     shape: Shape
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+    events: tuple[int | None, ...] = ()
 
     @staticmethod
     def of(statistics: dict[str, Any], sites: Sequence[str]) -> "Cohort":
@@ -68,6 +73,7 @@ class Cohort:
             role: tuple(statistics["sites"][site][role] for site in sites)
             for role in ("train", "validation", "test")
         }
+        counts["events"] = tuple(statistics["sites"][site].get("train_events") for site in sites)
         shapes = {name: tuple(shape) for name, shape in statistics["input_shapes"].items()}
         return Cohort(shape=shapes if len(shapes) > 1 else next(iter(shapes.values())), **counts)
 
@@ -98,6 +104,9 @@ class Party:
     best_at: tuple[int, int] = (-1, -1)
     rounds: list[list[Validation]] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # how many parameters the front, the middle and the head have, where their gradients' lengths are combined
+    tensors: dict[str, int] = field(default_factory=dict)
+    class_weights: Weights | None = None
     # at the coordinator: a copy of the back per site, what a server rule remembers, what sites' tensors are
     copies: dict[int, Part] = field(default_factory=dict)
     copy_optimizers: dict[int, Optimizer] = field(default_factory=dict)
@@ -129,12 +138,26 @@ class Party:
 
 def begin(party: Party, item: Begin, held: dict[str, tuple[str, ...]]) -> Party:
     """Build the parts that the party holds (part name to stage names), and their optimizers."""
+    party.class_weights = class_weights_of(party)
     builders = builders_of(party.run, party.cohort.shape)
     party.parts = {name: build(builders, party.run.seed, names) for name, names in held.items()}
     party.optimizers = {
         name: Optimizer(part, party.run.training, item.learning_rate) for name, part in party.parts.items()
     }
     return party
+
+
+def class_weights_of(party: Party) -> Weights | None:
+    """Give the classes' weights: a hospital's own where it trains alone, else those of all counts."""
+    run, cohort = party.run, party.cohort
+    if run.training.class_weights == "none":
+        return None
+    if run.preset != "local":
+        return agreed_weights(run, cohort.train, cohort.events)
+    if party.data is None:  # the coordinator of sites that train alone computes no loss
+        return None
+    labels = party.data.train.labels
+    return balanced(len(labels), int(labels.sum()))
 
 
 def builders_of(run: Run, shape: Shape) -> Builders:
@@ -157,7 +180,8 @@ def switch(party: Party, *, training: bool) -> None:
 def validate_whole(party: Party) -> list[Validation]:
     """Score the validation records of each hospital with the whole model at this party."""
     switch(party, training=False)
-    losses = [loss_sum(score(party, rows), rows.labels) for rows in party.rows.validation]
+    weights = party.class_weights
+    losses = [loss_sum(score(party, rows), rows.labels, weights) for rows in party.rows.validation]
     switch(party, training=True)
     first = max(party.index, 0)
     trained = {first + i: party.take_losses(first + i) for i in range(len(losses))}

@@ -21,7 +21,7 @@ def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
     logits = have_scored(party, rows, at, channel, share_labels=party.run.labels == "shared")
     switch(party, training=True)
     if logits is not None:
-        loss = loss_sum(logits, rows.labels)
+        loss = loss_sum(logits, rows.labels, party.class_weights)
         channel.send(Validated(at, *party.take_losses(party.index), loss, len(rows.labels)))
     if channel.receive(Verdict, (*at[:2], 0, -1)).best:
         keep(party)
@@ -88,7 +88,7 @@ def score_for(
         if "middle" in party.parts:
             channel.send(site, Features(position, sent(output)))
         elif labels_come:
-            loss += loss_sum(output, one(up.labels, (size,), site))
+            loss += loss_sum(output, one(up.labels, (size,), site), party.class_weights)
         else:
             channel.send(site, Scores(position, sent(output)))
     return loss

@@ -26,6 +26,7 @@ TARGETS: Final = {
     "weights": "parameters",
     "records": "records",
     "headgradient": "gradients",
+    "norms": "gradients",
     "validated": "losses",
     "sealed": "sealed",
     "hello": "control",

@@ -12,6 +12,7 @@ def variant_rows(spec: Evaluation) -> Rows:
 
 def _row(run: Run, identical: dict[str, str]) -> dict[str, object]:
     training = run.training.model_dump()
+    training["clip"] = run.training.clip and f"{run.training.clip.norm} {run.training.clip.scope}"
     training["learning_rates"] = " ".join(map(str, run.training.learning_rates))
     return {
         "task": run.task, "strategy": run.strategy, "preset": run.preset, "algorithm": run.algorithm,
