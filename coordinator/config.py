@@ -263,6 +263,11 @@ class Training(Record):
     class_weights: ClassWeights = Field(
         "none", description="balanced: both classes weigh the same in the loss, training and validation"
     )
+    patience: Count | None = Field(
+        None,
+        description="a rate of the grid is given up after so many rounds in a row without a better "
+        "validation loss; empty: never",
+    )
 
 
 class Task(Record):
@@ -303,6 +308,7 @@ class TrainingChange(Record):
     step_factor: Factor | None = Field(None, description="see training")
     clip: Clip | None = Field(None, description="see training")
     class_weights: ClassWeights | None = Field(None, description="see training")
+    patience: Count | None = Field(None, description="see training")
 
 
 class Strategy(Record):

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from math import isnan, nan
+from math import inf, nan
 from typing import Any, Protocol
 
 from torch import Tensor
@@ -89,6 +89,15 @@ class Validation:
 
 
 @dataclass
+class Waiting:
+    """How many rounds a trial has gone without a better validation loss than its best."""
+
+    trial: int = -1
+    least: float = inf
+    rounds: int = 0
+
+
+@dataclass
 class Party:
     """A party's state; the coordinator has no data and the index -1."""
 
@@ -102,6 +111,9 @@ class Party:
     best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     best_loss: float = nan
     best_at: tuple[int, int] = (-1, -1)
+    kept_at: tuple[int, int] = (-1, -1)  # the round whose parts `best` are
+    stopped: int = -1  # the trial whose remaining rounds are left out
+    waiting: Waiting = field(default_factory=Waiting)
     rounds: list[list[Validation]] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # how many parameters the front, the middle and the head have, where their gradients' lengths are combined
@@ -113,6 +125,8 @@ class Party:
     server: dict[str, Any] = field(default_factory=dict)
     site_shapes: list[tuple[int, ...]] = field(default_factory=list)
     site_parameters: list[tuple[int, ...]] = field(default_factory=list)
+    apart: dict[int, Waiting] = field(default_factory=dict)  # sites that train alone stop alone
+    stopped_alone: dict[int, int] = field(default_factory=dict)  # in which round of this trial each did
     losses: dict[int, tuple[float, int]] = field(default_factory=dict)
     steps: int = 0
     records_trained: int = 0
@@ -224,37 +238,6 @@ def said(party: Party, message: Validated, sender: str) -> Validation:
             f"'{sender}' says its losses are {message.loss} and {message.train_loss}, below 0"
         )
     return Validation(message.train_loss, message.train_records, message.loss, message.records)
-
-
-def validation_loss(validations: Sequence[Validation], site_weights: str) -> float:
-    """Combine the hospitals' validation losses in site order, by records or equally; NaN without a record."""
-    seen = [validation for validation in validations if validation.records]
-    if not seen:
-        return nan
-    if site_weights == "equal":
-        return sum(each.loss / each.records for each in seen) / len(seen)
-    return sum(each.loss for each in seen) / sum(each.records for each in seen)
-
-
-def select(party: Party, validations: list[Validation], at: tuple[int, int]) -> bool:
-    """Say whether this round's model is the best so far, by validation loss; the first wins ties.
-
-    A model whose loss is not a number never replaces one whose loss is.
-    """
-    party.rounds.append(validations)
-    loss = validation_loss(validations, party.run.site_weights)
-    if loss < party.best_loss or isnan(party.best_loss):
-        party.best_loss, party.best_at = loss, at
-        return True
-    return False
-
-
-def keep(party: Party) -> None:
-    """Remember the parts as they are now."""
-    party.best = {
-        name: {key: value.detach().clone() for key, value in part.state_dict().items()}
-        for name, part in party.parts.items()
-    }
 
 
 def restore(party: Party) -> None:

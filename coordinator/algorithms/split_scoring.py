@@ -7,11 +7,12 @@ the scores come back.
 import torch
 from torch import Tensor
 
-from coordinator.algorithms.party import Party, Rows, Validation, keep, restore, said, select, switch
+from coordinator.algorithms.party import Party, Rows, Validation, restore, said, switch
+from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
-from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated, Verdict
+from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated
 
 
 def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
@@ -23,8 +24,7 @@ def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
     if logits is not None:
         loss = loss_sum(logits, rows.labels, party.class_weights)
         channel.send(Validated(at, *party.take_losses(party.index), loss, len(rows.labels)))
-    if channel.receive(Verdict, (*at[:2], 0, -1)).best:
-        keep(party)
+    heed(party, at[:2], channel)
 
 
 @torch.inference_mode()
@@ -55,10 +55,7 @@ def coordinator_validate(party: Party, at: tuple[int, int], channel: Coordinator
     switch(party, training=False)
     found = [validate_site(party, (*at, index, -1), channel) for index in range(len(channel.sites))]
     switch(party, training=True)
-    best = select(party, found, at)
-    channel.broadcast(Verdict((*at, 0, -1), best))
-    if best:
-        keep(party)
+    announce(party, found, at, channel)
 
 
 def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Validation:

@@ -158,10 +158,11 @@ class Validated(Message, frozen=True):
 
 
 class Verdict(Message, frozen=True):
-    """Coordinator: whether this round's model is the best so far."""
+    """Coordinator: whether this round's model is the best so far, and whether the trial stops here."""
 
     position: Position
     best: bool
+    stop: bool = False
 
 
 class Scores(Message, frozen=True):

@@ -49,10 +49,10 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
 def write_results(run: Run, out: Path, history: list[dict[str, Any]], done: dict[str, Done]) -> None:
     """Write the run's files: hashes, history, participation and costs."""
     hashes = {(party, part): value for party, each in done.items() for part, value in each.hashes.items()}
+    walked = dict.fromkeys((row["trial"], row["round"]) for row in history)  # without what was left out
     participation = [
         {"trial": trial, "round": round_, "sites": [run.parties[i] for i in who(run, round_)]}
-        for trial in range(len(run.training.learning_rates))
-        for round_ in range(run.training.rounds)
+        for trial, round_ in walked
     ]
     costs = {party: each.costs for party, each in done.items()}
     write_json(out / "arithmetic.json", arithmetic(run))
