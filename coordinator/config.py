@@ -26,6 +26,12 @@ def _distinct(rates: tuple[float, ...]) -> tuple[float, ...]:
     return rates
 
 
+def _share_or_file(value: float | str) -> float | str:
+    if isinstance(value, float) and not 0 < value <= 1:
+        raise ValueError("expected a share of the sites, above 0 and at most 1, or a file's name")
+    return value
+
+
 Rates = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=100), AfterValidator(_distinct)]
 
 
@@ -263,6 +269,9 @@ class Training(Record):
     class_weights: ClassWeights = Field(
         "none", description="balanced: both classes weigh the same in the loss, training and validation"
     )
+    epochs_by_site: dict[Name, Count] = Field(
+        default_factory=dict, description="local epochs of sites that make another number of them"
+    )
     patience: Count | None = Field(
         None,
         description="a rate of the grid is given up after so many rounds in a row without a better "
@@ -308,6 +317,7 @@ class TrainingChange(Record):
     step_factor: Factor | None = Field(None, description="see training")
     clip: Clip | None = Field(None, description="see training")
     class_weights: ClassWeights | None = Field(None, description="see training")
+    epochs_by_site: dict[Name, Count] | None = Field(None, description="see training")
     patience: Count | None = Field(None, description="see training")
 
 
@@ -353,8 +363,16 @@ class Strategy(Record):
     server_tau: Positive | None = Field(
         None, description="fedadam, fedyogi, fedadagrad: adaptivity, added to the second moment's root"
     )
-    participation: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="share of the sites that train in a round, drawn each round"
+    participation: Annotated[float | str, AfterValidator(_share_or_file)] = Field(
+        1.0,
+        description="share of the sites that train in a round, drawn each round; or a run's "
+        "participation.jsonl, to repeat who did",
+    )
+    join: dict[Name, Rounds] = Field(
+        default_factory=dict, description="site to the round in which it first trains, counted from 0"
+    )
+    leave: dict[Name, Rounds] = Field(
+        default_factory=dict, description="site to the round from which on it no longer trains"
     )
     site_weights: Literal["records", "equal"] = Field(
         "records", description="weight of a site in averages and in validation"

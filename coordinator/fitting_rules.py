@@ -1,7 +1,8 @@
 """Which keys of `training` do not go together, with each other or with a strategy."""
 
-from coordinator.config import Training
+from coordinator.config import Strategy, Training
 from coordinator.errors import ConfigError
+from coordinator.names import nearest
 from coordinator.presets import Axes
 
 
@@ -13,6 +14,55 @@ def check_fitting(label: str, axes: Axes, training: Training) -> None:
     """
     if problem := _of_rounds(training) or _of_clipping(axes, training):
         raise ConfigError(problem, key=f"strategies.{label}")
+
+
+def check_participation(
+    label: str, axes: Axes, strategy: Strategy, training: Training, sites: tuple[str, ...]
+) -> None:
+    """Refuse who joins, leaves or makes other epochs where it names nobody or means nothing.
+
+    Raises:
+        ConfigError: the first problem, with its reason.
+    """
+    named = {
+        "join": strategy.join,
+        "leave": strategy.leave,
+        "training.epochs_by_site": training.epochs_by_site,
+    }
+    for key, by_site in named.items():
+        for site in by_site:
+            if site not in sites:
+                raise ConfigError(f"no site '{site}' in the task; {nearest(site, sites)}",
+                                  key=f"strategies.{label}.{key}")  # fmt: skip
+    if problem := _of_epochs(axes, training) or _of_coming(axes, strategy, training, sites):
+        raise ConfigError(problem, key=f"strategies.{label}")
+
+
+def _of_epochs(axes: Axes, training: Training) -> str | None:
+    joint = axes.get("back") == "joint" or axes.get("batches") == "joint"
+    if training.epochs_by_site and joint:
+        return (
+            "a joint step takes of every site's records in proportion, so that all pass over theirs equally "
+            "often; remove training.epochs_by_site"
+        )
+    return None
+
+
+def _of_coming(axes: Axes, strategy: Strategy, training: Training, sites: tuple[str, ...]) -> str | None:
+    if not strategy.join and not strategy.leave:
+        return None
+    if axes["preset"] == "local" or axes.get("batches") == "shuffled":
+        return (
+            f"'{axes['preset']}' has no rounds that sites share, and so none to join or leave; "
+            "remove join and leave"
+        )
+    if isinstance(strategy.participation, str):
+        return "a recorded participation says who was there; remove join and leave"
+    first, end = strategy.join, strategy.leave
+    for round_ in range(training.rounds):
+        if not any(first.get(s, 0) <= round_ < end.get(s, training.rounds) for s in sites):
+            return f"by join and leave no site is there in round {round_} (of {training.rounds}, from 0)"
+    return None
 
 
 def _of_rounds(training: Training) -> str | None:

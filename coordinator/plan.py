@@ -9,9 +9,10 @@ from coordinator import specs
 from coordinator.config import Data, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
-from coordinator.fitting_rules import check_fitting
+from coordinator.fitting_rules import check_fitting, check_participation
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import entry
+from coordinator.participation import with_recorded
 from coordinator.sources import used_by
 from coordinator.specs import POOLED, Agreement, Deal, Evaluation, Preparation, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
@@ -186,15 +187,20 @@ def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str,
     axes, training = axes_of(label, strategy), training_of(task, strategy)
     check_optimizer(label, axes, training)
     check_fitting(label, axes, training)
-    return Run(
+    check_participation(label, axes, strategy, training, task.sites)
+    share = strategy.participation
+    run = Run(
         study=study.name, task=name, strategy=label, seed=seed, sites=task.sites,
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
         prepared=prepared, **axes, site_weights=strategy.site_weights,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
-        participation=strategy.participation,
+        participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
         release=study.release, threads=study.threads_per_process,
     )  # fmt: skip
+    if not isinstance(share, str):
+        return run
+    return with_recorded(run, Path(share).expanduser())
 
 
 def _run(run: Run, save: Save) -> dict[str, Any]:
@@ -245,4 +251,5 @@ def sequence_of(run: Run) -> str | None:
     if parts and clip and clip.scope == "party":
         what = f"{what} cut {run.cut} {run.labels}"
     settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
-    return " ".join([run.task, what, str(run.participation), *settings])
+    who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())} {run.recorded}"
+    return " ".join([run.task, what, who, *settings])

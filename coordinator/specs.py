@@ -88,6 +88,11 @@ class Run(Record):
     server_tau: float = 0.0
     batches: Literal["shuffled", "by_site", "joint"] = "shuffled"
     participation: float = 1.0
+    join: dict[Name, int] = Field(default_factory=dict, description="site to its first round")
+    leave: dict[Name, int] = Field(default_factory=dict, description="site to the round it is gone in")
+    recorded: tuple[tuple[int, ...], ...] = Field(
+        (), description="by round, the sites that an earlier run recorded"
+    )
     site_weights: Literal["records", "equal"]
     cut: tuple[Name, ...]
     model: Model

@@ -25,7 +25,16 @@ from coordinator.algorithms.training import train_batch
 from coordinator.models.stages import Part
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Validated
-from coordinator.schedule import Batch, Begin, Item, LocalRound, joint_round, sequential_round, site_round
+from coordinator.schedule import (
+    Batch,
+    Begin,
+    Item,
+    LocalRound,
+    joint_round,
+    pool_round,
+    sequential_round,
+    site_round,
+)
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
@@ -102,7 +111,7 @@ def batches_here(party: Party, item: LocalRound) -> Iterator[Batch]:
     if run.preset != "centralized":
         yield from site_round(run, item.trial, item.round, party.index, party.cohort.train[party.index])
     elif run.batches == "shuffled":
-        yield from site_round(run, item.trial, item.round, 0, sum(party.cohort.train))
+        yield from pool_round(run, item.trial, item.round, sum(party.cohort.train))
     elif run.batches == "joint":
         for joint in joint_round(run, item.trial, item.round, party.cohort.train):
             records = np.concatenate([in_pool(party, batch).records for batch in joint.batches])

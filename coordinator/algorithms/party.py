@@ -223,10 +223,10 @@ def said(party: Party, message: Validated, sender: str) -> Validation:
     Raises:
         ProtocolError: it counts other records than were agreed on, or a loss is below 0.
     """
-    hospital = message.position[2]
+    hospital, training = message.position[2], party.run.training
     agreed, most = (
         party.cohort.validation[hospital],
-        sum(party.cohort.train) * party.run.training.local_epochs,
+        sum(party.cohort.train) * max(training.local_epochs, *training.epochs_by_site.values(), 1),
     )
     if message.records != agreed or not 0 <= message.train_records <= most:
         raise ProtocolError(

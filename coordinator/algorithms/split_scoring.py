@@ -11,6 +11,7 @@ from coordinator.algorithms.party import Party, Rows, Validation, restore, said,
 from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum
+from coordinator.participation import has_trained
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated
 
@@ -97,10 +98,10 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     rows = party.rows.test[0]
     logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
     assert logits is not None
-    if party.run.site_parts == "private" and not party.cohort.train[party.index]:
-        return [
-            torch.full_like(logits, torch.nan)
-        ]  # its own layers have never trained: no model of this study
+    trained = party.cohort.train[party.index] and has_trained(party.run, party.index, party.kept_at[1])
+    if party.run.site_parts == "private" and not trained:
+        # its own layers have never trained: no model of this study
+        return [torch.full_like(logits, torch.nan)]
     return [logits]
 
 

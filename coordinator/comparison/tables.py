@@ -18,7 +18,7 @@ COLUMNS: Final[dict[str, str]] = {
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
-    "optimizer_state,proximal_mu,server_rate,batches,participation,site_weights,cut,model,"
+    "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,cut,model,"
     f"{','.join(Training.model_fields)},identical_to",
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"

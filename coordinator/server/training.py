@@ -15,10 +15,10 @@ from coordinator.driver import coordinate as walk
 from coordinator.limits import ahead_limit, message_limit
 from coordinator.model_files import weights_file, write_parts
 from coordinator.outcome import write_bytes, write_json
+from coordinator.participation import participation_rows
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
-from coordinator.schedule import participants
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.specs import Run
@@ -49,22 +49,13 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
 def write_results(run: Run, out: Path, history: list[dict[str, Any]], done: dict[str, Done]) -> None:
     """Write the run's files: hashes, history, participation and costs."""
     hashes = {(party, part): value for party, each in done.items() for part, value in each.hashes.items()}
-    walked = dict.fromkeys((row["trial"], row["round"]) for row in history)  # without what was left out
-    participation = [
-        {"trial": trial, "round": round_, "sites": [run.parties[i] for i in who(run, round_)]}
-        for trial, round_ in walked
-    ]
+    walked = list(dict.fromkeys((row["trial"], row["round"]) for row in history))  # not what was left out
     costs = {party: each.costs for party, each in done.items()}
     write_json(out / "arithmetic.json", arithmetic(run))
     write_bytes(out / "weights.sha256", weights_file(hashes).encode())
     write_bytes(out / "history.jsonl", _lines(history))
-    write_bytes(out / "participation.jsonl", _lines(participation))
+    write_bytes(out / "participation.jsonl", _lines(participation_rows(run, walked)))
     write_bytes(out / "costs.json", json.dumps(costs, indent=1).encode())
-
-
-def who(run: Run, round_: int) -> tuple[int, ...]:
-    """Give the parties that took part in a round; the pool is one."""
-    return participants(run, round_, len(run.parties))
 
 
 def arithmetic(run: Run) -> dict[str, Any]:
