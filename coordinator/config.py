@@ -256,7 +256,10 @@ class Training(Record):
     local_epochs: Count = Field(1, description="passes over a site's records in a round")
     batch_size: Count = Field(32, description="records in a step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="torch's optimizer")
-    learning_rates: Rates = Field((0.001,), description="the grid; validation loss picks one in every arm")
+    learning_rates: Rates = Field(
+        (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03),
+        description="the grid, of one size in every arm; validation loss picks one",
+    )
     momentum: Share = Field(0.0, description="of sgd")
     weight_decay: Decay = Field(0.0, description="as torch defines it")
     schedule: Schedule = Field(

@@ -16,6 +16,26 @@ def check_fitting(label: str, axes: Axes, training: Training) -> None:
         raise ConfigError(problem, key=f"strategies.{label}")
 
 
+def check_grids(task: str, sizes: dict[str, int]) -> None:
+    """Refuse grids of different sizes in one task: who searches more finds more.
+
+    Args:
+        task: its name.
+        sizes: learning rates of each strategy, by label.
+
+    Raises:
+        ConfigError: naming a strategy whose grid has another size than the first one's.
+    """
+    first = next(iter(sizes), "")
+    for label, size in sizes.items():
+        if size != sizes[first]:
+            raise ConfigError(
+                f"tries {size} learning rates on '{task}' and '{first}' {sizes[first]}; give every strategy "
+                "of a task as many, so that none searches more than another",
+                key=f"strategies.{label}.training.learning_rates",
+            )
+
+
 def check_participation(
     label: str, axes: Axes, strategy: Strategy, training: Training, sites: tuple[str, ...]
 ) -> None:

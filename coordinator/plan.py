@@ -9,7 +9,7 @@ from coordinator import specs
 from coordinator.config import Data, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
-from coordinator.fitting_rules import check_fitting, check_participation
+from coordinator.fitting_rules import check_fitting, check_grids, check_participation
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import entry
 from coordinator.participation import with_recorded
@@ -56,6 +56,9 @@ def runs_of(study: Study, prepared: dict[str, dict[str, str]]) -> dict[str, Run]
     Raises:
         ConfigError: an impossible combination.
     """
+    for task, found in study.tasks.items():
+        taking = {k: s for k, s in study.strategies.items() if s.tasks is None or task in s.tasks}
+        check_grids(task, {k: len(training_of(found, s).learning_rates) for k, s in taking.items()})
     return {
         f"{task}/{label}/{seed}": _resolve(study, task, label, seed, prepared[task])
         for task in study.tasks

@@ -17,6 +17,7 @@ from coordinator.limits import message_limit
 from coordinator.model_files import write_parts
 from coordinator.protocol.messages import Done
 from coordinator.protocol.seals import Sealer
+from coordinator.search import Search
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
 from sites.client import Keys
@@ -44,8 +45,9 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
             "give every party the same statistics.json"
         )
     clock = Clock()
-    logits = walk(party, channel, lambda item, now: None)
-    costs = costs_of(party, clock, channel.line.bytes)
+    search = Search(lambda: (channel.line.bytes.total(), channel.line.sent))
+    logits = walk(party, channel, search.see)
+    costs = {**costs_of(party, clock, channel.line.bytes), **search.costs(party.kept_at[0])}
     if options.site == POOLED:
         costs = with_pooled_bytes(costs, [Path(run.prepared[hospital]) for hospital in hospitals])
     hashes = write_results(run, options.site, party, loaded, logits, options.state / "out")

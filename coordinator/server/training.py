@@ -19,6 +19,8 @@ from coordinator.participation import participation_rows
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
+from coordinator.schedule import Item
+from coordinator.search import Search
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.specs import Run
@@ -35,8 +37,14 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     channel.admit(still_waiting)
     channel.welcome(party.cohort.train)
     clock = Clock()
-    walk(party, channel, progress.see)
-    costs = costs_of(party, clock, channel.counted())
+    search = Search(lambda: (channel.counted().total(), channel.heard()))
+
+    def watch(item: Item, now: Party) -> None:
+        progress.see(item, now)
+        search.see(item, now)
+
+    walk(party, channel, watch)
+    costs = {**costs_of(party, clock, channel.counted()), **search.costs(party.best_at[0])}
     out = options.state / "out"
     hashes = write_parts(party.parts, COORDINATOR, out / "model")
     done = channel.dismiss()
