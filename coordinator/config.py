@@ -16,6 +16,8 @@ Modality = Literal["table", "series", "image"]
 Decay = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0.0, le=1.0)]
 Rounds = Annotated[int, Field(ge=0, le=1_000_000)]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bf16_mixed"]
 Schedule = Literal["constant", "cosine", "step"]
 ClassWeights = Literal["none", "balanced"]
 
@@ -70,6 +72,7 @@ class Site(Record):
         "records; `*`: whatever no other site of the task takes",
     )
     scanner: Scanner = Field(default_factory=Scanner, description="the site's imaging device")
+    device: Device | None = Field(None, description="where this site computes; empty: the study's")
 
 
 class Partition(Record):
@@ -269,6 +272,9 @@ class Training(Record):
     step_rounds: Count = Field(10, description="schedule step: rounds until the rate falls again")
     step_factor: Factor = Field(0.1, description="schedule step: what it is multiplied by")
     clip: Clip | None = Field(None, description="limits the length of a step's gradient; empty: no limit")
+    precision: Precision = Field(
+        "float32", description="bf16_mixed: layers compute in bfloat16 where torch's autocast says so"
+    )
     class_weights: ClassWeights = Field(
         "none", description="balanced: both classes weigh the same in the loss, training and validation"
     )
@@ -319,6 +325,7 @@ class TrainingChange(Record):
     step_rounds: Count | None = Field(None, description="see training")
     step_factor: Factor | None = Field(None, description="see training")
     clip: Clip | None = Field(None, description="see training")
+    precision: Precision | None = Field(None, description="see training")
     class_weights: ClassWeights | None = Field(None, description="see training")
     epochs_by_site: dict[Name, Count] | None = Field(None, description="see training")
     patience: Count | None = Field(None, description="see training")
@@ -402,6 +409,9 @@ class Study(Record):
     min_cell: Count = Field(5, description="smallest count that leaves a site")
     threads_per_process: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="compute threads of each party"
+    )
+    device: Device = Field(
+        "cpu", description="where the parties compute, except sites that say otherwise: cpu, or cuda (a GPU)"
     )
     allow_pooling: bool = Field(
         False, description="true: the sites' records may be pooled for the centralized arm"

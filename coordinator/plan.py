@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import specs
-from coordinator.config import Data, Record, Site, Study, Task
+from coordinator.config import Data, Device, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
 from coordinator.fitting_rules import check_fitting, check_grids, check_participation
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import entry
 from coordinator.participation import with_recorded
+from coordinator.protocol.keys import COORDINATOR
 from coordinator.sources import used_by
 from coordinator.specs import POOLED, Agreement, Deal, Evaluation, Preparation, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
@@ -41,7 +42,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     check(study, sites)
     save = specs.write if write else specs.path_of
     preparations = {name: _preparations(study, sites, name) for name in study.tasks}
-    runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()})
+    runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()}, sites)
     return {
         "study": study.name,
         "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
@@ -50,8 +51,10 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     }
 
 
-def runs_of(study: Study, prepared: dict[str, dict[str, str]]) -> dict[str, Run]:
-    """List a study's runs by ``task/strategy/seed``.
+def runs_of(
+    study: Study, prepared: dict[str, dict[str, str]], sites: dict[str, Site] | None = None
+) -> dict[str, Run]:
+    """List a study's runs by ``task/strategy/seed``; `sites` say on which device each computes.
 
     Raises:
         ConfigError: an impossible combination.
@@ -60,7 +63,7 @@ def runs_of(study: Study, prepared: dict[str, dict[str, str]]) -> dict[str, Run]
         taking = {k: s for k, s in study.strategies.items() if s.tasks is None or task in s.tasks}
         check_grids(task, {k: len(training_of(found, s).learning_rates) for k, s in taking.items()})
     return {
-        f"{task}/{label}/{seed}": _resolve(study, task, label, seed, prepared[task])
+        f"{task}/{label}/{seed}": _resolve(study, task, label, seed, prepared[task], sites or {})
         for task in study.tasks
         for label, strategy in study.strategies.items()
         if strategy.tasks is None or task in strategy.tasks
@@ -74,7 +77,8 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
     found = {}
     for site in task.sites:
         spec = Preparation(
-            site=sites[site], data=_data(name, task), modalities=modalities_of(name, task), split=task.split,
+            site=_prepared_at(sites[site]), data=_data(name, task),
+            modalities=modalities_of(name, task), split=task.split,
             split_seed=study.split_seed, held_out=site in task.split.held_out,
             min_patients=study.min_patients, min_cell=study.min_cell,
         )  # fmt: skip
@@ -83,6 +87,11 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
         )
         found[site] = (f"prepared/{task.data.source}-{site}-{digest}", spec)
     return found
+
+
+def _prepared_at(site: Site) -> Site:
+    # where a site computes changes no prepared file
+    return site.model_copy(update={"device": None})
 
 
 def _data(name: str, task: Task) -> Data:
@@ -96,7 +105,7 @@ def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal |
     path = None
     if task.data.path:
         path = str(_readable(data_root(study) / task.data.path, f"the '{task.data.source}' data"))
-    of_task = tuple(sites[site] for site in task.sites)
+    of_task = tuple(_prepared_at(sites[site]) for site in task.sites)
     return Deal(data=_data(name, task), sites=of_task, seed=study.split_seed, path=path)
 
 
@@ -185,7 +194,16 @@ def _frozen(name: str, task: Task) -> str | None:
     return str(path.resolve())
 
 
-def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str, str]) -> Run:
+def _devices(study: Study, task: Task, sites: dict[str, Site]) -> dict[str, Device]:
+    """Name the device of every party that does not compute on the CPU."""
+    own = {site: sites[site].device for site in task.sites if site in sites}
+    parties = (COORDINATOR, POOLED, *task.sites)
+    return {party: device for party in parties if (device := own.get(party) or study.device) != "cpu"}
+
+
+def _resolve(
+    study: Study, name: str, label: str, seed: int, prepared: dict[str, str], sites: dict[str, Site]
+) -> Run:
     task, strategy = study.tasks[name], study.strategies[label]
     axes, training = axes_of(label, strategy), training_of(task, strategy)
     check_optimizer(label, axes, training)
@@ -199,7 +217,7 @@ def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
         participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
-        release=study.release, threads=study.threads_per_process,
+        release=study.release, threads=study.threads_per_process, devices=_devices(study, task, sites),
     )  # fmt: skip
     if not isinstance(share, str):
         return run

@@ -11,7 +11,7 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from coordinator.config import Data, Modality, Model, Name, Record, Site, Split, Study, Training
+from coordinator.config import Data, Device, Modality, Model, Name, Record, Site, Split, Study, Training
 from coordinator.errors import ConfigError
 
 PREPARED_FORMAT = 2
@@ -102,6 +102,7 @@ class Run(Record):
     augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]
     threads: int
+    devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
 
 
 class Evaluation(Record):

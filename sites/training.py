@@ -11,6 +11,7 @@ from torch import Tensor
 from coordinator import specs
 from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
 from coordinator.cost import Clock, costs_of
+from coordinator.devices import check_device
 from coordinator.driver import take_part as walk
 from coordinator.errors import DataError, ProtocolError
 from coordinator.limits import message_limit
@@ -38,6 +39,7 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     cohort = Cohort.of(statistics, run.sites)
     index = -1 if options.site == POOLED else run.sites.index(options.site)
     party = Party(run, cohort, index, site_data(loaded, run.augment), Sealer(keys.secret, keys.manifest))
+    check_device(party, options.site)
     channel, welcome = keys.enter(run, message_limit(run, cohort))
     if welcome.records != cohort.train:
         raise ProtocolError(

@@ -53,7 +53,8 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
         case LocalRound():
             x = shared(party)
             models = gathered(item, channel, [tuple(value.shape) for value in x])  # in site order
-            fill(x, RULES[party.run.rule](party, item, x, models, site_weights(party, item.sites)))
+            before = [value.cpu() for value in x]
+            fill(x, RULES[party.run.rule](party, item, before, models, site_weights(party, item.sites)))
             channel.broadcast(weights_at(item, 0, x, sum(party.cohort.train)))
             send_corrections(party, item, channel)
         case _:
@@ -139,7 +140,7 @@ def corrected(party: Party) -> Callable[[Part], None] | None:
     def add(model: Part) -> None:
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
-                parameter.grad += corrections[name]
+                parameter.grad += corrections[name].to(parameter.device)
 
     return add
 

@@ -83,7 +83,7 @@ def share_of(party: Party, item: JointBatch, batch: Batch) -> float:
 
 
 def _loss(party: Party, item: JointBatch, logits: tuple[Tensor, ...], labels: list[Tensor]) -> Tensor:
-    total = torch.zeros(())
+    total = torch.zeros((), device=logits[0].device)
     for batch, scores, truth in zip(item.batches, logits, labels, strict=True):
         loss = loss_of(scores, truth, party.class_weights)
         party.count(float(loss.detach()), len(batch.records), batch.site)
@@ -132,7 +132,7 @@ def _add_up(party: Party, item: JointBatch, channel: SiteChannel, *, sends: bool
     heard = channel.receive(Gradients, _place(item, 0)).tensors
     shapes = [tuple(each.shape) for each in parameters]
     for parameter, gradient in zip(parameters, received(heard, shapes, "coordinator"), strict=True):
-        parameter.grad = gradient.clone()
+        parameter.grad = gradient.clone().to(parameter.device)
 
 
 def _sum_gradients(party: Party, item: JointBatch, channel: CoordinatorChannel) -> list[Tensor]:

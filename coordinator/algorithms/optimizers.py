@@ -28,7 +28,7 @@ class Optimizer:
             [torch.zeros_like(p) for p in self._parameters] if self._adam or training.momentum else []
         )
         self._second = [torch.zeros_like(p) for p in self._parameters] if self._adam else []
-        self._steps = [torch.tensor(0.0) for _ in self._parameters] if self._adam else []
+        self._steps = [torch.tensor(0.0, device=p.device) for p in self._parameters] if self._adam else []
 
     @torch.no_grad()
     def descend(self, round_: int, shortened: Tensor | None = None) -> None:
@@ -51,7 +51,7 @@ class Optimizer:
     @torch.no_grad()
     def norms(self) -> Tensor:
         """Give the length of every parameter's gradient (parameters,), in the model's order."""
-        return torch.stack([torch.linalg.vector_norm(gradient) for gradient in self._gradients()])
+        return torch.stack([torch.linalg.vector_norm(gradient) for gradient in self._gradients()]).cpu()
 
     def state(self) -> dict[str, Tensor]:
         """Name every tensor that the next step depends on, beside the parameters."""

@@ -14,10 +14,11 @@ from coordinator.algorithms.training import Draw, Weights, logits_of, loss_sum
 from coordinator.errors import ProtocolError
 from coordinator.models.catalog import entry, stage_names
 from coordinator.models.stages import Builders, Part, Shape, Value, build
+from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
 from coordinator.schedule import Begin, Indices
-from coordinator.specs import Run
+from coordinator.specs import POOLED, Run
 
 
 class Inputs(Protocol):
@@ -138,6 +139,12 @@ class Party:
         assert self.data is not None
         return self.data
 
+    @property
+    def device(self) -> str:
+        """Name the device on which this party computes."""
+        alone = POOLED if self.data else COORDINATOR
+        return self.run.devices.get(self.run.sites[self.index] if self.index >= 0 else alone, "cpu")
+
     def count(self, loss: float, records: int, site: int) -> None:
         """Count a step on a hospital's records, and its mean loss."""
         total, seen = self.losses.get(site, (0.0, 0))
@@ -153,8 +160,12 @@ class Party:
 def begin(party: Party, item: Begin, held: dict[str, tuple[str, ...]]) -> Party:
     """Build the parts that the party holds (part name to stage names), and their optimizers."""
     party.class_weights = class_weights_of(party)
-    builders = builders_of(party.run, party.cohort.shape)
-    party.parts = {name: build(builders, party.run.seed, names) for name, names in held.items()}
+    run, builders = party.run, builders_of(party.run, party.cohort.shape)
+    mixed = run.training.precision == "bf16_mixed"
+    party.parts = {
+        name: build(builders, run.seed, names, mixed=mixed, device=party.device)
+        for name, names in held.items()
+    }
     party.optimizers = {
         name: Optimizer(part, party.run.training, item.learning_rate) for name, part in party.parts.items()
     }

@@ -44,7 +44,9 @@ def have_scored(
         if "head" in party.parts:
             features = channel.receive(Features, position).tensor
             found.append(
-                party.parts["head"](one(features, (len(labels), *party.shapes["middle"]), "coordinator"))
+                party.parts["head"](
+                    one(features, (len(labels), *party.shapes["middle"]), "coordinator")
+                ).cpu()
             )
         elif not share_labels:
             found.append(one(channel.receive(Scores, position).tensor, (len(labels), 1), "coordinator"))

@@ -22,6 +22,7 @@ def loss_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> T
     With class weights, (1 / batch) sum_i w(y_i) l_i: not divided by the sum of the weights, so that the mean
     over several sites' batches is the loss of the batch that holds them all.
     """
+    labels = labels.to(logits.device)
     return binary_cross_entropy_with_logits(logits[:, 0], labels, _weight(labels, weights))
 
 
@@ -33,7 +34,7 @@ def loss_sum(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> 
     """
     wide = labels.double()
     each = binary_cross_entropy_with_logits(
-        logits[:, 0].double(), wide, _weight(wide, weights), reduction="none"
+        logits[:, 0].cpu().double(), wide, _weight(wide, weights), reduction="none"
     )
     return float(each.sum())
 
@@ -80,7 +81,7 @@ def evaluation_batches(count: int) -> Iterable[slice]:
 @torch.inference_mode()
 def logits_of(forward: Callable[[Any], Tensor], inputs: Any, count: int) -> Tensor:
     """Score `count` records in evaluation batches: inputs by slice to logits (records, 1)."""
-    parts = [forward(inputs[rows]) for rows in evaluation_batches(count)]
+    parts = [forward(inputs[rows]).cpu() for rows in evaluation_batches(count)]
     return torch.cat(parts) if parts else torch.empty(0, 1)
 
 

@@ -11,6 +11,7 @@ import torch
 from coordinator import specs
 from coordinator.algorithms.party import Cohort, Party
 from coordinator.cost import Clock, costs_of
+from coordinator.devices import check_device
 from coordinator.driver import coordinate as walk
 from coordinator.limits import ahead_limit, message_limit
 from coordinator.model_files import weights_file, write_parts
@@ -32,6 +33,7 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     run = specs.read(Run, options.spec)
     torch.set_num_threads(run.threads)
     party = Party(run, Cohort.of(read_statistics(options.statistics), run.sites))
+    check_device(party, COORDINATOR)
     channel = open_channel(run, message_limit(run, party.cohort), ahead_limit(run, party.cohort))
     progress = Progress(run, party.cohort, channel)
     channel.admit(still_waiting)
@@ -72,6 +74,8 @@ def arithmetic(run: Run) -> dict[str, Any]:
         "torch": torch.__version__,
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads_per_process": run.threads,
+        "precision": run.training.precision,
+        "devices": run.devices or "cpu",
         "optimizer": f"{run.training.optimizer}, fused",
     }
 
