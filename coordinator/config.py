@@ -28,6 +28,12 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Skew = Annotated[float, Field(ge=1e-3, le=1e6)]
 Modality = Literal["table", "series", "image"]
 Decay = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0.0, le=1.0)]
+Rounds = Annotated[int, Field(ge=0, le=1_000_000)]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bf16_mixed"]
+Schedule = Literal["constant", "cosine", "step"]
+ClassWeights = Literal["none", "balanced"]
 
 
 def _distinct(rates: tuple[float, ...]) -> tuple[float, ...]:
@@ -48,6 +54,14 @@ Sites = Annotated[
     Field(min_length=1),
     BeforeValidator(numbered, json_schema_input_type=tuple[Name, ...] | Annotated[int, Field(ge=1, le=999)]),
 ]
+
+
+def _share_or_file(value: float | str) -> float | str:
+    if isinstance(value, float) and not 0 < value <= 1:
+        raise ValueError("expected a share of the sites, above 0 and at most 1, or a file's name")
+    return value
+
+
 Rates = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=100), AfterValidator(_distinct)]
 
 
@@ -89,6 +103,7 @@ class Site(Record):
     allow_models: tuple[ImportPath, ...] = Field(
         (), description="networks of a study's own whose code may run at this site, as package.module:Class"
     )
+    device: Device | None = Field(None, description="where this site computes; empty: the study's")
 
 
 class Partition(Record):
@@ -284,6 +299,17 @@ class Model(Record):
     )
 
 
+class Clip(Record):
+    """Limits the length of a step's gradient."""
+
+    norm: Positive = Field(description="a gradient longer than this is shortened to it")
+    scope: Literal["global", "party"] = Field(
+        "global",
+        description="global: the length is that of the whole model's gradient, also where it is cut (the "
+        "parties exchange one length per tensor); party: each party's layers by themselves",
+    )
+
+
 class Training(Record):
     """How a model is fitted, the same for every strategy unless a strategy overrides it."""
 
@@ -291,9 +317,33 @@ class Training(Record):
     local_epochs: Count = Field(1, description="passes over a site's records in a round")
     batch_size: Count = Field(32, description="records in a step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="torch's optimizer")
-    learning_rates: Rates = Field((0.001,), description="the grid; validation loss picks one in every arm")
+    learning_rates: Rates = Field(
+        (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03),
+        description="the grid, of one size in every arm; validation loss picks one",
+    )
     momentum: Share = Field(0.0, description="of sgd")
     weight_decay: Decay = Field(0.0, description="as torch defines it")
+    schedule: Schedule = Field(
+        "constant", description="of the learning rate, by round: constant, cosine (to 0), or step"
+    )
+    warm_up: Rounds = Field(0, description="first rounds in which the learning rate rises to its value")
+    step_rounds: Count = Field(10, description="schedule step: rounds until the rate falls again")
+    step_factor: Factor = Field(0.1, description="schedule step: what it is multiplied by")
+    clip: Clip | None = Field(None, description="limits the length of a step's gradient; empty: no limit")
+    precision: Precision = Field(
+        "float32", description="bf16_mixed: layers compute in bfloat16 where torch's autocast says so"
+    )
+    class_weights: ClassWeights = Field(
+        "none", description="balanced: both classes weigh the same in the loss, training and validation"
+    )
+    epochs_by_site: dict[Name, Count] = Field(
+        default_factory=dict, description="local epochs of sites that make another number of them"
+    )
+    patience: Count | None = Field(
+        None,
+        description="a rate of the grid is given up after so many rounds in a row without a better "
+        "validation loss; empty: never",
+    )
 
 
 class Task(Record):
@@ -330,6 +380,15 @@ class TrainingChange(Record):
     learning_rates: Rates | None = Field(None, description="see training")
     momentum: Share | None = Field(None, description="see training")
     weight_decay: Decay | None = Field(None, description="see training")
+    schedule: Schedule | None = Field(None, description="see training")
+    warm_up: Rounds | None = Field(None, description="see training")
+    step_rounds: Count | None = Field(None, description="see training")
+    step_factor: Factor | None = Field(None, description="see training")
+    clip: Clip | None = Field(None, description="see training")
+    precision: Precision | None = Field(None, description="see training")
+    class_weights: ClassWeights | None = Field(None, description="see training")
+    epochs_by_site: dict[Name, Count] | None = Field(None, description="see training")
+    patience: Count | None = Field(None, description="see training")
 
 
 class Strategy(Record):
@@ -374,8 +433,16 @@ class Strategy(Record):
     server_tau: Positive | None = Field(
         None, description="fedadam, fedyogi, fedadagrad: adaptivity, added to the second moment's root"
     )
-    participation: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="share of the sites that train in a round, drawn each round"
+    participation: Annotated[float | str, AfterValidator(_share_or_file)] = Field(
+        1.0,
+        description="share of the sites that train in a round, drawn each round; or a run's "
+        "participation.jsonl, to repeat who did",
+    )
+    join: dict[Name, Rounds] = Field(
+        default_factory=dict, description="site to the round in which it first trains, counted from 0"
+    )
+    leave: dict[Name, Rounds] = Field(
+        default_factory=dict, description="site to the round from which on it no longer trains"
     )
     site_weights: Literal["records", "equal"] = Field(
         "records", description="weight of a site in averages and in validation"
@@ -402,6 +469,9 @@ class Study(Record):
     min_cell: Count = Field(5, description="smallest count that leaves a site")
     threads_per_process: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="compute threads of each party"
+    )
+    device: Device = Field(
+        "cpu", description="where the parties compute, except sites that say otherwise: cpu, or cuda (a GPU)"
     )
     allow_pooling: bool = Field(
         False, description="true: the sites' records may be pooled for the centralized arm"

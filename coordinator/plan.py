@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import specs
-from coordinator.config import Data, Record, Site, Study, Task
+from coordinator.config import Data, Device, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
+from coordinator.fitting_rules import check_fitting, check_grids, check_participation
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import code_of
+from coordinator.participation import with_recorded
+from coordinator.protocol.keys import COORDINATOR
 from coordinator.sources import used_by
 from coordinator.specs import POOLED, Agreement, Deal, Evaluation, Preparation, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
@@ -40,7 +43,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     check(study, sites)
     save = specs.write if write else specs.path_of
     preparations = {name: _preparations(study, sites, name) for name in study.tasks}
-    runs = runs_of(study, sites, {task: _folders(found) for task, found in preparations.items()})
+    runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()}, sites)
     return {
         "study": study.name,
         "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
@@ -49,14 +52,19 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     }
 
 
-def runs_of(study: Study, sites: dict[str, Site], prepared: dict[str, dict[str, str]]) -> dict[str, Run]:
-    """List a study's runs by ``task/strategy/seed``.
+def runs_of(
+    study: Study, prepared: dict[str, dict[str, str]], sites: dict[str, Site] | None = None
+) -> dict[str, Run]:
+    """List a study's runs by ``task/strategy/seed``; `sites` say what each allows, and its device.
 
     Raises:
         ConfigError: an impossible combination.
     """
+    for task, found in study.tasks.items():
+        taking = {k: s for k, s in study.strategies.items() if s.tasks is None or task in s.tasks}
+        check_grids(task, {k: len(training_of(found, s).learning_rates) for k, s in taking.items()})
     return {
-        f"{task}/{label}/{seed}": _resolve(study, sites, task, label, seed, prepared[task])
+        f"{task}/{label}/{seed}": _resolve(study, sites or {}, task, label, seed, prepared[task])
         for task in study.tasks
         for label, strategy in study.strategies.items()
         if strategy.tasks is None or task in strategy.tasks
@@ -70,7 +78,8 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
     found = {}
     for site in task.sites:
         spec = Preparation(
-            site=sites[site], data=_data(name, task), modalities=modalities_of(name, task), split=task.split,
+            site=_prepared_at(sites[site]), data=_data(name, task),
+            modalities=modalities_of(name, task), split=task.split,
             split_seed=study.split_seed, held_out=site in task.split.held_out,
             min_patients=study.min_patients, min_cell=study.min_cell,
         )  # fmt: skip
@@ -79,6 +88,11 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
         )
         found[site] = (f"prepared/{task.data.source}-{site}-{digest}", spec)
     return found
+
+
+def _prepared_at(site: Site) -> Site:
+    # where a site computes changes no prepared file
+    return site.model_copy(update={"device": None})
 
 
 def _data(name: str, task: Task) -> Data:
@@ -92,7 +106,7 @@ def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal |
     path = None
     if task.data.path:
         path = str(_readable(data_root(study) / task.data.path, f"the '{task.data.source}' data"))
-    of_task = tuple(sites[site] for site in task.sites)
+    of_task = tuple(_prepared_at(sites[site]) for site in task.sites)
     return Deal(data=_data(name, task), sites=of_task, seed=study.split_seed, path=path)
 
 
@@ -181,22 +195,40 @@ def _frozen(name: str, task: Task) -> str | None:
     return str(path.resolve())
 
 
+def _devices(study: Study, task: Task, sites: dict[str, Site]) -> dict[str, Device]:
+    """Name the device of every party that does not compute on the CPU."""
+    own = {site: sites[site].device for site in task.sites if site in sites}
+    parties = (COORDINATOR, POOLED, *task.sites)
+    return {party: device for party in parties if (device := own.get(party) or study.device) != "cpu"}
+
+
+def _allowed(task: Task, sites: dict[str, Site]) -> dict[str, tuple[str, ...]]:
+    """Name the networks of the study's own that each site lets run."""
+    return {site: sites[site].allow_models for site in task.sites} if task.model.path else {}
+
+
 def _resolve(
     study: Study, sites: dict[str, Site], name: str, label: str, seed: int, prepared: dict[str, str]
 ) -> Run:
     task, strategy = study.tasks[name], study.strategies[label]
     axes, training = axes_of(label, strategy), training_of(task, strategy)
     check_optimizer(label, axes, training)
-    return Run(
+    check_fitting(label, axes, training)
+    check_participation(label, axes, strategy, training, task.sites)
+    share = strategy.participation
+    run = Run(
         study=study.name, task=name, strategy=label, seed=seed, sites=task.sites,
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
         prepared=prepared, **axes, site_weights=strategy.site_weights,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
-        allow_models={site: sites[site].allow_models for site in task.sites} if task.model.path else {},
-        participation=strategy.participation,
+        allow_models=_allowed(task, sites),
+        participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
-        release=study.release, threads=study.threads_per_process,
+        release=study.release, threads=study.threads_per_process, devices=_devices(study, task, sites),
     )  # fmt: skip
+    if not isinstance(share, str):
+        return run
+    return with_recorded(run, Path(share).expanduser())
 
 
 def _run(run: Run, save: Save) -> dict[str, Any]:
@@ -234,7 +266,7 @@ def sequence_of(run: Run) -> str | None:
 
     Vanilla and U-shaped split learning are the same whatever the cut, where the sites' parts are handed on;
     so are cyclical transfer and centralized training on that list of batches. SplitFed v1 is FedAvg with the
-    same rule for optimizers.
+    same rule for optimizers. Clipped party by party, where a model is cut does count.
     """
     parts = (run.site_parts, run.back) if run.algorithm == "split" else None
     if run.algorithm == "cyclic" or run.batches == "by_site" or (parts and parts[0] == "handed_on"):
@@ -243,5 +275,9 @@ def sequence_of(run: Run) -> str | None:
         what = f"averaged {run.optimizer_state}"
     else:
         return None
+    clip = run.training.clip
+    if parts and clip and clip.scope == "party":
+        what = f"{what} cut {run.cut} {run.labels}"
     settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
-    return " ".join([run.task, what, str(run.participation), *settings])
+    who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())} {run.recorded}"
+    return " ".join([run.task, what, who, *settings])

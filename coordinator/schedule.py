@@ -13,6 +13,7 @@ import numpy as np
 
 from coordinator.draws import key
 from coordinator.models.catalog import has_batch_norm
+from coordinator.participation import epochs_of, participants
 from coordinator.protocol.messages import Position
 from coordinator.specs import Run
 
@@ -125,11 +126,17 @@ def shuffle(run: Run, round_: int, site: int, pass_: int, records: int) -> Indic
 
 def site_round(run: Run, trial: int, round_: int, site: int, records: int) -> Iterator[Batch]:
     """Give a site's batches of a round: its local epochs, one after the other."""
-    batches = (
-        batch
-        for pass_ in range(run.training.local_epochs)
-        for batch in epoch(run, round_, site, pass_, records)
-    )
+    return round_of(run, trial, round_, site, records, epochs_of(run, site))
+
+
+def pool_round(run: Run, trial: int, round_: int, records: int) -> Iterator[Batch]:
+    """Give the shuffled pool's batches of a round; it has no sites and so one number of epochs."""
+    return round_of(run, trial, round_, 0, records, run.training.local_epochs)
+
+
+def round_of(run: Run, trial: int, round_: int, site: int, records: int, epochs: int) -> Iterator[Batch]:
+    """Give as many passes over some records as asked for."""
+    batches = (batch for pass_ in range(epochs) for batch in epoch(run, round_, site, pass_, records))
     for step, batch in enumerate(batches):
         yield Batch(trial, round_, site, step, batch)
 
@@ -164,15 +171,6 @@ def site_order(run: Run, round_: int, sites: int) -> list[int]:
         return list(chosen if run.order == "fixed" else reversed(chosen))
     draws = np.random.default_rng(key(run.seed, "order", round_))
     return [chosen[place] for place in draws.permutation(len(chosen))]
-
-
-def participants(run: Run, round_: int, sites: int) -> tuple[int, ...]:
-    """Draw the sites that take part in a round, in site order: a share, rounded, and at least one."""
-    count = max(1, round(run.participation * sites))
-    if count == sites:
-        return tuple(range(sites))
-    draws = np.random.default_rng(key(run.seed, "participation", round_))
-    return tuple(sorted(int(site) for site in draws.choice(sites, size=count, replace=False)))
 
 
 def joint_round(run: Run, trial: int, round_: int, records: tuple[int, ...]) -> Iterator[JointBatch]:
@@ -251,15 +249,15 @@ def _handed_on_round(run: Run, trial: int, round_: int, records: tuple[int, ...]
 
 def steps_in(run: Run, records: tuple[int, ...]) -> int:
     """Count the steps of all hospitals' turns over the whole schedule."""
-    if run.preset == "centralized" and run.batches == "shuffled":
-        records = (sum(records),)
     per_trial = sum(_steps_of(run, round_, records) for round_ in range(run.training.rounds))
     return per_trial * len(run.training.learning_rates)
 
 
 def _steps_of(run: Run, round_: int, records: tuple[int, ...]) -> int:
-    passes = run.training.local_epochs
-    chosen = [records[site] for site in participants(run, round_, len(records))]
+    size, passes = run.training.batch_size, run.training.local_epochs
+    if run.preset == "centralized" and run.batches == "shuffled":
+        return passes * batches_in(run, sum(records))
+    chosen = participants(run, round_, len(records))
     if run.back == "joint" or run.batches == "joint":
-        return passes * -(-sum(chosen) // run.training.batch_size)
-    return passes * sum(batches_in(run, count) for count in chosen)
+        return passes * -(-sum(records[site] for site in chosen) // size)
+    return sum(epochs_of(run, site) * batches_in(run, records[site]) for site in chosen)

@@ -13,6 +13,7 @@ from pydantic import Field, ValidationError
 
 from coordinator.config import (
     Data,
+    Device,
     ImportPath,
     Modality,
     Model,
@@ -100,6 +101,11 @@ class Run(Record):
     server_tau: float = 0.0
     batches: Literal["shuffled", "by_site", "joint"] = "shuffled"
     participation: float = 1.0
+    join: dict[Name, int] = Field(default_factory=dict, description="site to its first round")
+    leave: dict[Name, int] = Field(default_factory=dict, description="site to the round it is gone in")
+    recorded: tuple[tuple[int, ...], ...] = Field(
+        (), description="by round, the sites that an earlier run recorded"
+    )
     site_weights: Literal["records", "equal"]
     cut: tuple[StageName, ...]
     model: Model
@@ -112,6 +118,7 @@ class Run(Record):
     augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]
     threads: int
+    devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
 
 
 class Evaluation(Record):

@@ -26,13 +26,14 @@ def axes_of(label: str, strategy: Strategy) -> Axes:
     return axes
 
 
-def contradiction(axes: Axes, chosen: Axes, participation: float) -> str | None:
+def contradiction(axes: Axes, chosen: Axes, participation: float | str) -> str | None:
     """Say why axes do not go together, or nothing.
 
-    Args: `chosen` are those that the study set itself, `participation` the share of sites in a round.
+    Args: `chosen` are those that the study set itself, `participation` the share of sites in a round or a
+    file that recorded who trained.
     """
     if axes["algorithm"] != "split":
-        whole = axes["algorithm"] in ("local", "cyclic") and participation < 1
+        whole = axes["algorithm"] in ("local", "cyclic") and participation != 1
         return (
             "only federated and split training choose sites in each round; remove participation"
             if whole

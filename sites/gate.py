@@ -25,6 +25,7 @@ RELEASES: Final[Mapping[str, str]] = {
     "Sealed": "sealed parts",
     "Weights": "weights",
     "Gradients": "gradients",
+    "Norms": "gradient norms",
 }
 # what a site releases under each way to train; anything else is refused
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
@@ -40,6 +41,8 @@ OF_PARTS: Final[Mapping[str, str]] = {
     "averaged": "weights",
     "synchronous": "gradients",
 }
+# where the whole model's gradient is clipped and no party has it all; a joint step's sum is the coordinator's
+OF_CLIPPING: Final = "gradient norms"
 
 
 class Gate:
@@ -51,6 +54,9 @@ class Gate:
         self._allowed = ALLOWED[self._way]
         if isinstance(spec, Run) and self._way == "split" and spec.site_parts in OF_PARTS:
             self._allowed |= {OF_PARTS[spec.site_parts]}
+        clip = spec.training.clip if isinstance(spec, Run) and self._way == "split" else None
+        if isinstance(spec, Run) and clip and clip.scope == "global" and spec.back != "joint":
+            self._allowed |= {OF_CLIPPING}
         self._labels = isinstance(spec, Run) and spec.labels == "shared"
         self._spec, self._ledger = digest(spec), Ledger(ledger)
 

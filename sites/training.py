@@ -12,6 +12,7 @@ from torch import Tensor
 from coordinator import specs
 from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
 from coordinator.cost import Clock, costs_of
+from coordinator.devices import check_device
 from coordinator.driver import take_part as walk
 from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.limits import message_limit
@@ -19,6 +20,7 @@ from coordinator.model_files import write_parts
 from coordinator.model_rules import not_allowed
 from coordinator.protocol.messages import Done
 from coordinator.protocol.seals import Sealer
+from coordinator.search import Search
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
 from sites.client import Keys
@@ -40,6 +42,7 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     cohort = Cohort.of(statistics, run.sites)
     index = -1 if options.site == POOLED else run.sites.index(options.site)
     party = Party(run, cohort, index, site_data(loaded, run.augment), Sealer(keys.secret, keys.manifest))
+    check_device(party, options.site)
     channel, welcome = keys.enter(run, message_limit(run, cohort))
     if welcome.records != cohort.train:
         raise ProtocolError(
@@ -47,8 +50,9 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
             "give every party the same statistics.json"
         )
     clock = Clock()
-    logits = walk(party, channel, lambda item, now: None)
-    costs = costs_of(party, clock, channel.line.bytes)
+    search = Search(lambda: (channel.line.bytes.total(), channel.line.sent))
+    logits = walk(party, channel, search.see)
+    costs = {**costs_of(party, clock, channel.line.bytes), **search.costs(party.kept_at[0])}
     if options.site == POOLED:
         costs = with_pooled_bytes(costs, [Path(run.prepared[hospital]) for hospital in hospitals])
     hashes = write_results(run, options.site, party, loaded, logits, options.state / "out")

@@ -136,6 +136,10 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
             "peak_memory": 310_000_000,
             "parameters": 4129,
             "steps": 120,
+            "trials": 2,
+            "releases": 90 * times,
+            "search_bytes": 600 * times,
+            "search_releases": 40 * times,
             **{f"bytes_up.{kind}": value for kind, value in kinds.items()},
         }
     return found

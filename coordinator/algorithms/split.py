@@ -21,6 +21,7 @@ coordinator's copies of the back (`averaging`); or never leave the site; or all 
 """
 
 from coordinator.algorithms import averaging, handing_on, joint
+from coordinator.algorithms.norm_exchange import globally
 from coordinator.algorithms.party import Party, begin, builders_of
 from coordinator.algorithms.split_scoring import (
     coordinator_predict,
@@ -100,7 +101,17 @@ def start(party: Party, item: Begin, held: Parts) -> Party:
     party.shapes = {
         name: stages[last].shape for name, last in zip(("front", "middle"), party.run.cut, strict=False)
     }
+    if globally(party):
+        party.tensors = parameters_of(party)
     return begin(party, item, held)
+
+
+def parameters_of(party: Party) -> dict[str, int]:
+    """Count the parameters (tensors) of the front, of the coordinator's layers and of the head, if any."""
+    builders, names = builders_of(party.run, party.cohort.shape), ("front", "middle", "head")
+    pieces = cut(stage_names(party.run.model), party.run.cut)
+    counts = [len(list(build(builders, party.run.seed, piece).parameters())) for piece in pieces]
+    return dict(zip(names, [*counts, 0], strict=False))
 
 
 def start_coordinator(party: Party, item: Begin) -> Party:

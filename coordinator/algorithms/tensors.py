@@ -10,8 +10,8 @@ from coordinator.protocol.messages import Array
 
 
 def sent(tensor: Tensor) -> Array:
-    """Give a tensor's memory as an array, without copying."""
-    array: Array = tensor.detach().contiguous().numpy()
+    """Give a tensor's memory as an array, without copying where it is on the CPU."""
+    array: Array = tensor.detach().cpu().contiguous().numpy()
     return array
 
 

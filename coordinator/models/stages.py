@@ -59,7 +59,7 @@ class _Cut(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, gradient: Tensor) -> Tensor:
-        ctx.gradient = gradient
+        ctx.gradient = gradient.to(output.device)
         return output.new_zeros(())
 
     @staticmethod
@@ -77,12 +77,21 @@ def backward(output: Tensor, gradient: Tensor) -> None:
 
 
 class Part(nn.Module):
-    """Consecutive stages of a model, held by one party."""
+    """Consecutive stages of a model, held by one party.
 
-    def __init__(self, stages: dict[str, nn.Module]) -> None:
-        """Take the stages in order; a dot in a name is a slash in the names of tensors, as torch wants it."""
+    In mixed precision (Micikevicius 2018) what autocast makes bfloat16 within a stage is float32 again at its
+    end: a cut sends float32, and cuts no arithmetic. Parameters, gradients and the loss are float32 always.
+    """
+
+    def __init__(self, stages: dict[str, nn.Module], *, mixed: bool = False, device: str = "cpu") -> None:
+        """Take the stages in order; a batch is moved to the device, wherever it comes from.
+
+        A dot in a stage's name is a slash in the names of tensors, as torch wants it.
+        """
         super().__init__()
-        self.stages = nn.ModuleDict({name.replace(".", "/"): stage for name, stage in stages.items()})
+        named = {name.replace(".", "/"): stage for name, stage in stages.items()}
+        self.stages = nn.ModuleDict(named).to(device)
+        self.mixed, self.device = mixed, device
 
     def forward(self, value: Any, draw: tuple[int | str, ...] | None = None) -> Tensor:
         """Run the stages: (batch, ...), or that per modality where the first takes it, to (batch, ...).
@@ -91,19 +100,45 @@ class Part(nn.Module):
             value: the input of the first stage.
             draw: what keys this pass's random draws (seed, purpose, position); None draws nothing.
         """
+        value = _on(self.device, value)
         for name, stage in self.stages.items():
             if draw is None:
-                value = stage(value)
+                value = self._run(stage, value)
             else:
                 with DRAWING:
-                    torch.default_generator.manual_seed(key(*draw, name.replace("/", ".")))
-                    value = stage(value)
+                    _seed(key(*draw, name.replace("/", ".")), self.device)
+                    value = self._run(stage, value)
             value = _Boundary.apply(value)
         return cast(Tensor, value)
 
+    def _run(self, stage: nn.Module, value: Any) -> Tensor:
+        if not self.mixed:
+            return cast(Tensor, stage(value))
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            return cast(Tensor, stage(value)).float()
 
-def build(builders: Builders, seed: int, names: tuple[str, ...] | None = None) -> Part:
-    """Build the named stages (all by default), each initialised from (seed, "init", its name).
+
+def _on(device: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: each.to(device) for name, each in value.items()}
+    return value.to(device)
+
+
+def _seed(number: int, device: str) -> None:
+    torch.default_generator.manual_seed(number)
+    if device != "cpu":
+        torch.cuda.manual_seed(number)
+
+
+def build(
+    builders: Builders,
+    seed: int,
+    names: tuple[str, ...] | None = None,
+    *,
+    mixed: bool = False,
+    device: str = "cpu",
+) -> Part:
+    """Build the named stages (all by default), each initialised from (seed, "init", its name), on the CPU.
 
     Those that are built together are initialised from (seed, "init") in the order of their constructor.
     """
@@ -112,13 +147,13 @@ def build(builders: Builders, seed: int, names: tuple[str, ...] | None = None) -
         with DRAWING:
             torch.default_generator.manual_seed(key(seed, "init"))
             made = builders.make()
-        return Part({name: made[name] for name in names})
+        return Part({name: made[name] for name in names}, mixed=mixed, device=device)
     stages = {}
     for name in names:
         with DRAWING:
             torch.default_generator.manual_seed(key(seed, "init", name))
             stages[name] = out_of_place(builders[name]())
-    return Part(stages)
+    return Part(stages, mixed=mixed, device=device)
 
 
 def cut(names: tuple[str, ...], after: tuple[str, ...]) -> list[tuple[str, ...]]:

@@ -67,6 +67,10 @@ class CoordinatorChannel:
         """Add up the bytes of all sites' lines, by direction, phase and kind."""
         return sum((line.bytes for line in self.lines.values()), Counter())
 
+    def heard(self) -> int:
+        """Count the messages that have come from all sites."""
+        return sum(line.seen for line in self.lines.values())
+
     def absent(self) -> list[str]:
         """Name the sites that have not come yet."""
         return [site for site in self.sites if site not in self._routes]
