@@ -69,8 +69,8 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
     found = {}
     for site in task.sites:
         spec = Preparation(
-            site=sites[site], data=_data(name, task), modalities=modalities_of(name, task), split=task.split,
-            split_seed=study.split_seed, held_out=site in task.split.held_out,
+            site=_site(sites[site]), data=_data(name, task), modalities=modalities_of(name, task),
+            split=task.split, split_seed=study.split_seed, held_out=site in task.split.held_out,
             min_patients=study.min_patients, min_cell=study.min_cell,
         )  # fmt: skip
         digest = (
@@ -85,13 +85,17 @@ def _data(name: str, task: Task) -> Data:
     return task.data.model_copy(update={"modalities": modalities_of(name, task), "augment": ()})
 
 
+def _site(site: Site) -> Site:
+    return site.model_copy(update={"allow_models": ()})  # as above
+
+
 def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal | None:
     if not is_dealt(task.data):
         return None
     path = None
     if task.data.path:
         path = str(_readable(data_root(study) / task.data.path, f"the '{task.data.source}' data"))
-    of_task = tuple(sites[site] for site in task.sites)
+    of_task = tuple(_site(sites[site]) for site in task.sites)
     return Deal(data=_data(name, task), sites=of_task, seed=study.split_seed, path=path)
 
 
