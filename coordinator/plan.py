@@ -78,9 +78,8 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
     found = {}
     for site in task.sites:
         spec = Preparation(
-            site=_prepared_at(sites[site]), data=_data(name, task),
-            modalities=modalities_of(name, task), split=task.split,
-            split_seed=study.split_seed, held_out=site in task.split.held_out,
+            site=_of_records(sites[site]), data=_data(name, task), modalities=modalities_of(name, task),
+            split=task.split, split_seed=study.split_seed, held_out=site in task.split.held_out,
             min_patients=study.min_patients, min_cell=study.min_cell,
         )  # fmt: skip
         digest = (
@@ -90,14 +89,14 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
     return found
 
 
-def _prepared_at(site: Site) -> Site:
-    # where a site computes changes no prepared file
-    return site.model_copy(update={"device": None})
-
-
 def _data(name: str, task: Task) -> Data:
     # what changes no prepared file must not change its digest
     return task.data.model_copy(update={"modalities": modalities_of(name, task), "augment": ()})
+
+
+def _of_records(site: Site) -> Site:
+    # nor where a site computes, or what it allows
+    return site.model_copy(update={"device": None, "allow_models": ()})
 
 
 def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal | None:
@@ -106,7 +105,7 @@ def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal |
     path = None
     if task.data.path:
         path = str(_readable(data_root(study) / task.data.path, f"the '{task.data.source}' data"))
-    of_task = tuple(_prepared_at(sites[site]) for site in task.sites)
+    of_task = tuple(_of_records(sites[site]) for site in task.sites)
     return Deal(data=_data(name, task), sites=of_task, seed=study.split_seed, path=path)
 
 

@@ -42,8 +42,11 @@ class Table(nn.Module):
         self.first, self.second, self.last = nn.Linear(6, 6), nn.Linear(6, 6), nn.Linear(6, outputs)
         if how == "tied":
             self.second.weight = self.first.weight
-        self.scale = nn.Parameter(torch.ones(6))
-        self.recurrent = nn.LSTM(6, 6, batch_first=True)
+        if how == "scaled":
+            self.scale = nn.Parameter(torch.ones(6))
+        self.second.bias.requires_grad_(how != "frozen")
+        if how == "tuple":
+            self.recurrent = nn.LSTM(6, 6, batch_first=True)
 
     def forward(self, x):
         first = self.first(x)

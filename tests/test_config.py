@@ -210,7 +210,7 @@ def test_a_setting_on_the_command_line_is_checked_too(tmp_path: Path) -> None:
     assert "--set bootstrap" in done.stderr
 
 
-@pytest.mark.parametrize("study", ["config.yaml", "studies/ci.yaml"])
+@pytest.mark.parametrize("study", ["config.yaml", "studies/ci.yaml", "studies/networks.yaml"])
 def test_shipped_studies_are_valid(tmp_path: Path, study: str) -> None:
     done = run(tmp_path, "coordinator", "check", str(ROOT / "config" / study))
     assert done.returncode == 0, done.stderr

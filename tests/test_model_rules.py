@@ -14,7 +14,11 @@ from coordinator.config import Model
 from coordinator.errors import ConfigError
 from coordinator.limits import message_limit
 from coordinator.model_rules import contradiction
+from coordinator.models.catalog import code_of
+from coordinator.plan import plan
 from coordinator.schedule import batches_in, epoch, joint_round, schedule, steps_in
+from coordinator.sources import used_by
+from coordinator.study import read_study
 from sites.training import check_allowed
 from tests.test_config import changed, check, line_of, study_file
 
@@ -63,6 +67,29 @@ def test_a_site_imports_no_network_that_it_does_not_allow():
     with pytest.raises(ConfigError, match="'site1'"):  # the pool has records of both
         check_allowed(only, ["site0", "site1"])
     check_allowed(a_run("local", (3,)), ["site0"])
+
+
+def test_an_edit_of_the_study_s_own_network_reruns_its_training():
+    used = used_by(code_of(Model(name="module", path="tests.own_networks:Table")))
+    assert "tests/own_networks.py" in used
+    assert {"coordinator/models/module.py", "coordinator/models/slicing.py"} <= set(used)
+    assert "coordinator/models/monai_nets.py" not in used
+
+
+def test_what_a_site_allows_changes_its_runs_and_no_prepared_data(tmp_path):
+    text = changed(MLP, OWN).replace("  split_u: {}\n", "")
+    plans = []
+    for allowed in (["own_networks:Table"], ["own_networks:Table", "own_networks:Small"]):
+        lines = (f"  {site}: {{name: {site}, allow_models: {allowed}}}\n" for site in ("north", "south"))
+        sites = "sites:\n" + "".join(lines)
+        path = tmp_path / "study.yaml"
+        path.write_text(text.replace("tasks:\n", f"{sites}tasks:\n", 1), encoding="utf-8")
+        study, found, _ = read_study([path])
+        plans.append(plan(study, found, write=False))
+    one, other = (each["tasks"]["breast_cancer"]["prepare"]["north"]["folder"] for each in plans)
+    assert one == other
+    one, other = (each["runs"]["breast_cancer/split/0"]["spec"] for each in plans)
+    assert one != other
 
 
 BATCH = Model(name="resnet18", norm="batch")

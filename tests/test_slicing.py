@@ -74,6 +74,7 @@ def test_a_cut_that_leaves_a_part_empty_is_refused(cut):
     ("model", "shape", "words"),
     [
         (table(outputs=2), (6,), "gives (3, 2) for 3 records, expected (3, 1)"),
+        (table("frozen"), (6,), "'bias' of the model gets no gradient: it is frozen or not used"),
         (table(), (7,), "cannot read records of shape (7,)"),
         (table(colour="red"), (6,), "cannot be built with options"),
         (Model(name="module", path="own_networks:Alters"), (6,), "changes its input in place"),

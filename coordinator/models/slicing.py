@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from threading import Lock
+from typing import Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -226,3 +227,18 @@ def _check_whole(network: nn.Module, units: Sequence[Unit], example: Value) -> N
         value = stage(value)
     if not (isinstance(value, Tensor) and torch.equal(given, value)):
         raise ConfigError("the model gives something else stage by stage; it cannot be cut")
+    if idle := _idle(stages_of(network, units), example):
+        raise ConfigError(
+            f"'{idle[0]}' of the model gets no gradient: it is frozen or not used, and no arm could train "
+            "it; let it take part, or keep it as a buffer"
+        )
+
+
+@torch.enable_grad()
+def _idle(stages: dict[str, nn.Module], value: Any) -> list[str]:
+    for stage in stages.values():
+        value = stage(value)
+    if value.requires_grad:
+        value.sum().backward()
+    named = (each for stage in stages.values() for each in stage.named_parameters())
+    return [name for name, parameter in named if parameter.grad is None]
