@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import specs
-from coordinator.config import Data, Record, Site, Study, Task
+from coordinator.config import Data, Record, Site, Study, Task, Training
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import entry
 from coordinator.sources import used_by
-from coordinator.specs import POOLED, Agreement, Deal, Evaluation, Preparation, Run
+from coordinator.specs import POOLED, Agreement, Audit, Deal, Evaluation, Preparation, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
 from coordinator.study import data_root
 
@@ -45,6 +45,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
         "study": study.name,
         "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
         "runs": {key: _run(run, save) for key, run in runs.items()},
+        "audits": _audits(study, runs, save),
         "evaluation": _evaluation(study, sites, runs, save),
     }
 
@@ -70,8 +71,8 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
     found = {}
     for site in task.sites:
         spec = Preparation(
-            site=sites[site], data=_data(name, task), modalities=modalities_of(name, task), split=task.split,
-            split_seed=study.split_seed, held_out=site in task.split.held_out,
+            site=_of_records(sites[site]), data=_data(name, task), modalities=modalities_of(name, task),
+            split=task.split, split_seed=study.split_seed, held_out=site in task.split.held_out,
             min_patients=study.min_patients, min_cell=study.min_cell,
         )  # fmt: skip
         digest = (
@@ -86,13 +87,18 @@ def _data(name: str, task: Task) -> Data:
     return task.data.model_copy(update={"modalities": modalities_of(name, task), "augment": ()})
 
 
+def _of_records(site: Site) -> Site:
+    # nor what is allowed with them
+    return site.model_copy(update={"allow_recording": False})
+
+
 def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal | None:
     if not is_dealt(task.data):
         return None
     path = None
     if task.data.path:
         path = str(_readable(data_root(study) / task.data.path, f"the '{task.data.source}' data"))
-    of_task = tuple(sites[site] for site in task.sites)
+    of_task = tuple(_of_records(sites[site]) for site in task.sites)
     return Deal(data=_data(name, task), sites=of_task, seed=study.split_seed, path=path)
 
 
@@ -192,8 +198,35 @@ def _resolve(study: Study, name: str, label: str, seed: int, prepared: dict[str,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
         participation=strategy.participation,
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
-        release=study.release, threads=study.threads_per_process,
+        release=study.release, record_round=_recorded_round(study, training),
+        threads=study.threads_per_process,
     )  # fmt: skip
+
+
+def _recorded_round(study: Study, training: Training) -> int | None:
+    """Number the round that the coordinator keeps, from 0: the study's, at most the last."""
+    if not study.record_wire:
+        return None
+    return min(study.record_round or training.rounds, training.rounds) - 1
+
+
+def _audits(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
+    if study.audit == "none":
+        return {}
+    together: dict[str, dict[str, Run]] = {}
+    for run in runs.values():
+        together.setdefault(f"{run.task}/{run.seed}", {})[run.strategy] = run
+    return {key: _audit(found, save) for key, found in together.items()}
+
+
+def _audit(runs: dict[str, Run], save: Save) -> dict[str, Any]:
+    first = next(iter(runs.values()))
+    spec = Audit(study=first.study, task=first.task, seed=first.seed, runs=runs, threads=first.threads)
+    return {
+        "spec": str(save(spec, Path("state", first.study, "specs"))),
+        "runs": [f"{first.task}/{label}/{first.seed}" for label in runs],
+        "code": used_by(["sites.__main__", "sites.audit", entry(first.model).module]),
+    }
 
 
 def _run(run: Run, save: Save) -> dict[str, Any]:

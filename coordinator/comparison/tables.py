@@ -16,6 +16,7 @@ COLUMNS: Final[dict[str, str]] = {
     "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
+    "figures/attacks.csv": "attack,reads,source,validation",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
     "optimizer_state,proximal_mu,server_rate,batches,participation,site_weights,cut,model,"
     "rounds,local_epochs,batch_size,optimizer,learning_rates,momentum,weight_decay,identical_to",
