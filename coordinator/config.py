@@ -104,6 +104,11 @@ class Site(Record):
         (), description="networks of a study's own whose code may run at this site, as package.module:Class"
     )
     device: Device | None = Field(None, description="where this site computes; empty: the study's")
+    allow_recording: bool = Field(
+        False,
+        description="true: a coordinator may keep what this site sends, and an auditor may hold attacks "
+        "against its records",
+    )
 
 
 class Partition(Record):
@@ -478,6 +483,17 @@ class Study(Record):
     )
     release: Literal["nothing", "predictions"] = Field(
         "nothing", description="predictions: test scores of each record leave the sites"
+    )
+    record_wire: bool = Field(
+        False,
+        description="true: the coordinator keeps what passes it in one round and in the final scoring, under "
+        "state/, for attacks; every site must agree (allow_recording)",
+    )
+    record_round: Count | None = Field(None, description="the round that is kept, from 1; empty: the last")
+    audit: Literal["none", "small"] = Field(
+        "none",
+        description="small: attacks with few steps on every run, scored against the sites' records; every "
+        "site must agree (allow_recording)",
     )
     evaluation: Literal["scores"] = Field("scores", description="from record-level scores")
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(

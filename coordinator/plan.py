@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import specs
-from coordinator.config import Data, Device, Record, Site, Study, Task
+from coordinator.config import Data, Device, Record, Site, Study, Task, Training
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
 from coordinator.fitting_rules import check_fitting, check_grids, check_participation
@@ -15,7 +15,7 @@ from coordinator.models.catalog import code_of
 from coordinator.participation import with_recorded
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.sources import used_by
-from coordinator.specs import POOLED, Agreement, Deal, Evaluation, Preparation, Run
+from coordinator.specs import POOLED, Agreement, Audit, Deal, Evaluation, Preparation, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
 from coordinator.study import data_root
 
@@ -48,6 +48,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
         "study": study.name,
         "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
         "runs": {key: _run(run, save) for key, run in runs.items()},
+        "audits": _audits(study, runs, save),
         "evaluation": _evaluation(study, sites, runs, save),
     }
 
@@ -96,7 +97,7 @@ def _data(name: str, task: Task) -> Data:
 
 def _of_records(site: Site) -> Site:
     # nor where a site computes, or what it allows
-    return site.model_copy(update={"device": None, "allow_models": ()})
+    return site.model_copy(update={"device": None, "allow_models": (), "allow_recording": False})
 
 
 def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal | None:
@@ -223,11 +224,38 @@ def _resolve(
         allow_models=_allowed(task, sites),
         participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
-        release=study.release, threads=study.threads_per_process, devices=_devices(study, task, sites),
+        release=study.release, record_round=_recorded_round(study, training),
+        threads=study.threads_per_process, devices=_devices(study, task, sites),
     )  # fmt: skip
     if not isinstance(share, str):
         return run
     return with_recorded(run, Path(share).expanduser())
+
+
+def _recorded_round(study: Study, training: Training) -> int | None:
+    """Number the round that the coordinator keeps, from 0: the study's, at most the last."""
+    if not study.record_wire:
+        return None
+    return min(study.record_round or training.rounds, training.rounds) - 1
+
+
+def _audits(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
+    if study.audit == "none":
+        return {}
+    together: dict[str, dict[str, Run]] = {}
+    for run in runs.values():
+        together.setdefault(f"{run.task}/{run.seed}", {})[run.strategy] = run
+    return {key: _audit(found, save) for key, found in together.items()}
+
+
+def _audit(runs: dict[str, Run], save: Save) -> dict[str, Any]:
+    first = next(iter(runs.values()))
+    spec = Audit(study=first.study, task=first.task, seed=first.seed, runs=runs, threads=first.threads)
+    return {
+        "spec": str(save(spec, Path("state", first.study, "specs"))),
+        "runs": [f"{first.task}/{label}/{first.seed}" for label in runs],
+        "code": used_by(["sites.__main__", "sites.audit", entry(first.model).module]),
+    }
 
 
 def _run(run: Run, save: Save) -> dict[str, Any]:

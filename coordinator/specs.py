@@ -117,6 +117,18 @@ class Run(Record):
     missing: Literal["impute", "quarantine"]
     augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]
+    record_round: int | None = Field(None, description="the round kept for attacks, from 0; empty: none")
+    threads: int
+
+
+class Audit(Record):
+    """Attack all runs of one task and seed, and score what was learned against the sites' records."""
+
+    kind: Literal["audit"] = "audit"
+    study: Name
+    task: Name
+    seed: int
+    runs: dict[Name, Run] = Field(description="by strategy")
     threads: int
     devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
 

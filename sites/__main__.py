@@ -9,6 +9,7 @@ COMMANDS = {
     "prepare": ("sites.prepare", "turn one site's raw files into prepared records"),
     "enrol": ("sites.enrol", "make this site's lasting keys and its request to be admitted"),
     "ledger": ("sites.ledger", "check a site's ledger, and add up what left"),
+    "audit": ("sites.audit", "attack finished runs, and score what was learned against the records"),
     "join": ("sites.client", "take part in one run as a site"),
 }
 

@@ -17,6 +17,7 @@ COLUMNS: Final[dict[str, str]] = {
     "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
+    "figures/attacks.csv": "attack,reads,source,validation",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
     "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,cut,model,"
     f"{','.join(Training.model_fields)},identical_to",

@@ -26,6 +26,7 @@ from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.specs import Run
 from coordinator.statistics import read_statistics
+from coordinator.wire import WIRE, Recorder
 
 
 def coordinate(options: argparse.Namespace, open_channel: Callable[..., CoordinatorChannel]) -> None:
@@ -35,6 +36,9 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     party = Party(run, Cohort.of(read_statistics(options.statistics), run.sites))
     check_device(party, COORDINATOR)
     channel = open_channel(run, message_limit(run, party.cohort), ahead_limit(run, party.cohort))
+    recorder = Recorder(run.record_round, len(run.training.learning_rates))
+    if run.record_round is not None:
+        channel.listener = recorder.hear
     progress = Progress(run, party.cohort, channel)
     channel.admit(still_waiting)
     channel.welcome(party.cohort.train)
@@ -49,6 +53,7 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     costs = {**costs_of(party, clock, channel.counted()), **search.costs(party.best_at[0])}
     out = options.state / "out"
     hashes = write_parts(party.parts, COORDINATOR, out / "model")
+    recorder.write(options.state / WIRE)  # beside out/, whose files alone become results
     done = channel.dismiss()
     everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(channel.sites, done, strict=True))}
     write_results(run, out, progress.history, everyone)

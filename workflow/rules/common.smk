@@ -78,6 +78,10 @@ def run_of(wildcards):
     return PLAN["runs"][f"{wildcards.task}/{wildcards.strategy}/{wildcards.seed}"]
 
 
+def audit_of(wildcards):
+    return PLAN["audits"][f"{wildcards.task}/{wildcards.seed}"]
+
+
 def shared_source(wildcards):
     """Name the file or folder with all sites' records, where a source has one."""
     return deal_of(wildcards)["input"] or []

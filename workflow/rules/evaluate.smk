@@ -17,6 +17,7 @@ rule evaluate:
             run=PLAN["runs"],
             file=["weights.sha256", "history.jsonl", "participation.jsonl", "costs.json"],
         ),
+        audits=expand("<results>/audit/{audit}/privacy.csv", audit=PLAN["audits"]),
     output:
         "<results>/differences.csv",
         "<results>/costs.csv",
