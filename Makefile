@@ -22,7 +22,7 @@ env:
 	@$(PYTHON) -I workflow/environment.py
 
 test: env
-	@$(QUIET) $(VENV_PYTHON) -m pytest tests --ignore=tests/system --ignore=tests/bench
+	@$(QUIET) $(VENV_PYTHON) -m pytest tests --ignore=tests/system --ignore=tests/bench -n auto --dist loadfile
 
 test-system: env
 	@$(QUIET) $(VENV_PYTHON) -m pytest tests/system

@@ -254,7 +254,7 @@ def _audit(runs: dict[str, Run], save: Save) -> dict[str, Any]:
     return {
         "spec": str(save(spec, Path("state", first.study, "specs"))),
         "runs": [f"{first.task}/{label}/{first.seed}" for label in runs],
-        "code": used_by(["sites.__main__", "sites.audit", entry(first.model).module]),
+        "code": used_by(["sites.__main__", "sites.audit", *code_of(first.model)]),
     }
 
 

@@ -119,6 +119,7 @@ class Run(Record):
     release: Literal["nothing", "predictions"]
     record_round: int | None = Field(None, description="the round kept for attacks, from 0; empty: none")
     threads: int
+    devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
 
 
 class Audit(Record):
@@ -130,7 +131,6 @@ class Audit(Record):
     seed: int
     runs: dict[Name, Run] = Field(description="by strategy")
     threads: int
-    devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
 
 
 class Evaluation(Record):

@@ -77,7 +77,7 @@ def _fit(
     for step in range(1, steps + 1):
         batch = draws.choice(learn, size=min(BATCH, len(learn)), replace=False)
         ((network(x[batch]) - y[batch]) ** 2).mean().backward()
-        optimizer.descend()
+        optimizer.descend(0)
         if step % CHECK_EVERY == 0 and (now := _error(network, x[check], y[check])) < best:
             best, kept = now, _copy(network)
     network.load_state_dict(kept)

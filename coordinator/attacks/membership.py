@@ -84,5 +84,8 @@ def _shadow(
         order = draws.permutation(half)
         for step, start in enumerate(range(0, len(order), training.batch_size)):
             batch = order[start : start + training.batch_size]
-            train_batch(model, optimizer, inputs(batch), labels[torch.from_numpy(batch)], (seed, epoch, step))
+            train_batch(
+                model, optimizer, inputs(batch), labels[torch.from_numpy(batch)], (seed, epoch, step),
+                round_=min(epoch, training.rounds - 1),
+            )  # fmt: skip
     return model.eval()
