@@ -50,8 +50,8 @@ def evaluation(folder: Path, **changes: Any) -> Evaluation:
     """Plan the study's evaluation, with prepared folders below ``folder``."""
     planned = study(**changes)
     prepared = {site: str(folder / "prepared" / f"tumour-{site}") for site in SITES}
-    runs = runs_of(planned, {"tumour": prepared})
     sites = {name: Site(name=name, title=f"{name.title()} hospital") for name in SITES}
+    runs = runs_of(planned, sites, {"tumour": prepared})
     return Evaluation(study=planned, sites=sites, runs=runs, identical=identical(runs))
 
 
