@@ -13,6 +13,7 @@ import yaml
 from containers.runtimes import RUNTIMES, STRONGEST_FIRST, problem
 from tests.conftest import ROOT, require
 from tests.containers.gangs import nobody_left, wait_for
+from tests.containers.test_walls import PROGRAM
 from tests.e2e.checkout import snakemake
 
 pytestmark = pytest.mark.timeout(900)  # a hang, not slowness: this runs whole studies
@@ -24,7 +25,7 @@ WEIGHTS = [f"results/ci/runs/breast_cancer/{name}/0/weights.sha256" for name in 
 @pytest.fixture(params=[name for name in STRONGEST_FIRST if name != "host"])
 def walls(request: pytest.FixtureRequest) -> str:
     if found := problem(request.param):
-        require(request.param, found)
+        require(PROGRAM[request.param], found)
     return str(request.param)
 
 

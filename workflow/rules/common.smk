@@ -43,7 +43,7 @@ def read_plan():
 
 PLAN = read_plan()
 # not a parameter of the rules: the same numbers come out of any walls, so others rerun nothing
-os.environ["SUTURE_RUNTIME"] = PLAN["runtime"]
+os.environ |= {"SUTURE_RUNTIME": PLAN["runtime"]}
 STUDY = PLAN["study"]
 DEALS = {Path(task["deal"]["folder"]).name: task["deal"] for task in PLAN["tasks"].values() if task["deal"]}
 # A site's preparation lies under a digest of all it depends on, so tasks and studies share it.
@@ -117,7 +117,9 @@ def prepared_files(task):
 def summaries():
     """Name what an evaluation sees of prepared data: counts and shares, no record."""
     return [
-        f"{site['folder']}/prepared.json" for task in PLAN["tasks"].values() for site in task["prepare"].values()
+        f"{site['folder']}/prepared.json"
+        for task in PLAN["tasks"].values()
+        for site in task["prepare"].values()
     ]
 
 
