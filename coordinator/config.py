@@ -499,7 +499,10 @@ class Study(Record):
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(
         1000, description="resamples behind each interval"
     )
-    runtime: Literal["auto", "host"] = Field("auto", description="the walls parties run in")
+    runtime: Literal["auto", "bubblewrap", "host"] = Field(
+        "auto",
+        description="walls around each process; auto: the strongest that work here, host: none",
+    )
     reference: Name = Field("centralized", description="the strategy others are compared with")
     sites: dict[Name, Site] = Field(
         default_factory=dict, description="sites of this study alone, beside those in config/sites/"

@@ -46,6 +46,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()}, sites)
     return {
         "study": study.name,
+        "runtime": study.runtime,
         "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
         "runs": {key: _run(run, save) for key, run in runs.items()},
         "audits": _audits(study, runs, save),

@@ -17,6 +17,7 @@ RUN, PARTIES = "breast_cancer/split/0", ("coordinator", "north", "south")
 AGREED = "results/ci/statistics/breast_cancer/0/statistics.json"
 ECHOES = {"lifeline", "peer_lost"}  # asked to leave, one may see another's leaving first
 OUTSIDE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+OUTSIDE["SUTURE_RUNTIME"] = "host"
 
 
 @pytest.fixture(scope="module")
