@@ -7,6 +7,7 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import nn
 
+from coordinator.algorithms.tensors import apart
 from coordinator.outcome import write_bytes
 
 
@@ -16,8 +17,10 @@ def write_parts(parts: Mapping[str, nn.Module], party: str, folder: Path) -> dic
         f"{name}/{key}": value for name, part in parts.items() for key, value in part.state_dict().items()
     }
     if tensors:
-        write_bytes(folder / f"{party}.safetensors", save(tensors))
-    return {name: hashlib.sha256(save(dict(part.state_dict()))).hexdigest() for name, part in parts.items()}
+        write_bytes(folder / f"{party}.safetensors", save(apart(tensors)))
+    return {
+        name: hashlib.sha256(save(apart(dict(part.state_dict())))).hexdigest() for name, part in parts.items()
+    }
 
 
 def weights_file(hashes: Mapping[tuple[str, str], str]) -> str:

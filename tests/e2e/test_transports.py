@@ -53,7 +53,7 @@ atexit.register(write)
 def run_command(folder, *words):
     """Run a program of ours in the study's folder, noting what it imports."""
     paths = f"{folder / 'seen'}{os.pathsep}{ROOT}"
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "SUTURE_RUNTIME": "host"}
     done = subprocess.run(
         [sys.executable, "-m", *map(str, words)], cwd=folder, env=environment, capture_output=True, text=True
     )

@@ -14,7 +14,7 @@ TABLES: Final = (
     "figures/quarantine.csv", "figures/warnings.csv", "figures/table1.csv", "figures/shift.csv",
     "figures/precision_recall.csv", "figures/decision.csv", "figures/power.csv", "figures/secondary.csv",
     "figures/target.csv", "figures/units.csv",
-    "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv",
+    "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv", "figures/attacks.csv",
 )  # fmt: skip
 
 
