@@ -21,11 +21,14 @@ from coordinator.algorithms.party import (
     validate_whole,
     whole,
 )  # fmt: skip
+from coordinator.algorithms.party import whole_at_sites as parts_of
 from coordinator.algorithms.training import train_batch
 from coordinator.models.stages import Part
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Validated
 from coordinator.schedule import Batch, Begin, Item, LocalRound, joint_round, sequential_round, site_round
+
+__all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:

@@ -1,6 +1,6 @@
 """What a party holds while it trains: its parts, their optimizers, its data, its best model."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
 from math import isnan, nan
@@ -17,6 +17,8 @@ from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
 from coordinator.schedule import Begin, Indices
 from coordinator.specs import Run
+
+Stages = dict[str, tuple[str, ...]]  # part name to stage names
 
 
 class Inputs(Protocol):
@@ -68,8 +70,7 @@ class Cohort:
             role: tuple(statistics["sites"][site][role] for site in sites)
             for role in ("train", "validation", "test")
         }
-        shapes = {name: tuple(shape) for name, shape in statistics["input_shapes"].items()}
-        return Cohort(shape=shapes if len(shapes) > 1 else next(iter(shapes.values())), **counts)
+        return Cohort(shape=shape_of(statistics["input_shapes"]), **counts)
 
 
 @dataclass(frozen=True)
@@ -143,9 +144,20 @@ def builders_of(run: Run, shape: Shape) -> Builders:
     return builders
 
 
-def whole(run: Run) -> dict[str, tuple[str, ...]]:
+def whole(run: Run) -> Stages:
     """Name the one part of a party that holds the whole model."""
     return {"model": stage_names(run.model)}
+
+
+def whole_at_sites(run: Run) -> tuple[Stages, Stages]:
+    """Say which stages the site holds, all, and which the coordinator: none."""
+    return whole(run), {}
+
+
+def shape_of(input_shapes: Mapping[str, Sequence[int]]) -> Shape:
+    """Give the shape of one record: of its one modality, or by modality."""
+    shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
+    return shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
 
 def switch(party: Party, *, training: bool) -> None:

@@ -101,9 +101,8 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
     assert logits is not None
     if party.run.site_parts == "private" and not party.cohort.train[party.index]:
-        return [
-            torch.full_like(logits, torch.nan)
-        ]  # its own layers have never trained: no model of this study
+        party.parts.clear()  # its own layers have never trained: no model of this study
+        return [torch.full_like(logits, torch.nan)]
     return [logits]
 
 

@@ -117,7 +117,7 @@ def test_the_comparison_says_that_alone_it_has_no_model(tmp_path: Path):
     assert empty == {"south", "all"}
     reasons = {row["reason"] for row in tables["figures/reasons.csv"] if row["strategy"] == "local" and
                row["site"] in ("south", "all", "stratified")}  # fmt: skip
-    assert reasons == {"alone, south trained no model: held out"}
+    assert reasons == {"not available: no part was trained at south, held out"}
     others = [
         row for row in tables["comparison.csv"] if row["strategy"] == "fedavg" and row["site"] == "south"
     ]
