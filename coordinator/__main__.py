@@ -5,6 +5,8 @@ from coordinator.command_line import main
 COMMANDS = {
     "check": ("coordinator.check", "check a study's config files and say what they mean"),
     "serve": ("coordinator.server.serve", "coordinate one run: wait for the sites and train"),
+    "serve-predictions": ("coordinator.server.predicting", "predict with sites, by a run's cut model"),
+    "export": ("coordinator.export", "put a finished run's whole model into a folder, with its model card"),
     "evaluate": ("coordinator.comparison.evaluate", "compare a study's finished runs"),
     "keys": ("coordinator.protocol.keys", "make fresh keys for a run on one host"),
 }

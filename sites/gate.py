@@ -12,7 +12,7 @@ from coordinator.errors import ConfigError
 from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Message
-from coordinator.specs import Agreement, Run
+from coordinator.specs import Agreement, Prediction, Run
 
 # what each kind of release is called in a policy; the conversation itself is always allowed
 RELEASES: Final[Mapping[str, str]] = {
@@ -33,6 +33,7 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "federated": frozenset({"conversation", "metrics", "weights"}),
     "cyclic": frozenset({"conversation", "metrics", "sealed parts"}),
     "split": frozenset({"conversation", "metrics", "activations"}),
+    "prediction": frozenset({"conversation", "activations"}),
 }
 # beside that, what becomes of a site's parts in split learning; private ones do not leave at all
 OF_PARTS: Final[Mapping[str, str]] = {
@@ -45,9 +46,9 @@ OF_PARTS: Final[Mapping[str, str]] = {
 class Gate:
     """Decides on each message, and keeps the ledger."""
 
-    def __init__(self, spec: Run | Agreement, ledger: Path) -> None:
+    def __init__(self, spec: Run | Agreement | Prediction, ledger: Path) -> None:
         """Open the ledger, after what an earlier attempt released."""
-        self._way = spec.algorithm if isinstance(spec, Run) else "agreement"
+        self._way = spec.algorithm if isinstance(spec, Run) else spec.kind
         self._allowed = ALLOWED[self._way]
         if isinstance(spec, Run) and self._way == "split" and spec.site_parts in OF_PARTS:
             self._allowed |= {OF_PARTS[spec.site_parts]}
@@ -74,7 +75,9 @@ class Gate:
         self._ledger.write(json.dumps(entry, separators=(",", ":")) + "\n")
 
 
-def open_channel(spec: Run | Agreement, link: SiteLink, ledger: Path, *, limit: int) -> SiteChannel:
+def open_channel(
+    spec: Run | Agreement | Prediction, link: SiteLink, ledger: Path, *, limit: int
+) -> SiteChannel:
     """Make the one channel through which a site speaks."""
     gate = Gate(spec, ledger)
     return SiteChannel(link, limit=limit, release=gate.release)
