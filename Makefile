@@ -13,7 +13,7 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run env test test-system lint bench bench-data floors clean-state
+.PHONY: run env test test-system lint bench bench-data floors exactness clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' workflow/run.sh
@@ -22,7 +22,7 @@ env:
 	@$(PYTHON) -I workflow/environment.py
 
 test: env
-	@$(QUIET) $(VENV_PYTHON) -m pytest tests --ignore=tests/system --ignore=tests/bench
+	@$(QUIET) $(VENV_PYTHON) -m pytest tests --ignore=tests/system --ignore=tests/bench -n auto --dist loadfile
 
 test-system: env
 	@$(QUIET) $(VENV_PYTHON) -m pytest tests/system
@@ -45,6 +45,10 @@ bench-data: env
 # what the centralized arm must reach on real data: about an hour
 floors: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.floors
+
+# what equals what, to the bit or closely: every claim, with the largest difference found
+exactness: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.exactness
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

@@ -26,6 +26,7 @@ class Gang:
     statistics: Path | None
     state: Path
     results: Path
+    frozen: Path | None = None  # statistics of an earlier agreement, which the coordinator reads
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -54,6 +55,7 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
         statistics=statistics,
         state=state,
         results=results,
+        frozen=Path(keys["frozen"]) if keys.get("frozen") else None,
     )
     _check_paths(gang)
     return gang

@@ -5,6 +5,7 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +20,8 @@ from containers.progress import clock
 from containers.report import failure, lingering
 from containers.results import collect
 from containers.runtime_folder import bases, runtime_folder
-from containers.runtimes import RUNTIMES, choose
-from containers.starting import Starting, start_coordinator, start_sites
+from containers.runtimes import RUNTIMES, add_runtime, choose
+from containers.starting import Starting, sharing, start_coordinator, start_sites
 from containers.terminal import Voice, display
 from containers.watch import Watch
 
@@ -34,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--statistics", type=Path, metavar="FILE", help="what the agreement found (training needs it)")
     add("--state", type=Path, required=True, metavar="FOLDER", help="where each party keeps its own")
     add("--results", type=Path, required=True, metavar="FOLDER", help="replaced when all has gone well")
-    add("--runtime", default="auto", help=f"auto (the strongest) or one of {', '.join(RUNTIMES)}")
+    add_runtime(parser)
     add("--tcp", action="store_true", help="meet over TCP on this machine, not over a local socket")
     add("--log", type=Path, metavar="FILE", help="write what is said on standard error there as well")
     add("--parent", type=int, metavar="PID", help="leave if this process is not the parent (a shell's $PPID)")
@@ -67,6 +68,13 @@ class Setting:
     voice: Voice = field(default_factory=Voice)
     programs: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: PROGRAMS)  # tests start others
 
+    @property
+    def isolation(self) -> str:
+        """Say in which walls the parties run."""
+        walls = RUNTIMES[self.runtime].ISOLATION
+        opened = self.tcp and not walls.startswith("none")
+        return f"{walls}; over TCP, the host's network is in sight" if opened else walls
+
 
 def launch(gang: Gang, setting: Setting) -> int:
     """Run a gang to its end, whatever that is.
@@ -94,11 +102,11 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
         if watch.stopped_by:
             return Ending("stopped")
         starting = Starting(gang, runtime, meeting, setting.programs, held, next_attempt(gang))
-        setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {runtime.ISOLATION})")
-        with display(setting.voice) as shown:
+        setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {setting.isolation})")
+        with sharing(starting) or nullcontext() as server, display(setting.voice) as shown:
             progress = Progress(gang.name, shown, setting.voice)
-            start_coordinator(starting, watch, progress)
-            start_sites(starting, watch)
+            start_coordinator(starting, watch, server, progress)
+            start_sites(starting, watch, server)
             return follow(gang, watch, progress, setting.voice)
 
 
@@ -137,7 +145,7 @@ def conclude(gang: Gang, setting: Setting, watch: Watch, ending: Ending, seconds
     if len(watch.members) < len(gang.parties):
         say(f"{gang.name}: failed, because the coordinator left before the sites could start; see its log")
         return 1
-    collect(gang, {"runtime": setting.runtime, "isolation": RUNTIMES[setting.runtime].ISOLATION})
+    collect(gang, {"runtime": setting.runtime, "isolation": setting.isolation})
     say(f"{gang.name}: done in {clock(seconds)}; results in {gang.results}")
     return 0
 

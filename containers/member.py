@@ -8,8 +8,24 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Protocol
 
 from containers.errors import ConfigError
+
+
+class Process(Protocol):
+    """What is needed of a started process."""
+
+    @property
+    def pid(self) -> int:
+        """Its number, which is its group's too."""
+
+    @property
+    def stdout(self) -> IO[bytes] | None:
+        """What it says, if that is read here."""
+
+    def wait(self) -> object:
+        """Release its number once it has ended."""
 
 
 @dataclass
@@ -17,7 +33,7 @@ class Member:
     """A party's process; ``status`` is negative for a signal, ``ended`` in seconds since the epoch."""
 
     party: str
-    process: "subprocess.Popen[bytes]"
+    process: Process
     pidfd: int
     lifeline: int
     log: Path
@@ -53,7 +69,12 @@ def start(
         ) from None
     finally:
         os.close(reading)
-    return Member(party, process, os.pidfd_open(process.pid), writing, log)
+    return member(party, process, writing, log)
+
+
+def member(party: str, process: Process, lifeline: int, log: Path) -> Member:
+    """Take a started process for a party, and hold on to it by more than its number."""
+    return Member(party, process, os.pidfd_open(process.pid), lifeline, log)
 
 
 def note_end(member: Member) -> None:

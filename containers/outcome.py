@@ -91,7 +91,7 @@ def _read(path: Path, member: Member) -> Outcome | None:
 def _inferred(member: Member) -> Outcome:
     if member.status == 0:
         cause, message = "ok", ""
-    elif member.status < 0:
+    elif member.status < 0 or member.status > 128:
         cause, message = "crash", how(member.status)
     else:
         cause, message = "crash", (last_lines(member.log, lines=1) or ["it said nothing"])[0]
@@ -101,8 +101,10 @@ def _inferred(member: Member) -> Outcome:
 
 
 def how(status: int) -> str:
-    """Say how a process ended; its status is negative for a signal."""
-    return f"exit status {status}" if status >= 0 else f"ended by {_signal_name(-status)}"
+    """Say how a process ended; its status is negative for a signal, above 128 if that was within walls."""
+    if 0 <= status <= 128:
+        return f"exit status {status}"
+    return f"ended by {_signal_name(exit_status(status) - 128)}"
 
 
 def _signal_name(number: int) -> str:

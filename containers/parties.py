@@ -9,14 +9,19 @@ from pathlib import Path
 from containers.environment import environment
 from containers.gang import COORDINATOR, Gang
 from containers.runtime_folder import socket_path
-from containers.sandbox import Network, Sandbox, same_place
+from containers.sandbox import Bind, Network, Sandbox, same_place
 
 # how each program begins; its arguments follow
 PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "keys": (sys.executable, "-m", "coordinator", "keys"),
     "coordinator": (sys.executable, "-m", "coordinator", "serve"),
     "site": (sys.executable, "-m", "sites", "join"),
+    "fork_server": (sys.executable, "-m", "coordinator", "fork-server"),
 }
+
+
+# pyarrow's allocator starts a thread of its own, which a fork would lose
+THREADLESS: Mapping[str, str] = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
 
 @dataclass(frozen=True)
@@ -48,21 +53,34 @@ def keys(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) 
 
 def coordinator(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
     """Describe the coordinator: no prepared data."""
-    return _party(gang, meeting, COORDINATOR, programs["coordinator"], meeting.bound, ())
+    shown = (same_place(gang.frozen),) if gang.frozen else ()
+    meet = same_place(socket_path(meeting.runtime).parent, "rw")
+    return _party(gang, meeting, COORDINATOR, programs["coordinator"], meeting.bound, (*shown, meet))
 
 
 def site(
     gang: Gang, meeting: Meeting, name: str, endpoint: str, programs: Mapping[str, tuple[str, ...]]
 ) -> Sandbox:
-    """Describe a site: its own prepared data, read-only."""
-    return _party(gang, meeting, name, (*programs["site"], "--site", name), endpoint, gang.shown_to(name))
+    """Describe a site: its own prepared data, read-only, and the socket, whose place it cannot take."""
+    shown = map(same_place, (*gang.shown_to(name), socket_path(meeting.runtime).parent))
+    return _party(gang, meeting, name, (*programs["site"], "--site", name), endpoint, tuple(shown))
+
+
+def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
+    """Describe what becomes each party by a fork."""
+    return Sandbox(
+        command=(*programs["fork_server"], "--spec", str(gang.spec)),
+        binds=(same_place(gang.spec),),
+        environment=environment(os.environ, threads=gang.threads) | dict(THREADLESS),
+    )
 
 
 def _party(
-    gang: Gang, meeting: Meeting, name: str, program: tuple[str, ...], endpoint: str, data: tuple[Path, ...]
+    gang: Gang, meeting: Meeting, name: str, program: tuple[str, ...], endpoint: str, own: tuple[Bind, ...]
 ) -> Sandbox:
     secret, manifest = meeting.runtime / f"{name}.secret", meeting.runtime / "manifest.json"
-    state, meet = gang.state / name, socket_path(meeting.runtime).parent
+    state = gang.state / name
+    shown = [gang.spec, secret, manifest]
     options: dict[str, Path | str] = {
         "--spec": gang.spec,
         "--endpoint": endpoint,
@@ -72,11 +90,11 @@ def _party(
     }
     if gang.statistics:
         options["--statistics"] = gang.statistics
-        data = (gang.statistics, *data)
-    shown = (same_place(path) for path in (gang.spec, secret, manifest, *data))
+        shown.append(gang.statistics)
     return Sandbox(
         command=(*program, "--lifeline", *(word for option in options.items() for word in map(str, option))),
-        binds=(*shown, same_place(state, "rw"), same_place(meet, "rw")),
+        binds=(*map(same_place, shown), *own, same_place(state, "rw")),
         network=meeting.network,
         environment=environment(os.environ, threads=gang.threads),
+        lifeline=True,
     )

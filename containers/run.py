@@ -5,6 +5,7 @@ The runtime replaces this process, so exit status, signals, stdin, stdout and st
 
 import argparse
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import get_args
@@ -12,21 +13,20 @@ from typing import get_args
 from containers.environment import environment
 from containers.errors import ConfigError
 from containers.lifetime import die_with_parent
-from containers.runtimes import RUNTIMES, choose
+from containers.runtimes import RUNTIMES, add_runtime, choose
 from containers.sandbox import Bind, Mode, Network, Sandbox
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.usage = "%(prog)s [options] -- COMMAND ..."
-    parser.add_argument(
-        "--runtime", default="auto", help=f"auto (the strongest) or one of {', '.join(RUNTIMES)}"
-    )
+    add_runtime(parser)
     parser.add_argument(
         "--bind", action="append", default=[], metavar="SOURCE[:TARGET][:ro|rw]",
         help="what the command sees; read-only unless rw",
     )  # fmt: skip
     parser.add_argument("--network", choices=get_args(Network), default="none")
+    parser.add_argument("--memory", type=int, metavar="BYTES", help="of its own memory (no limit)")
     parser.add_argument("--threads", type=int, default=1, help="threads of BLAS and OpenMP (1)")
     parser.add_argument(
         "--parent", type=int, metavar="PID", help="leave if this process is not the parent (a shell's $PPID)"
@@ -45,20 +45,18 @@ def run(options: argparse.Namespace) -> int:
     if options.threads < 1:
         raise ConfigError(f"--threads: found {options.threads}, expected 1 or more")
     program, *rest = options.argv
+    if program != "python" and not shutil.which(program):
+        raise ConfigError(f"{program}: cannot be started; no such program, check its name and PATH")
     sandbox = Sandbox(
         command=(sys.executable if program == "python" else program, *rest),
         binds=tuple(bind(text) for text in options.bind),
         network=options.network,
         environment=environment(os.environ, threads=options.threads),
+        memory=options.memory,
     )
     argv = RUNTIMES[choose(options.runtime)].argv(sandbox)
     die_with_parent(options.parent)
-    try:
-        os.execvpe(argv[0], argv, dict(sandbox.environment))  # noqa: S606 - it becomes the command
-    except OSError as error:
-        raise ConfigError(
-            f"{argv[0]}: cannot be started ({error.strerror}); check its name and PATH"
-        ) from None
+    os.execvpe(argv[0], argv, dict(sandbox.environment))  # noqa: S606 - it becomes the command
 
 
 def bind(text: str) -> Bind:

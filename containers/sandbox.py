@@ -19,7 +19,10 @@ class Bind(NamedTuple):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """One process and its walls; ``memory`` in bytes, None for no limit."""
+    """One process and its walls; ``memory`` in bytes, None for no limit.
+
+    ``lifeline``: its standard input ends when its launcher does, whereupon it leaves by itself.
+    """
 
     command: tuple[str, ...]
     image: str | None = None
@@ -30,6 +33,7 @@ class Sandbox:
     memory: int | None = None
     pids: int | None = None
     gpus: int = 0
+    lifeline: bool = False
 
 
 def same_place(path: Path, mode: Mode = "ro") -> Bind:

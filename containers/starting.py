@@ -7,6 +7,7 @@ from pathlib import Path
 from containers import parties
 from containers.events import Events
 from containers.follow import Progress
+from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR, Gang
 from containers.member import Member, start
 from containers.parties import Meeting
@@ -29,22 +30,42 @@ class Starting:
     attempt: int
 
 
-def start_coordinator(starting: Starting, watch: Watch, progress: Progress) -> None:
+def sharing(starting: Starting) -> ForkServer | None:
+    """Start the parties' fork server, where there is no wall for it to break.
+
+    Threads of a numerical library do not survive a fork, so a gang of several threads has none.
+    """
+    gang = starting.gang
+    if not starting.runtime.FORKS or "fork_server" not in starting.programs or gang.threads > 1:
+        return None
+    sandbox = parties.fork_server(gang, starting.programs)
+    log = gang.state / f"fork-server-{starting.attempt}.txt"
+    return ForkServer(starting.runtime.argv(sandbox), sandbox.environment, log, keep=starting.held)
+
+
+def start_coordinator(
+    starting: Starting, watch: Watch, server: ForkServer | None, progress: Progress
+) -> None:
     """Start the coordinator; its output tells the progress."""
     sandbox = parties.coordinator(starting.gang, starting.meeting, starting.programs)
-    member = _start(starting, COORDINATOR, sandbox, piped=True)
+    member = _start(starting, COORDINATOR, sandbox, watch, server, piped=True)
+    if member is None:
+        return
     assert member.process.stdout is not None
     watch.add(member, Events(member.process.stdout.fileno(), member.log, progress.receive).read)
 
 
-def start_sites(starting: Starting, watch: Watch) -> None:
+def start_sites(starting: Starting, watch: Watch, server: ForkServer | None) -> None:
     """Start all sites at once; over TCP as soon as the coordinator has published its port."""
     endpoint = _published(starting, watch) if starting.meeting.tcp else starting.meeting.bound
-    if endpoint is None:
-        return
     for name in starting.gang.sites:
+        if endpoint is None:
+            return
         sandbox = parties.site(starting.gang, starting.meeting, name, endpoint, starting.programs)
-        watch.add(_start(starting, name, sandbox, piped=False))
+        member = _start(starting, name, sandbox, watch, server, piped=False)
+        if member is None:
+            return
+        watch.add(member)
 
 
 def _published(starting: Starting, watch: Watch) -> str | None:
@@ -57,8 +78,13 @@ def _published(starting: Starting, watch: Watch) -> str | None:
     return path.read_text(encoding="utf-8").strip()
 
 
-def _start(starting: Starting, party: str, sandbox: Sandbox, *, piped: bool) -> Member:
+def _start(
+    starting: Starting, party: str, sandbox: Sandbox, watch: Watch, server: ForkServer | None, *, piped: bool
+) -> Member | None:
     log = _log(starting.gang.state / party, starting.attempt)
+    if server:
+        # what follows `python -m`: a package of ours and its arguments
+        return server.start(party, sandbox.command[2:], log, watch, piped=piped)
     argv = starting.runtime.argv(sandbox)
     return start(party, argv, sandbox.environment, log, keep=starting.held, piped=piped)
 

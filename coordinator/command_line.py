@@ -3,9 +3,9 @@
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 
 from coordinator.errors import SutureError
+from coordinator.importing import load
 
 
 def main(
@@ -21,7 +21,7 @@ def main(
     for name, (_, summary) in commands.items():
         choices.add_parser(name, help=summary, add_help=False)
     chosen = parser.parse_args(arguments[:1]).command
-    module = import_module(commands[chosen][0])
+    module = load(commands[chosen][0])
     own = argparse.ArgumentParser(prog=f"python -m {program} {chosen}", description=commands[chosen][1])
     module.add_arguments(own)
     try:

@@ -1,10 +1,24 @@
 """A study as frozen, strictly checked records: what a config file may say, and nothing else."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    StringConstraints,
+    model_validator,
+)
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$", max_length=40)]
+# a model's stage, by the name of a submodule where the network is not ours; a class by its import path
+StageName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.\w+)*$", max_length=200)]
+ImportPath = Annotated[
+    str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200)
+]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
@@ -14,12 +28,38 @@ Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Skew = Annotated[float, Field(ge=1e-3, le=1e6)]
 Modality = Literal["table", "series", "image"]
 Decay = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
+Factor = Annotated[float, Field(gt=0.0, le=1.0)]
+Rounds = Annotated[int, Field(ge=0, le=1_000_000)]
+Device = Literal["cpu", "cuda"]
+Precision = Literal["float32", "bf16_mixed"]
+Schedule = Literal["constant", "cosine", "step"]
+ClassWeights = Literal["none", "balanced"]
 
 
 def _distinct(rates: tuple[float, ...]) -> tuple[float, ...]:
     if len(set(rates)) != len(rates):
         raise ValueError("a rate is named twice; name each once")
     return rates
+
+
+def numbered(value: Any) -> Any:
+    """Name as many sites as a number says: `site01`, `site02`, ...; leave a list as it is."""
+    if isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= 999:
+        return tuple(f"site{i + 1:02}" for i in range(value))
+    return tuple(value) if isinstance(value, list) else value
+
+
+Sites = Annotated[
+    tuple[Name, ...],
+    Field(min_length=1),
+    BeforeValidator(numbered, json_schema_input_type=tuple[Name, ...] | Annotated[int, Field(ge=1, le=999)]),
+]
+
+
+def _share_or_file(value: float | str) -> float | str:
+    if isinstance(value, float) and not 0 < value <= 1:
+        raise ValueError("expected a share of the sites, above 0 and at most 1, or a file's name")
+    return value
 
 
 Rates = Annotated[tuple[Positive, ...], Field(min_length=1, max_length=100), AfterValidator(_distinct)]
@@ -60,6 +100,15 @@ class Site(Record):
         "records; `*`: whatever no other site of the task takes",
     )
     scanner: Scanner = Field(default_factory=Scanner, description="the site's imaging device")
+    allow_models: tuple[ImportPath, ...] = Field(
+        (), description="networks of a study's own whose code may run at this site, as package.module:Class"
+    )
+    device: Device | None = Field(None, description="where this site computes; empty: the study's")
+    allow_recording: bool = Field(
+        False,
+        description="true: a coordinator may keep what this site sends, and an auditor may hold attacks "
+        "against its records",
+    )
 
 
 class Partition(Record):
@@ -216,16 +265,54 @@ class Split(Record):
 class Model(Record):
     """A network as named stages."""
 
-    name: Name = Field(description="logistic_regression, mlp, gru, cnn or fusion")
+    name: Name = Field(
+        description="logistic_regression, mlp, gru, transformer, cnn, resnet18, densenet121, fusion, or "
+        "module: a network of the study's own"
+    )
     hidden: Widths = Field(
         (64, 32),
-        description="mlp: widths of layer1, layer2, ...; gru: of its state, then of layer1, ...; "
-        "fusion: of what each modality's encoder gives, then of layer1, ...",
+        description="mlp: widths of layer1, layer2, ...; gru, transformer: of its state or tokens, then of "
+        "layer1, ...; fusion: of what each modality's encoder gives, then of layer1, ...",
+    )
+    blocks: Annotated[int, Field(ge=1, le=48)] = Field(2, description="transformer: block1, block2, ...")
+    heads: Annotated[int, Field(ge=1, le=64)] = Field(
+        4, description="transformer: attention heads of a block"
     )
     channels: Widths = Field(
         (8, 16, 32), description="cnn: channels of conv1, conv2, ...; fusion: of its image encoder"
     )
+    width: Annotated[int, Field(ge=8, le=512, multiple_of=8)] = Field(
+        64,
+        description="resnet18, densenet121: channels of the first convolution, 64 as published; the others "
+        "in proportion",
+    )
+    stem: Literal["7x7", "3x3"] = Field(
+        "7x7",
+        description="resnet18: 7x7 with stride 2 and pooling, or 3x3 without either, for small images (dear)",
+    )
+    norm: Literal["group", "batch"] = Field(
+        "group",
+        description="resnet18, densenet121: normalisation; module: batch where it has batch norm, so that no "
+        "batch holds one record",
+    )
     dropout: Share = Field(0.0, description="share of activations dropped after each stage")
+    path: ImportPath | None = Field(
+        None, description="module: the class, as package.module:Class; each site's allow_models must name it"
+    )
+    options: dict[str, JsonValue] = Field(
+        default_factory=dict, description="module: what its constructor is given, by keyword"
+    )
+
+
+class Clip(Record):
+    """Limits the length of a step's gradient."""
+
+    norm: Positive = Field(description="a gradient longer than this is shortened to it")
+    scope: Literal["global", "party"] = Field(
+        "global",
+        description="global: the length is that of the whole model's gradient, also where it is cut (the "
+        "parties exchange one length per tensor); party: each party's layers by themselves",
+    )
 
 
 class Training(Record):
@@ -235,9 +322,33 @@ class Training(Record):
     local_epochs: Count = Field(1, description="passes over a site's records in a round")
     batch_size: Count = Field(32, description="records in a step")
     optimizer: Literal["sgd", "adam", "adamw"] = Field("adam", description="torch's optimizer")
-    learning_rates: Rates = Field((0.001,), description="the grid; validation loss picks one in every arm")
+    learning_rates: Rates = Field(
+        (0.0001, 0.0003, 0.001, 0.003, 0.01, 0.03),
+        description="the grid, of one size in every arm; validation loss picks one",
+    )
     momentum: Share = Field(0.0, description="of sgd")
     weight_decay: Decay = Field(0.0, description="as torch defines it")
+    schedule: Schedule = Field(
+        "constant", description="of the learning rate, by round: constant, cosine (to 0), or step"
+    )
+    warm_up: Rounds = Field(0, description="first rounds in which the learning rate rises to its value")
+    step_rounds: Count = Field(10, description="schedule step: rounds until the rate falls again")
+    step_factor: Factor = Field(0.1, description="schedule step: what it is multiplied by")
+    clip: Clip | None = Field(None, description="limits the length of a step's gradient; empty: no limit")
+    precision: Precision = Field(
+        "float32", description="bf16_mixed: layers compute in bfloat16 where torch's autocast says so"
+    )
+    class_weights: ClassWeights = Field(
+        "none", description="balanced: both classes weigh the same in the loss, training and validation"
+    )
+    epochs_by_site: dict[Name, Count] = Field(
+        default_factory=dict, description="local epochs of sites that make another number of them"
+    )
+    patience: Count | None = Field(
+        None,
+        description="a rate of the grid is given up after so many rounds in a row without a better "
+        "validation loss; empty: never",
+    )
 
 
 class Task(Record):
@@ -245,10 +356,12 @@ class Task(Record):
 
     title: str = Field("", description="the name shown in reports")
     data: Data = Field(description="where the records come from")
-    sites: tuple[Name, ...] = Field(min_length=1, description="in the study's site order")
+    sites: Sites = Field(
+        description="in the study's site order; a number n: site01 ... that need no file, for dealt data"
+    )
     split: Split = Field(default_factory=Split, description="shares of the roles")
     model: Model = Field(description="the network")
-    cut: Name | tuple[Name, Name] = Field(
+    cut: StageName | tuple[StageName, StageName] = Field(
         description="last stage of the front; a second name is the last stage before the head"
     )
     training: Training = Field(default_factory=Training, description="how it is fitted")
@@ -272,6 +385,15 @@ class TrainingChange(Record):
     learning_rates: Rates | None = Field(None, description="see training")
     momentum: Share | None = Field(None, description="see training")
     weight_decay: Decay | None = Field(None, description="see training")
+    schedule: Schedule | None = Field(None, description="see training")
+    warm_up: Rounds | None = Field(None, description="see training")
+    step_rounds: Count | None = Field(None, description="see training")
+    step_factor: Factor | None = Field(None, description="see training")
+    clip: Clip | None = Field(None, description="see training")
+    precision: Precision | None = Field(None, description="see training")
+    class_weights: ClassWeights | None = Field(None, description="see training")
+    epochs_by_site: dict[Name, Count] | None = Field(None, description="see training")
+    patience: Count | None = Field(None, description="see training")
 
 
 class Strategy(Record):
@@ -279,7 +401,7 @@ class Strategy(Record):
 
     preset: Name | None = Field(None, description="empty: the entry's own name")
     tasks: tuple[Name, ...] | None = Field(None, description="only these tasks; empty: all")
-    cut: Name | tuple[Name, Name] | None = Field(None, description="empty: the task's")
+    cut: StageName | tuple[StageName, StageName] | None = Field(None, description="empty: the task's")
     training: TrainingChange = Field(
         default_factory=TrainingChange, description="what differs from the task's training"
     )
@@ -299,8 +421,8 @@ class Strategy(Record):
     turn: Literal["client", "batch"] | None = Field(
         None, description="split, single back: a site's whole epoch and then the next's, or batches in turn"
     )
-    order: Literal["fixed", "drawn"] | None = Field(
-        None, description="split, single back: the sites in the study's order, or drawn each round"
+    order: Literal["fixed", "reversed", "drawn"] | None = Field(
+        None, description="split, single back: the sites in the study's order, backwards, or drawn each round"
     )
     interleave: Literal["cyclic", "proportional"] | None = Field(
         None,
@@ -316,8 +438,16 @@ class Strategy(Record):
     server_tau: Positive | None = Field(
         None, description="fedadam, fedyogi, fedadagrad: adaptivity, added to the second moment's root"
     )
-    participation: Annotated[float, Field(gt=0.0, le=1.0)] = Field(
-        1.0, description="share of the sites that train in a round, drawn each round"
+    participation: Annotated[float | str, AfterValidator(_share_or_file)] = Field(
+        1.0,
+        description="share of the sites that train in a round, drawn each round; or a run's "
+        "participation.jsonl, to repeat who did",
+    )
+    join: dict[Name, Rounds] = Field(
+        default_factory=dict, description="site to the round in which it first trains, counted from 0"
+    )
+    leave: dict[Name, Rounds] = Field(
+        default_factory=dict, description="site to the round from which on it no longer trains"
     )
     site_weights: Literal["records", "equal"] = Field(
         "records", description="weight of a site in averages and in validation"
@@ -345,17 +475,34 @@ class Study(Record):
     threads_per_process: Annotated[int, Field(ge=1, le=256)] = Field(
         1, description="compute threads of each party"
     )
+    device: Device = Field(
+        "cpu", description="where the parties compute, except sites that say otherwise: cpu, or cuda (a GPU)"
+    )
     allow_pooling: bool = Field(
         False, description="true: the sites' records may be pooled for the centralized arm"
     )
     release: Literal["nothing", "predictions"] = Field(
         "nothing", description="predictions: test scores of each record leave the sites"
     )
+    record_wire: bool = Field(
+        False,
+        description="true: the coordinator keeps what passes it in one round and in the final scoring, under "
+        "state/, for attacks; every site must agree (allow_recording)",
+    )
+    record_round: Count | None = Field(None, description="the round that is kept, from 1; empty: the last")
+    audit: Literal["none", "small"] = Field(
+        "none",
+        description="small: attacks with few steps on every run, scored against the sites' records; every "
+        "site must agree (allow_recording)",
+    )
     evaluation: Literal["scores"] = Field("scores", description="from record-level scores")
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(
         1000, description="resamples behind each interval"
     )
-    runtime: Literal["auto", "host"] = Field("auto", description="the walls parties run in")
+    runtime: Literal["auto", "bubblewrap", "host"] = Field(
+        "auto",
+        description="walls around each process; auto: the strongest that work here, host: none",
+    )
     reference: Name = Field("centralized", description="the strategy others are compared with")
     sites: dict[Name, Site] = Field(
         default_factory=dict, description="sites of this study alone, beside those in config/sites/"

@@ -8,6 +8,7 @@ from coordinator.config import Modality, Site, Study, Task
 from coordinator.errors import ConfigError
 from coordinator.event_rules import check_events
 from coordinator.loaders import ANY, SOURCES, modalities_of
+from coordinator.model_rules import check_model
 from coordinator.names import nearest
 from coordinator.specs import POOLED
 from coordinator.strategies import axes_of
@@ -36,6 +37,7 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
         _check_sites(name, task)
         check_selections(name, task, sites)
         _check_sizes(name, task, study.min_patients)
+        check_model(name, task, sites)
     if AGREEMENT in study.strategies:
         raise ConfigError(
             "the sites' agreement has this name; rename the strategy and give its preset",
@@ -62,6 +64,7 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
             f"others are compared with '{study.reference}', so it runs on every task; remove its tasks",
             key=f"strategies.{study.reference}.tasks",
         )
+    _check_recording(study, sites)
     if len(set(study.seeds)) != len(study.seeds):
         raise ConfigError(f"{list(study.seeds)} names a seed twice; name each once", key="seeds")
     if study.release != "predictions" or not study.allow_pooling:
@@ -70,6 +73,20 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
             "release: predictions and allow_pooling: true",
             key="evaluation",
         )
+
+
+def _check_recording(study: Study, sites: Mapping[str, Site]) -> None:
+    """Refuse to record or to audit a site that does not agree."""
+    if study.record_round and not study.record_wire:
+        raise ConfigError("nothing is recorded; set record_wire: true, or remove it", key="record_round")
+    asked = [key for key in ("record_wire", "audit") if getattr(study, key) not in (False, "none")]
+    for site in dict.fromkeys(site for task in study.tasks.values() for site in task.sites):
+        if asked and not sites[site].allow_recording:
+            raise ConfigError(
+                f"site '{site}' does not allow it; only the site itself may set allow_recording: true in "
+                f"config/sites/{site}.yaml. Otherwise remove {asked[0]}, or the site",
+                key=asked[0],
+            )
 
 
 def _check_task(name: str, task: Task) -> None:
@@ -97,7 +114,7 @@ def _check_modalities(name: str, task: Task, found: tuple[Modality, ...]) -> Non
             f"'fusion' joins several modalities, here is {found[0]} only; choose a model of that",
             key=f"tasks.{name}.model",
         )
-    if task.model.name in ("gru", "fusion") and not task.model.hidden:
+    if task.model.name in ("gru", "transformer", "fusion") and not task.model.hidden:
         raise ConfigError(f"'{task.model.name}' needs a first width", key=f"tasks.{name}.model.hidden")
 
 

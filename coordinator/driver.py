@@ -41,5 +41,7 @@ def _walk(
     party: Party, channel: Channel, step: Callable[[Party, Item, Channel], Party], watch: Watch
 ) -> None:
     for item in schedule(party.run, party.cohort.train):
+        if item.trial == party.stopped:  # what is left of a trial that was given up
+            continue
         step(party, item, channel)
         watch(item, party)

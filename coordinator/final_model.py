@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
+from coordinator.algorithms.party import builders_of, shape_of
 from coordinator.config import Record
 from coordinator.driver import algorithm
 from coordinator.errors import ConfigError, ProtocolError
@@ -57,16 +58,19 @@ def describe(run: Run, statistics: Mapping[str, Any], hashes: Hashes) -> FinalMo
     Raises:
         ProtocolError: a party says that it holds what it cannot.
     """
-    at_site, here = algorithm(run.algorithm).parts_of(run)
+    shapes = {name: tuple(shape) for name, shape in statistics["input_shapes"].items()}
+    shape = shape_of(shapes)
+    at_site, here = algorithm(run.algorithm).parts_of(run, shape)
+    everything = tuple(builders_of(run, shape))
     holders: dict[str, dict[str, Held]] = {}
     for (party, part), value in hashes.items():
         held = here if party == COORDINATOR else at_site
         if part not in held:
             raise ProtocolError(f"'{party}' says it holds '{part}'; it can hold {', '.join(held)}")
-        holders.setdefault(party, {})[part] = Held(stages=held[part], sha256=value)
+        holders.setdefault(party, {})[part] = Held(stages=held[part] or everything, sha256=value)
     return FinalModel(
         run=run, spec=digest(run), statistics=normalisation_digest(statistics),
-        input_shapes={name: tuple(shape) for name, shape in statistics["input_shapes"].items()},
+        input_shapes=shapes,
         holders=holders, files={party: part_file(party) for party in holders},
         without=tuple(party for party in run.parties if party not in holders), whole=whole_of(run, holders),
     )  # fmt: skip

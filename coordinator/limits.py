@@ -10,15 +10,17 @@ from coordinator.specs import Run
 HEADER_BYTES = 256  # about, of any message
 SLACK_BYTES = 1024 * 1024
 FLOAT_BYTES = 4
+BUFFER_FLOATS = 2  # an integer one takes eight bytes
 STATES_PER_PARAMETER = 4  # a parameter, and up to two moments and a step of its optimizer
 
 
 def message_limit(run: Run, cohort: Cohort) -> int:
     """Give the bytes of arrays that one message of a run may carry."""
     stages = outline(builders_of(run, cohort.shape), cohort.shape).values()
-    parameters, widest = sum(s.parameters for s in stages), max(prod(s.shape) for s in stages)
+    held = sum(STATES_PER_PARAMETER * s.parameters + BUFFER_FLOATS * s.buffers for s in stages)
+    widest = max(prod(s.shape) for s in stages)
     records = max(EVALUATION_BATCH, run.training.batch_size) * (widest + 1)
-    return FLOAT_BYTES * (STATES_PER_PARAMETER * parameters + records) + SLACK_BYTES
+    return FLOAT_BYTES * (held + records) + SLACK_BYTES
 
 
 def ahead_limit(run: Run, cohort: Cohort) -> int:

@@ -10,6 +10,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor, nn
 
+from coordinator.algorithms.tensors import apart
 from coordinator.config import Record
 from coordinator.errors import ConfigError
 from coordinator.final_model import FILE as MODEL_FILE
@@ -47,13 +48,13 @@ def write_parts(
     # one key only: safetensors keeps no order among several, and the file would differ from run to run
     metadata = {ABOUT: what.model_dump_json()} if what else None
     if tensors:
-        write_bytes(folder / f"{party}.safetensors", save(tensors, metadata))
+        write_bytes(folder / f"{party}.safetensors", save(apart(tensors), metadata))
     return {name: part_hash(dict(part.state_dict())) for name, part in parts.items()}
 
 
 def part_hash(tensors: dict[str, Tensor]) -> str:
     """Hash a part's tensors (sha256 of their safetensors, hex)."""
-    return hashlib.sha256(save(tensors)).hexdigest()
+    return hashlib.sha256(save(apart(tensors))).hexdigest()
 
 
 def read_parts(path: Path) -> tuple[About, Tensors]:

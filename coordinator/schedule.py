@@ -6,11 +6,14 @@ something arrives, decides what is drawn and in which order parts are updated.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from coordinator.draws import key
+from coordinator.models.catalog import has_batch_norm
+from coordinator.participation import epochs_of, participants
 from coordinator.protocol.messages import Position
 from coordinator.specs import Run
 
@@ -103,10 +106,16 @@ Item = Begin | Batch | JointBatch | HandOn | Average | LocalRound | Validate
 
 def epoch(run: Run, round_: int, site: int, pass_: int, records: int) -> list[Indices]:
     """Shuffle a site's records and cut them into batches; the last may be smaller."""
-    order = shuffle(run, round_, site, pass_, records)
-    return [
-        order[start : start + run.training.batch_size] for start in range(0, records, run.training.batch_size)
-    ]
+    order, size = shuffle(run, round_, site, pass_, records), run.training.batch_size
+    edges = [*(step * size for step in range(batches_in(run, records))), records]
+    return [order[start:end] for start, end in pairwise(edges)]
+
+
+def batches_in(run: Run, records: int) -> int:
+    """Count the batches of a pass; with batch norm, a last one of one record joins the one before."""
+    full, rest = divmod(records, run.training.batch_size)
+    joins = rest == 1 and full > 0 and has_batch_norm(run.model)
+    return full + (rest > 0 and not joins)
 
 
 def shuffle(run: Run, round_: int, site: int, pass_: int, records: int) -> Indices:
@@ -117,11 +126,17 @@ def shuffle(run: Run, round_: int, site: int, pass_: int, records: int) -> Indic
 
 def site_round(run: Run, trial: int, round_: int, site: int, records: int) -> Iterator[Batch]:
     """Give a site's batches of a round: its local epochs, one after the other."""
-    batches = (
-        batch
-        for pass_ in range(run.training.local_epochs)
-        for batch in epoch(run, round_, site, pass_, records)
-    )
+    return round_of(run, trial, round_, site, records, epochs_of(run, site))
+
+
+def pool_round(run: Run, trial: int, round_: int, records: int) -> Iterator[Batch]:
+    """Give the shuffled pool's batches of a round; it has no sites and so one number of epochs."""
+    return round_of(run, trial, round_, 0, records, run.training.local_epochs)
+
+
+def round_of(run: Run, trial: int, round_: int, site: int, records: int, epochs: int) -> Iterator[Batch]:
+    """Give as many passes over some records as asked for."""
+    batches = (batch for pass_ in range(epochs) for batch in epoch(run, round_, site, pass_, records))
     for step, batch in enumerate(batches):
         yield Batch(trial, round_, site, step, batch)
 
@@ -150,21 +165,12 @@ def spread(turns: list[list[Batch]]) -> list[Batch]:
 
 
 def site_order(run: Run, round_: int, sites: int) -> list[int]:
-    """Order the sites that take part in a round: as the study has them, or as drawn."""
+    """Order the sites that take part in a round: as the study has them, backwards, or as drawn."""
     chosen = participants(run, round_, sites)
-    if run.order == "fixed":
-        return list(chosen)
+    if run.order != "drawn":
+        return list(chosen if run.order == "fixed" else reversed(chosen))
     draws = np.random.default_rng(key(run.seed, "order", round_))
     return [chosen[place] for place in draws.permutation(len(chosen))]
-
-
-def participants(run: Run, round_: int, sites: int) -> tuple[int, ...]:
-    """Draw the sites that take part in a round, in site order: a share, rounded, and at least one."""
-    count = max(1, round(run.participation * sites))
-    if count == sites:
-        return tuple(range(sites))
-    draws = np.random.default_rng(key(run.seed, "participation", round_))
-    return tuple(sorted(int(site) for site in draws.choice(sites, size=count, replace=False)))
 
 
 def joint_round(run: Run, trial: int, round_: int, records: tuple[int, ...]) -> Iterator[JointBatch]:
@@ -243,15 +249,15 @@ def _handed_on_round(run: Run, trial: int, round_: int, records: tuple[int, ...]
 
 def steps_in(run: Run, records: tuple[int, ...]) -> int:
     """Count the steps of all hospitals' turns over the whole schedule."""
-    if run.preset == "centralized" and run.batches == "shuffled":
-        records = (sum(records),)
     per_trial = sum(_steps_of(run, round_, records) for round_ in range(run.training.rounds))
     return per_trial * len(run.training.learning_rates)
 
 
 def _steps_of(run: Run, round_: int, records: tuple[int, ...]) -> int:
     size, passes = run.training.batch_size, run.training.local_epochs
-    chosen = [records[site] for site in participants(run, round_, len(records))]
+    if run.preset == "centralized" and run.batches == "shuffled":
+        return passes * batches_in(run, sum(records))
+    chosen = participants(run, round_, len(records))
     if run.back == "joint" or run.batches == "joint":
-        return passes * -(-sum(chosen) // size)
-    return passes * sum(-(-count // size) for count in chosen)
+        return passes * -(-sum(records[site] for site in chosen) // size)
+    return sum(epochs_of(run, site) * batches_in(run, records[site]) for site in chosen)

@@ -11,7 +11,20 @@ from typing import Literal, TypeVar
 
 from pydantic import Field, ValidationError
 
-from coordinator.config import Data, Modality, Model, Name, Record, Site, Split, Study, Training
+from coordinator.config import (
+    Data,
+    Device,
+    ImportPath,
+    Modality,
+    Model,
+    Name,
+    Record,
+    Site,
+    Split,
+    StageName,
+    Study,
+    Training,
+)
 from coordinator.errors import ConfigError
 
 PREPARED_FORMAT = 2
@@ -77,7 +90,7 @@ class Run(Record):
     site_parts: Literal["handed_on", "averaged", "synchronous", "private"] = "handed_on"
     back: Literal["single", "averaged", "joint"] = "single"
     turn: Literal["client", "batch"] = "client"
-    order: Literal["fixed", "drawn"] = "fixed"
+    order: Literal["fixed", "reversed", "drawn"] = "fixed"
     interleave: Literal["cyclic", "proportional"] = "cyclic"
     optimizer_state: Literal["restarted", "kept"] = "kept"
     rule: Name = Field("fedavg", description="what the server does with the sites' models")
@@ -88,14 +101,35 @@ class Run(Record):
     server_tau: float = 0.0
     batches: Literal["shuffled", "by_site", "joint"] = "shuffled"
     participation: float = 1.0
+    join: dict[Name, int] = Field(default_factory=dict, description="site to its first round")
+    leave: dict[Name, int] = Field(default_factory=dict, description="site to the round it is gone in")
+    recorded: tuple[tuple[int, ...], ...] = Field(
+        (), description="by round, the sites that an earlier run recorded"
+    )
     site_weights: Literal["records", "equal"]
-    cut: tuple[Name, ...]
+    cut: tuple[StageName, ...]
     model: Model
+    allow_models: dict[Name, tuple[ImportPath, ...]] = Field(
+        default_factory=dict, description="of each site, where the model is a network of the study's own"
+    )
     training: Training
     validation: float
     missing: Literal["impute", "quarantine"]
     augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]
+    record_round: int | None = Field(None, description="the round kept for attacks, from 0; empty: none")
+    threads: int
+    devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
+
+
+class Audit(Record):
+    """Attack all runs of one task and seed, and score what was learned against the sites' records."""
+
+    kind: Literal["audit"] = "audit"
+    study: Name
+    task: Name
+    seed: int
+    runs: dict[Name, Run] = Field(description="by strategy")
     threads: int
 
 

@@ -26,13 +26,14 @@ def axes_of(label: str, strategy: Strategy) -> Axes:
     return axes
 
 
-def contradiction(axes: Axes, chosen: Axes, participation: float) -> str | None:
+def contradiction(axes: Axes, chosen: Axes, participation: float | str) -> str | None:
     """Say why axes do not go together, or nothing.
 
-    Args: `chosen` are those that the study set itself, `participation` the share of sites in a round.
+    Args: `chosen` are those that the study set itself, `participation` the share of sites in a round or a
+    file that recorded who trained.
     """
     if axes["algorithm"] != "split":
-        whole = axes["algorithm"] in ("local", "cyclic") and participation < 1
+        whole = axes["algorithm"] in ("local", "cyclic") and participation != 1
         return (
             "only federated and split training choose sites in each round; remove participation"
             if whole
@@ -66,14 +67,16 @@ def cut_of(study: Study, name: str, label: str, axes: Axes) -> tuple[str, ...]:
         return ()
     cut = strategy.cut or task.cut
     names = (cut,) if isinstance(cut, str) else tuple(cut)
+    key = f"strategies.{label}.cut" if strategy.cut else f"tasks.{name}.cut"
     stages = stage_names(task.model)
+    if not stages:
+        return _cut_of_a_module(key, names, axes)
     if len(stages) == 1:
         raise ConfigError(
             f"'{task.model.name}' has a single layer and cannot be cut; "
             f"leave the strategy out of task '{name}' (tasks:) or choose another model",
             key=f"strategies.{label}",
         )
-    key = f"strategies.{label}.cut" if strategy.cut else f"tasks.{name}.cut"
     _check_cut(key, task.model, names, stages)
     if axes["labels"] == "shared":
         return names[:1]
@@ -111,7 +114,8 @@ def _check_cut(key: str, model: Model, names: tuple[str, ...], stages: tuple[str
     for name in names:
         if name not in stages:
             raise ConfigError(
-                f"'{model.name}' has no stage '{name}' to cut after; {nearest(name, stages)}",
+                f"'{model.name}' has no stage '{name}' to cut after; {_inside(name, stages)}"
+                f"{nearest(name, stages)}",
                 key=key,
             )
     places = [stages.index(name) for name in names]
@@ -120,6 +124,24 @@ def _check_cut(key: str, model: Model, names: tuple[str, ...], stages: tuple[str
             f"cut {list(names)} leaves a part empty; the stages of '{model.name}' are {', '.join(stages)}",
             key=key,
         )
+
+
+def _inside(name: str, stages: tuple[str, ...]) -> str:
+    around = [stage for stage in stages if name.startswith(f"{stage}.")]
+    if not around:
+        return ""
+    return f"inside '{around[-1]}' a skip connection would be cut, or it is where that ends; "
+
+
+def _cut_of_a_module(key: str, names: tuple[str, ...], axes: Axes) -> tuple[str, ...]:
+    # its stages are known where it is built: whether they can be cut so is said there
+    if axes["labels"] == "private" and len(names) == 1:
+        raise ConfigError(
+            "where labels are private, a network of the study's own needs two names: "
+            "the last stage of the front and the last before the head",
+            key=key,
+        )
+    return names if axes["labels"] == "private" else names[:1]
 
 
 def _with_default_head(key: str, front: str, stages: tuple[str, ...]) -> tuple[str, str]:

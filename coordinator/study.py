@@ -40,7 +40,9 @@ def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Stu
     for label, task in study.tasks.items():
         for index, name in enumerate(task.sites):
             where = ("tasks", label, "sites", index)
-            sites[name] = _inline(study, name, lines) or _read_site(folder, name, line_of(where, lines))
+            bare = Site(name=name) if isinstance(merged["tasks"][label]["sites"], int) else None
+            found = _inline(study, name, lines) or bare
+            sites[name] = found or _read_site(folder, name, line_of(where, lines))
     return with_folds(study, lines), sites, lines
 
 

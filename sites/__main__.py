@@ -8,6 +8,9 @@ COMMANDS = {
     "to-meds": ("sites.to_meds", "write an eICU folder as MEDS, the Medical Event Data Standard"),
     "prepare": ("sites.prepare", "turn one site's raw files into prepared records"),
     "predict": ("sites.predict", "predict new records with a finished study's model"),
+    "enrol": ("sites.enrol", "make this site's lasting keys and its request to be admitted"),
+    "ledger": ("sites.ledger", "check a site's ledger, and add up what left"),
+    "audit": ("sites.audit", "attack finished runs, and score what was learned against the records"),
     "join": ("sites.client", "take part in one run as a site"),
 }
 

@@ -4,10 +4,10 @@ import argparse
 import sys
 from collections.abc import Mapping
 from functools import partial
-from importlib import import_module
 from typing import Final
 
 from coordinator import specs
+from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded
 from coordinator.party_options import add_party_options
@@ -36,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _join(options: argparse.Namespace) -> None:
     lifeline = Lifeline() if options.lifeline else None
-    work = import_module(WORK[specs.kind_of(options.spec)])
+    work = load(WORK[specs.kind_of(options.spec)])
     work.take_part(options, Keys(options, lifeline))
 
 

@@ -3,16 +3,16 @@
 Only this module makes a site's channel.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, TextIO
+from typing import Final
 
 from coordinator.errors import ConfigError
 from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Message
-from coordinator.specs import Agreement, Prediction, Run
+from coordinator.specs import Agreement, Prediction, Run, digest
+from sites.ledger import Ledger
 
 # what each kind of release is called in a policy; the conversation itself is always allowed
 RELEASES: Final[Mapping[str, str]] = {
@@ -25,6 +25,7 @@ RELEASES: Final[Mapping[str, str]] = {
     "Sealed": "sealed parts",
     "Weights": "weights",
     "Gradients": "gradients",
+    "Norms": "gradient norms",
 }
 # what a site releases under each way to train; anything else is refused
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
@@ -41,6 +42,8 @@ OF_PARTS: Final[Mapping[str, str]] = {
     "averaged": "weights",
     "synchronous": "gradients",
 }
+# where the whole model's gradient is clipped and no party has it all; a joint step's sum is the coordinator's
+OF_CLIPPING: Final = "gradient norms"
 
 
 class Gate:
@@ -52,10 +55,11 @@ class Gate:
         self._allowed = ALLOWED[self._way]
         if isinstance(spec, Run) and self._way == "split" and spec.site_parts in OF_PARTS:
             self._allowed |= {OF_PARTS[spec.site_parts]}
+        clip = spec.training.clip if isinstance(spec, Run) and self._way == "split" else None
+        if isinstance(spec, Run) and clip and clip.scope == "global" and spec.back != "joint":
+            self._allowed |= {OF_CLIPPING}
         self._labels = isinstance(spec, Run) and spec.labels == "shared"
-        ledger.parent.mkdir(parents=True, exist_ok=True)
-        # written line by line: a kill loses nothing of what left
-        self._ledger: TextIO = ledger.open("a", encoding="utf-8", buffering=1)
+        self._spec, self._ledger = digest(spec), Ledger(ledger)
 
     def release(self, message: Message, size: int) -> None:
         """Write a message's kind, place and size down before it leaves.
@@ -71,8 +75,8 @@ class Gate:
                 f"the release gate refused {what}: '{self._way}' does not release it; nothing was sent"
             )
         place = getattr(message, "position", ())
-        entry = {"kind": name, "position": list(place), "bytes": size, "labels": labels}
-        self._ledger.write(json.dumps(entry, separators=(",", ":")) + "\n")
+        more = {"spec": self._spec} if name == "Hello" else {}
+        self._ledger.write(name, tuple(place), size, labels=labels, **more)
 
 
 def open_channel(

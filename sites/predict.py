@@ -15,7 +15,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from coordinator.algorithms.party import Party, Rows
+from coordinator.algorithms.party import Party, Rows, shape_of
 from coordinator.algorithms.prediction import ready, site_logits, whole_logits
 from coordinator.driver import algorithm
 from coordinator.errors import ConfigError
@@ -140,7 +140,9 @@ def own_parts(options: argparse.Namespace) -> tuple[About, Party]:
         )
     if options.endpoint and not cut:
         raise ConfigError(f"{path}: '{what.run.strategy}' is whole at this site; leave --endpoint out")
-    return what, ready(what, algorithm(what.run.algorithm).parts_of(what.run)[0], tensors)
+    return what, ready(
+        what, algorithm(what.run.algorithm).parts_of(what.run, shape_of(what.input_shapes))[0], tensors
+    )
 
 
 def groups(options: argparse.Namespace, party: Party, statistics: dict[str, object]) -> list[Group]:

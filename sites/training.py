@@ -1,6 +1,7 @@
 """A site's side of a training run, from its prepared records to its written predictions."""
 
 import argparse
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,15 @@ from torch import Tensor
 from coordinator import specs
 from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
 from coordinator.cost import Clock, costs_of
+from coordinator.devices import check_device
 from coordinator.driver import take_part as walk
-from coordinator.errors import DataError, ProtocolError
+from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.limits import message_limit
 from coordinator.model_files import About, about, write_parts
+from coordinator.model_rules import not_allowed
 from coordinator.protocol.messages import Done
 from coordinator.protocol.seals import Sealer
+from coordinator.search import Search
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
 from sites.client import Keys
@@ -33,10 +37,12 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     torch.set_num_threads(run.threads)
     statistics = read_statistics(options.statistics)
     hospitals = run.sites if options.site == POOLED else (options.site,)
+    check_allowed(run, hospitals)
     loaded = [records_of(run, statistics, hospital) for hospital in hospitals]
     cohort = Cohort.of(statistics, run.sites)
     index = -1 if options.site == POOLED else run.sites.index(options.site)
     party = Party(run, cohort, index, site_data(loaded, run.augment), Sealer(keys.secret, keys.manifest))
+    check_device(party, options.site)
     channel, welcome = keys.enter(run, message_limit(run, cohort))
     if welcome.records != cohort.train:
         raise ProtocolError(
@@ -44,13 +50,26 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
             "give every party the same statistics.json"
         )
     clock = Clock()
-    logits = walk(party, channel, lambda item, now: None)
-    costs = costs_of(party, clock, channel.line.bytes)
+    search = Search(lambda: (channel.line.bytes.total(), channel.line.sent))
+    logits = walk(party, channel, search.see)
+    costs = {**costs_of(party, clock, channel.line.bytes), **search.costs(party.kept_at[0])}
     if options.site == POOLED:
         costs = with_pooled_bytes(costs, [Path(run.prepared[hospital]) for hospital in hospitals])
     mine = about(run, options.site, statistics)
     hashes = write_results(mine, party, loaded, logits, options.state / "out")
     channel.leave(Done(hashes, costs))
+
+
+def check_allowed(run: Run, hospitals: Iterable[str]) -> None:
+    """Refuse to import a network of the study's own that a hospital does not allow.
+
+    Raises:
+        ConfigError: its code may not run on a hospital's records.
+    """
+    path = run.model.path
+    for hospital in hospitals:
+        if path is not None and path not in run.allow_models.get(hospital, ()):
+            raise ConfigError(not_allowed(hospital, path))
 
 
 def records_of(run: Run, statistics: dict[str, Any], hospital: str) -> Loaded:

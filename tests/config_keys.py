@@ -20,7 +20,7 @@ HEAD = "| key | default | meaning |\n|---|---|---|\n"
 NAMED = {
     "tasks": "TASK", "strategies": "LABEL", "files": "SOURCE", "select": "SOURCE", "sites": "SITE",
     "limits": "COLUMN", "times": "COLUMN", "last": "INPUT", "numbers": "INPUT", "words": "INPUT",
-    "flags": "INPUT",
+    "flags": "INPUT", "options": "KEYWORD",
 }  # fmt: skip
 TWICE = {"sites.SITE"}  # a site's keys have a table of their own
 

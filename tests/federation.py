@@ -75,7 +75,8 @@ def joined(several):
 
 def federate(run, sizes, shape=(6,)):
     """Run everything; give the coordinator's party and the sites' (party, test logits) by name."""
-    cohort = Cohort(shape, tuple(sizes), tuple(5 + n for n in range(len(sizes))), tuple(7 for _ in sizes))
+    count, events = len(sizes), tuple(positive(size, shape, i) for i, size in enumerate(sizes))
+    cohort = Cohort(shape, tuple(sizes), tuple(range(5, 5 + count)), (7,) * count, events)
     hub = Hub()
     channel = CoordinatorChannel(hub, run.parties, spec="s", limit=LIMIT)
     secrets = {name: (PrivateKey.generate(), PrivateKey.generate()) for name in run.sites}
@@ -97,6 +98,11 @@ def federate(run, sizes, shape=(6,)):
     for thread in threads:
         thread.join(10)
     return party, outcomes, channel
+
+
+def positive(size, shape, site):
+    """Count a site's training records with the outcome."""
+    return int(rows(size, shape, site, "train").labels.sum())
 
 
 def site_data(cohort, index, shape):

@@ -50,8 +50,8 @@ def evaluation(folder: Path, **changes: Any) -> Evaluation:
     """Plan the study's evaluation, with prepared folders below ``folder``."""
     planned = study(**changes)
     prepared = {site: str(folder / "prepared" / f"tumour-{site}") for site in SITES}
-    runs = runs_of(planned, {"tumour": prepared})
     sites = {name: Site(name=name, title=f"{name.title()} hospital") for name in SITES}
+    runs = runs_of(planned, sites, {"tumour": prepared})
     return Evaluation(study=planned, sites=sites, runs=runs, identical=identical(runs))
 
 
@@ -136,6 +136,10 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
             "peak_memory": 310_000_000,
             "parameters": 4129,
             "steps": 120,
+            "trials": 2,
+            "releases": 90 * times,
+            "search_bytes": 600 * times,
+            "search_releases": 40 * times,
             **{f"bytes_up.{kind}": value for kind, value in kinds.items()},
         }
     return found

@@ -210,7 +210,7 @@ def test_a_setting_on_the_command_line_is_checked_too(tmp_path: Path) -> None:
     assert "--set bootstrap" in done.stderr
 
 
-@pytest.mark.parametrize("study", ["config.yaml", "studies/ci.yaml"])
+@pytest.mark.parametrize("study", ["config.yaml", "studies/ci.yaml", "studies/networks.yaml"])
 def test_shipped_studies_are_valid(tmp_path: Path, study: str) -> None:
     done = run(tmp_path, "coordinator", "check", str(ROOT / "config" / study))
     assert done.returncode == 0, done.stderr
@@ -231,3 +231,21 @@ def test_the_readme_lists_exactly_the_keys_there_are() -> None:
 
 def test_the_schema_file_is_what_the_records_say() -> None:
     assert SCHEMA.read_text(encoding="utf-8") == schema(), "run python -m tests.config_keys"
+
+
+def test_a_number_of_sites_names_as_many_that_need_no_file(tmp_path: Path) -> None:
+    study, sites, _ = read_study([study_file(tmp_path, changed("sites: [north, south]", "sites: 12"))])
+    names = [f"site{number:02}" for number in range(1, 13)]
+    first, second = study.tasks.values()
+    assert list(first.sites) == names
+    assert set(sites) == {*names, *second.sites}
+
+
+@pytest.mark.parametrize("number", ["0", "1000", "2.5", "true"])
+def test_a_number_of_sites_that_cannot_be_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], number: str
+) -> None:
+    path = study_file(tmp_path, changed("sites: [north, south]", f"sites: {number}"))
+    status, said = check(capsys, path)
+    assert status == 2
+    assert "sites' is" in said

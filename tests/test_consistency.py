@@ -59,3 +59,23 @@ def test_the_most_that_can_be_done_passes(tmp_path: Path, capsys: pytest.Capture
     text = changed(IMAGES, "hidden: [8, 8], channels: [4, 4, 4, 4]").replace("records: 120", "records: 20")
     text = text.replace(MLP, "hidden: [65536, 8]").replace("bootstrap: 200", "bootstrap: 100000")
     assert check(capsys, study_file(tmp_path, text)) == (0, "")
+
+
+def test_a_site_that_does_not_allow_it_is_neither_recorded_nor_audited(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study_file(tmp_path, changed("bootstrap: 200", "record_wire: true\naudit: small"), own_sites=True)
+    assert check(capsys, path) == (0, "")
+    south = path.parent / "sites" / "south.yaml"
+    south.write_text(south.read_text().replace("allow_recording: true", "allow_recording: false"))
+    for setting, key in ((), "record_wire"), (("--set=record_wire=false",), "audit"):
+        status, said = check(capsys, path, *setting)
+        assert status == 2
+        assert f"{key}: site 'south' does not allow it" in said
+    assert check(capsys, path, "--set=record_wire=false", "--set=audit=none") == (0, "")
+
+
+def test_a_round_to_record_needs_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    status, said = check(capsys, study_file(tmp_path, changed("bootstrap: 200", "record_round: 2")))
+    assert status == 2
+    assert "set record_wire: true" in said

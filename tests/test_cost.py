@@ -16,8 +16,15 @@ MLP = Model(name="mlp", hidden=(16, 8))
 CNN = Model(name="cnn", channels=(4, 8))
 GRU = Model(name="gru", hidden=(5, 3))
 FUSION = Model(name="fusion", hidden=(6, 4), channels=(4, 8))
+TRANSFORMER = Model(name="transformer", hidden=(6, 3), blocks=2, heads=3)
+RESNET = Model(name="resnet18", width=8)
+DENSENET = Model(name="densenet121", width=8)
+OWN = Model(name="module", path="own_networks:Small")
 MODALITIES = {"table": (5,), "series": (4, 6), "image": (1, 8, 8), "present": (3,)}
-MODELS = [(MLP, (6,)), (CNN, (1, 8, 8)), (GRU, (4, 6)), (FUSION, MODALITIES)]
+MODELS = [
+    (MLP, (6,)), (CNN, (1, 8, 8)), (GRU, (4, 6)), (FUSION, MODALITIES), (TRANSFORMER, (4, 5)),
+    (RESNET, (1, 16, 16)), (DENSENET, (1, 32, 32)), (OWN, (1, 8, 8)),
+]  # fmt: skip
 SIZES = (40, 20, 9)
 
 
@@ -71,6 +78,60 @@ def test_the_fusion_s_operations_by_hand():
     )
 
 
+def transformer_products(steps, width):
+    """Count a block's products: queries, keys and values; scores and means; what they give; hidden layer."""
+    return 3 * steps * width**2 + 2 * steps**2 * width + steps * width**2 + 8 * steps * width**2
+
+
+def test_the_transformer_s_operations_by_hand():
+    party = holding(TRANSFORMER, (4, 5), whole)
+    embed, rest = 4 * 5 * 6, 2 * transformer_products(4, 6) + 6 * 3 + 3
+    assert flops_per_record(party) == (2 * (embed + rest), 2 * (embed + 2 * rest))
+
+
+def convolution(kernel, inputs, outputs, side):
+    return kernel**2 * inputs * outputs * side**2
+
+
+def test_the_resnet_s_operations_by_hand():
+    """16 pixels: 8 after the stem, 4 after its pooling, then 2, 1 and 1; widths 8, 16, 32 and 64."""
+    party = holding(RESNET, (1, 16, 16), whole)
+    stem, rest = convolution(7, 1, 8, 8), 4 * convolution(3, 8, 8, 4)
+    for inputs, side in ((8, 2), (16, 1), (32, 1)):
+        first, others = convolution(3, inputs, 2 * inputs, side), convolution(3, 2 * inputs, 2 * inputs, side)
+        rest += first + 3 * others + convolution(1, inputs, 2 * inputs, side)
+    rest += 64
+    assert flops_per_record(party) == (2 * (stem + rest), 2 * (stem + 2 * rest))
+
+
+def test_the_densenet_s_operations_by_hand():
+    """32 pixels: 16 after the stem, 8 in the first block, halved by transitions; growth 4, bottleneck 16."""
+    party = holding(DENSENET, (1, 32, 32), whole)
+    stem, rest, channels, side = convolution(7, 1, 8, 16), 0, 8, 8
+    for layers in (6, 12, 24, 16):
+        for _ in range(layers):
+            rest += convolution(1, channels, 16, side) + convolution(3, 16, 4, side)
+            channels += 4
+        if layers != 16:
+            rest += convolution(1, channels, channels // 2, side)
+            channels, side = channels // 2, side // 2
+    rest += channels
+    assert flops_per_record(party) == (2 * (stem + rest), 2 * (stem + 2 * rest))
+
+
+# with 1,000 classes and three channels (torchvision's tables); MONAI's shortcuts have biases
+PUBLISHED = {"resnet18": (11_689_512 + 128 + 256 + 512, 512), "densenet121": (7_978_856, 1024)}
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_monai_s_networks_have_the_published_sizes(name):
+    total, last = PUBLISHED[name]
+    expected = total - 999 * (last + 1) - 2 * 7 * 7 * 64  # one logit, one channel
+    shape = (1, 29, 29)
+    stages = outline(builders_of(a_run("local", SIZES, model=Model(name=name)), shape), shape)
+    assert sum(stage.parameters for stage in stages.values()) == expected
+
+
 @pytest.mark.parametrize(("model", "shape"), MODELS, ids=[model.name for model, _ in MODELS])
 def test_operations_equal_torch_s_own_count(model, shape):
     party = holding(model, shape, whole)
@@ -94,6 +155,11 @@ def test_operations_equal_torch_s_own_count(model, shape):
         (GRU, (4, 6), ("gru", "layer1")),
         (FUSION, MODALITIES, ("fronts",)),
         (FUSION, MODALITIES, ("fronts", "layer1")),
+        (TRANSFORMER, (4, 5), ("embed",)),
+        (TRANSFORMER, (4, 5), ("block1", "pool")),
+        (RESNET, (1, 16, 16), ("layer2.0",)),
+        (DENSENET, (1, 32, 32), ("features.denseblock2",)),
+        (OWN, (1, 8, 8), ("block", "second")),
     ],
 )
 def test_the_parts_of_a_cut_add_up_to_the_whole(model, shape, after):

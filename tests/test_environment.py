@@ -34,7 +34,7 @@ def sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Make an empty environment that counts as whole: nothing need be importable in it."""
     folder = tmp_path / ".venv"
     venv.create(folder, with_pip=False)
-    monkeypatch.setattr(environment, "PROBE", "import json")
+    monkeypatch.setattr(environment, "NAMES", ("json",))
     (folder / "stamp").write_text(environment.stamp(folder))
     return folder
 
@@ -61,8 +61,11 @@ def test_one_without_its_python_is_broken(sound: Path) -> None:
     assert "broken" in why(sound)
 
 
-def test_one_that_cannot_import_is_broken(sound: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(environment, "PROBE", "import a_package_that_is_not_there")
+@pytest.mark.parametrize("lost", ["a_package_that_is_not_there", "a_package_without_files"])
+def test_one_that_lacks_a_package_is_broken(sound: Path, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    packages = next((sound / "lib").glob("python*/site-packages"))
+    (packages / "a_package_without_files").mkdir()
+    monkeypatch.setattr(environment, "NAMES", ("json", lost))
     assert "broken" in why(sound)
 
 

@@ -45,7 +45,7 @@ def torchs(model, training, rate):
 def walk(model, optimizer, steps):
     for step in steps:
         gradients_of(model, step)
-        optimizer.descend()
+        optimizer.descend(0)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: "-".join(map(str, case.values())))
@@ -103,7 +103,7 @@ def test_another_optimizer_s_state_is_refused():
 def test_a_parameter_without_gradient_is_treated_as_having_none_to_follow():
     model = a_model()
     before = [p.detach().clone() for p in model.parameters()]
-    Optimizer(model, Training(optimizer="sgd"), 0.1).descend()
+    Optimizer(model, Training(optimizer="sgd"), 0.1).descend(0)
     assert all(torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True))
 
 

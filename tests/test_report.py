@@ -243,3 +243,28 @@ def test_a_cell_says_that_there_is_no_model_to_score_with(monkeypatch: pytest.Mo
     assert cells.with_interval(empty, title=why) == f'<td class="none" title="{why}">not available</td>'
     one_class = cells.with_interval(empty, title="only one class among the labels")
     assert one_class == '<td class="none" title="only one class among the labels">\u2013</td>'
+
+
+def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated(tmp_path: Path) -> None:
+    spec, folder = write_study(tmp_path, bootstrap=100, audit="small")
+    evaluated = ["evaluate", "--spec", str(spec), "--results", str(folder)]
+    assert main("coordinator", COMMANDS, evaluated) == 2  # an audit is missing
+    head = "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model"
+    for seed in (0, 1):
+        rows = [
+            f"tumour,split_u,{seed},decoder,table,mae,0.25{seed},0.75,0.2,0.3,12,collusion",
+            f"tumour,split_u,{seed},gradient_norm,labels,auroc,0.97,0.5,,,40,curious_coordinator",
+        ]
+        path = folder / "audit" / "tumour" / str(seed) / "privacy.csv"
+        path.parent.mkdir(parents=True)
+        path.write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+    assert main("coordinator", COMMANDS, evaluated) == 0
+    assert draw(folder, folder / "report.html").returncode == 0
+    page = read_page((folder / "report.html").read_text(encoding="utf-8"))
+    assert wrong_numbers(page, folder) == []
+    shown = {number.raw for number in page.numbers if number.file == "privacy.csv"}
+    assert {"0.250", "0.75", "0.97"} <= shown
+    assert "0.251" not in shown  # the other seed
+    text = page.text[page.text.index("What attacks found") :]
+    assert text.index("not validated") < text.index("validated: within")
+    assert "Attacks: not measured." not in page.text

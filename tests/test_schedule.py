@@ -44,7 +44,7 @@ PRESETS = (
 ORDERS = st.fixed_dictionaries(
     {
         "turn": st.sampled_from(["client", "batch"]),
-        "order": st.sampled_from(["fixed", "drawn"]),
+        "order": st.sampled_from(["fixed", "reversed", "drawn"]),
         "interleave": st.sampled_from(["cyclic", "proportional"]),
         "participation": st.sampled_from([1.0, 0.5]),
     }
@@ -232,3 +232,8 @@ def test_a_drawn_order_changes_from_round_to_round_and_not_with_the_trial():
     assert all(sorted(order) == [0, 1, 2, 3] for order in orders.values())
     assert len({tuple(orders[0, r]) for r in range(6)}) > 1
     assert all(orders[0, r] == orders[1, r] for r in range(6))
+
+
+def test_a_reversed_order_begins_with_the_last_site():
+    items = items_of("split", (30, 30, 30), {"rounds": 2, "batch_size": 16}, order="reversed")[1]
+    assert [i.site for i in items if isinstance(i, Batch)] == [2, 2, 1, 1, 0, 0] * 2

@@ -1,7 +1,7 @@
 """Makes the `.venv` that every command runs in, from pinned requirements; needs only Python itself.
 
 Does nothing where the environment is sound: its stamp names these requirements, this folder and this
-Python, and what it should hold can be imported. Otherwise builds it anew; the stamp is written last, so
+Python, and what it should hold is found. Otherwise builds it anew; the stamp is written last, so
 an interrupted build is never taken for a whole one.
 
 Reads TORCH_INDEX (one more package index, for another build of torch) and WHEELS (a folder of wheels; the
@@ -24,9 +24,32 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 OLDEST = (3, 11)
-PROBE = (
-    "import altair, coordinator, gdcm, jinja2, meds, msgspec, nacl, numpy, pandas, PIL, pyarrow, pydantic,"
-    " pydicom, pytest, rich, safetensors, scipy, sklearn, snakemake, torch, vl_convert, yaml, zmq"
+NAMES = (
+    *(
+        "altair",
+        "coordinator",
+        "gdcm",
+        "jinja2",
+        "meds",
+        "msgspec",
+        "nacl",
+        "numpy",
+        "pandas",
+        "PIL",
+        "pyarrow",
+    ),
+    *(
+        "pydantic",
+        "pydicom",
+        "pytest",
+        "rich",
+        "safetensors",
+        "scipy",
+        "setproctitle",
+        "sklearn",
+        "snakemake",
+    ),
+    *("torch", "vl_convert", "yaml", "zmq"),
 )
 
 
@@ -78,16 +101,28 @@ def why_rebuild(folder: Path, wanted: str) -> str:
             return "it was made from other requirements, or by another Python"
     except OSError:
         return "its last build did not end"
-    return "" if runs(folder) else "it is broken"
+    return "" if holds(folder) else "it is broken"
 
 
-def runs(folder: Path) -> bool:
-    """Try to import what the environment should hold."""
+def holds(folder: Path) -> bool:
+    """Look whether the environment's Python runs and finds what it should hold.
+
+    It imports nothing, which would take seconds at every command; a build ends with the imports.
+    """
+    # a folder that lost its files is still found, but not what it comes from
+    found = f"all((spec := find_spec(name)) and spec.origin for name in {NAMES})"
+    find = f"from importlib.util import find_spec; raise SystemExit(not {found})"
     try:
-        done = subprocess.run([python_of(folder), "-c", PROBE], cwd=folder, capture_output=True)
+        done = subprocess.run([python_of(folder), "-c", find], cwd=folder, capture_output=True)
     except OSError:
         return False
     return done.returncode == 0
+
+
+def imports(folder: Path) -> bool:
+    """Import what the environment should hold; the error is shown."""
+    probe = "import " + ", ".join(NAMES)
+    return subprocess.run([python_of(folder), "-c", probe], cwd=folder).returncode == 0
 
 
 def build(folder: Path, wanted: str, reason: str, lock: int) -> int:
@@ -106,8 +141,7 @@ def build(folder: Path, wanted: str, reason: str, lock: int) -> int:
         print(f"the environment could not be made: {error}; the lines above say why", file=sys.stderr)
         return 1
     link_checkout(folder)
-    if not runs(folder):
-        subprocess.run([python_of(folder), "-c", PROBE], cwd=folder)
+    if not imports(folder):
         print("the environment was made and does not work; the lines above say why", file=sys.stderr)
         return 1
     partial = folder / "stamp.partial"

@@ -1,35 +1,58 @@
 """What builds a sandbox's walls: each runtime is a pure function from a sandbox to a command line."""
 
+import argparse
+import os
+from functools import cache
 from typing import Protocol
 
 from containers.errors import ConfigError
-from containers.runtimes import host
+from containers.runtimes import bubblewrap, host
 from containers.sandbox import Sandbox
 
 
 class Runtime(Protocol):
-    """What a runtime's module holds."""
+    """What a runtime's module holds: its walls in words, and whether one party may be forked from another."""
 
     ISOLATION: str
+    FORKS: bool
 
     def argv(self, sandbox: Sandbox) -> list[str]:
         """Return the command line that runs the sandbox's command inside its walls."""
 
+    def problem(self) -> str:
+        """Say why it cannot be used on this machine, or nothing."""
 
-RUNTIMES: dict[str, Runtime] = {"host": host}
-BEST_FIRST = ("host",)
+
+RUNTIMES: dict[str, Runtime] = {"bubblewrap": bubblewrap, "host": host}
+STRONGEST_FIRST = ("bubblewrap", "host")
+
+
+def add_runtime(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--runtime``; SUTURE_RUNTIME, by which a workflow hands on its study's key, is its default."""
+    parser.add_argument(
+        "--runtime", default=os.environ.get("SUTURE_RUNTIME") or "auto",
+        help=f"auto (the strongest that works here) or one of {', '.join(RUNTIMES)} (%(default)s)",
+    )  # fmt: skip
 
 
 def choose(name: str) -> str:
-    """Return the runtime a person named, or for ``auto`` the strongest one.
+    """Return the runtime a person named, or for ``auto`` the strongest one that works here.
 
     Raises:
-        ConfigError: the name is unknown.
+        ConfigError: the name is unknown, or that runtime does not work here.
     """
     if name == "auto":
-        return BEST_FIRST[0]
+        return next(known for known in STRONGEST_FIRST if not problem(known))
     if name not in RUNTIMES:
         raise ConfigError(
             f"--runtime: unknown runtime '{name}'; known names: auto, {', '.join(sorted(RUNTIMES))}"
         )
+    if found := problem(name):
+        raise ConfigError(f"--runtime {name}: {found}, or choose another runtime (`runtime` in the study)")
     return name
+
+
+@cache
+def problem(name: str) -> str:
+    """Say why a runtime cannot be used here, or nothing; it is tried once."""
+    return RUNTIMES[name].problem()

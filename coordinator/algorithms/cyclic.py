@@ -7,10 +7,10 @@ from torch import Tensor
 
 from coordinator.algorithms import handing_on
 from coordinator.algorithms.local import coordinator_predict, hear, report, train_here
-from coordinator.algorithms.party import Party, begin, keep, predict_whole, select, validate_whole, whole
+from coordinator.algorithms.party import Party, begin, predict_whole, validate_whole, whole
 from coordinator.algorithms.party import whole_at_sites as parts_of
+from coordinator.algorithms.selection import announce, heed
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
-from coordinator.protocol.messages import Verdict
 from coordinator.schedule import Batch, Begin, HandOn, Item, Validate
 
 __all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
@@ -29,8 +29,7 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
             handing_on.take(party, item, channel)
         case Validate():
             report(validate_whole(party), (item.trial, item.round), channel, party.index)
-            if channel.receive(Verdict, (item.trial, item.round, 0, -1)).best:
-                keep(party)
+            heed(party, (item.trial, item.round), channel)
         case _:
             pass
     return party
@@ -43,7 +42,7 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
             handing_on.relay(item, channel)
         case Validate():
             at = (item.trial, item.round)
-            channel.broadcast(Verdict((*at, 0, -1), select(party, hear(party, channel, at), at)))
+            announce(party, hear(party, channel, at), at, channel)
         case _:
             pass
     return party

@@ -23,19 +23,18 @@ from coordinator.algorithms.party import (
     Party,
     Stages,
     begin,
-    keep,
     predict_whole,
     restore,
-    select,
     validate_whole,
     whole,
 )
+from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.server_rules import RULES, correction
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats
-from coordinator.models.stages import Part
+from coordinator.models.stages import Part, Shape
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
-from coordinator.protocol.messages import Control, Verdict, Weights
+from coordinator.protocol.messages import Control, Weights
 from coordinator.schedule import Begin, Item, LocalRound
 from coordinator.specs import Run
 
@@ -47,7 +46,7 @@ NORMALISING = (
 )  # fmt: skip
 
 
-def parts_of(run: Run) -> tuple[Stages, Stages]:
+def parts_of(run: Run, shape: Shape = ()) -> tuple[Stages, Stages]:
     """Say which stages the site holds and which the coordinator: all, both."""
     return whole(run), whole(run)
 
@@ -61,15 +60,13 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
         case LocalRound():
             x = shared(party)
             models = gathered(item, channel, [tuple(value.shape) for value in x])  # in site order
-            fill(x, RULES[party.run.rule](party, item, x, models, site_weights(party, item.sites)))
+            before = [value.cpu() for value in x]
+            fill(x, RULES[party.run.rule](party, item, before, models, site_weights(party, item.sites)))
             channel.broadcast(weights_at(item, 0, x, sum(party.cohort.train)))
             send_corrections(party, item, channel)
         case _:
             at = (item.trial, item.round)
-            best = select(party, hear(party, channel, at), at)
-            channel.broadcast(Verdict((*at, 0, -1), best))
-            if best:
-                keep(party)
+            announce(party, hear(party, channel, at), at, channel)
     return party
 
 
@@ -90,8 +87,7 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
             take_correction(party, item, channel)
         case _:
             report(validate_whole(party), (item.trial, item.round), channel, party.index)
-            if channel.receive(Verdict, (item.trial, item.round, 0, -1)).best:
-                keep(party)
+            heed(party, (item.trial, item.round), channel)
     return party
 
 
@@ -157,7 +153,7 @@ def corrected(party: Party) -> Callable[[Part], None] | None:
     def add(model: Part) -> None:
         for name, parameter in model.named_parameters():
             if parameter.grad is not None:
-                parameter.grad += corrections[name]
+                parameter.grad += corrections[name].to(parameter.device)
 
     return add
 

@@ -5,6 +5,7 @@ from safetensors.torch import load, save
 from torch import Tensor
 
 from coordinator.algorithms.party import Party
+from coordinator.algorithms.tensors import apart
 from coordinator.errors import ProtocolError
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Position, Sealed
@@ -57,7 +58,7 @@ def pack(party: Party, *, optimizer: bool) -> dict[str, Tensor]:
     if optimizer:
         for name, each in party.optimizers.items():
             tensors |= {f"{OPTIMIZER}{name}/{key}": value for key, value in each.state().items()}
-    return tensors
+    return apart(tensors)
 
 
 def unpack(party: Party, tensors: dict[str, Tensor], *, optimizer: bool) -> None:

@@ -7,7 +7,8 @@
                   synchronous parts:  sends g_k; w_front <- w_front - eta sum_k g_k
 
 With labels private the head's loss is scaled by b_k / b at the site. `site_weights: equal` puts 1 / K in the
-place of b_k / b, K the sites in the step.
+place of b_k / b, K the sites in the step. Clipping by the global norm takes the summed gradient of the sites'
+parts, which the coordinator has, and tells the sites the lengths of its own.
 """
 
 from typing import cast
@@ -15,6 +16,8 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from coordinator.algorithms.clipping import alone
+from coordinator.algorithms.norm_exchange import globally, heard_shortening, told_shortening
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.split_steps import augment_of, draw_of, head_batch
 from coordinator.algorithms.tensors import one, received, sent
@@ -40,8 +43,9 @@ def site_joint(party: Party, item: JointBatch, channel: SiteChannel) -> None:
     if party.run.site_parts == "synchronous":
         _add_up(party, item, channel, sends=mine is not None)
     if mine is not None or party.run.site_parts == "synchronous":
+        shortened = heard_shortening(party, _place(item, 0), channel)
         for optimizer in party.optimizers.values():
-            optimizer.descend()
+            optimizer.descend(item.round, shortened)
 
 
 def coordinator_joint(party: Party, item: JointBatch, channel: CoordinatorChannel) -> None:
@@ -63,9 +67,12 @@ def coordinator_joint(party: Party, item: JointBatch, channel: CoordinatorChanne
     gradients = cast(Tensor, activations.grad).split(sizes)
     for site, batch, gradient in zip(sites, item.batches, gradients, strict=True):
         channel.send(site, CutGradient(batch.position, sent(gradient)))
-    party.optimizers[name].descend()
-    if party.run.site_parts == "synchronous":
-        _sum_gradients(party, item, channel)
+    summed = _sum_gradients(party, item, channel) if party.run.site_parts == "synchronous" else []
+    optimizer = party.optimizers[name]
+    shortened = alone(optimizer)
+    if globally(party):
+        shortened = told_shortening(party, optimizer, summed, _place(item, 0), channel)
+    optimizer.descend(item.round, shortened)
 
 
 def share_of(party: Party, item: JointBatch, batch: Batch) -> float:
@@ -76,9 +83,9 @@ def share_of(party: Party, item: JointBatch, batch: Batch) -> float:
 
 
 def _loss(party: Party, item: JointBatch, logits: tuple[Tensor, ...], labels: list[Tensor]) -> Tensor:
-    total = torch.zeros(())
+    total = torch.zeros((), device=logits[0].device)
     for batch, scores, truth in zip(item.batches, logits, labels, strict=True):
-        loss = loss_of(scores, truth)
+        loss = loss_of(scores, truth, party.class_weights)
         party.count(float(loss.detach()), len(batch.records), batch.site)
         total = total + share_of(party, item, batch) * loss
     return total
@@ -125,10 +132,10 @@ def _add_up(party: Party, item: JointBatch, channel: SiteChannel, *, sends: bool
     heard = channel.receive(Gradients, _place(item, 0)).tensors
     shapes = [tuple(each.shape) for each in parameters]
     for parameter, gradient in zip(parameters, received(heard, shapes, "coordinator"), strict=True):
-        parameter.grad = gradient.clone()
+        parameter.grad = gradient.clone().to(parameter.device)
 
 
-def _sum_gradients(party: Party, item: JointBatch, channel: CoordinatorChannel) -> None:
+def _sum_gradients(party: Party, item: JointBatch, channel: CoordinatorChannel) -> list[Tensor]:
     """Add the sites' gradients in float64 in site order, and give everyone the sum."""
     total: list[Tensor] = []
     for batch in item.batches:
@@ -136,4 +143,6 @@ def _sum_gradients(party: Party, item: JointBatch, channel: CoordinatorChannel) 
         heard = channel.receive(site, Gradients, _place(item, batch.site)).tensors
         tensors = [each.double() for each in received(heard, party.site_parameters, site)]
         total = [a + b for a, b in zip(total, tensors, strict=True)] if total else tensors
-    channel.broadcast(Gradients(_place(item, 0), tuple(sent(each.float()) for each in total)))
+    summed = [each.float() for each in total]
+    channel.broadcast(Gradients(_place(item, 0), tuple(map(sent, summed))))
+    return summed

@@ -13,20 +13,29 @@ from torch import Tensor
 from coordinator.algorithms.party import (
     Party,
     Validation,
+    Waiting,
     begin,
-    keep,
     predict_whole,
     said,
-    select,
     validate_whole,
     whole,
 )  # fmt: skip
 from coordinator.algorithms.party import whole_at_sites as parts_of
+from coordinator.algorithms.selection import decide, keep, out_of_patience, select
 from coordinator.algorithms.training import train_batch
 from coordinator.models.stages import Part
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Validated
-from coordinator.schedule import Batch, Begin, Item, LocalRound, joint_round, sequential_round, site_round
+from coordinator.schedule import (
+    Batch,
+    Begin,
+    Item,
+    LocalRound,
+    joint_round,
+    pool_round,
+    sequential_round,
+    site_round,
+)
 
 __all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
 
@@ -40,28 +49,63 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
             for batch in batches_here(party, item):
                 train_here(party, batch)
         case _:
-            validations = validate_whole(party)
-            if select(party, validations, (item.trial, item.round)):
-                keep(party)
-            report(validations, (item.trial, item.round), channel, max(party.index, 0))
+            validations, at = validate_whole(party), (item.trial, item.round)
+            if decide(party, validations, at):
+                keep(party, at)
+            if untrained(party, party.index):
+                party.stopped = item.trial
+            report(validations, at, channel, max(party.index, 0))
     return party
 
 
 def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> Party:
-    """Hear how it goes; learn nothing else."""
-    if not isinstance(item, Begin | LocalRound):
-        select(party, hear(party, channel, (item.trial, item.round)), (item.trial, item.round))
+    """Hear how it goes; learn nothing else. Who stops follows from what was heard, by the same rule."""
+    match item:
+        case Begin():
+            party.apart, party.stopped_alone = {}, {}
+        case LocalRound():
+            pass
+        case _:
+            at = (item.trial, item.round)
+            heard = hear(party, channel, at)
+            if party.run.preset == "local":
+                select(party, heard, at)
+                stop_alone(party, heard, at)
+            else:
+                decide(party, heard, at)
     return party
 
 
 def hear(party: Party, channel: CoordinatorChannel, at: tuple[int, int]) -> list[Validation]:
-    """Hear each hospital's losses, in site order; the pool speaks for all."""
+    """Hear each hospital's losses, in site order; the pool speaks for all.
+
+    A site that has stopped alone says nothing more: its model, and so its validation loss, is as it was.
+    """
     pool = party.run.preset == "centralized"
     speakers = [channel.sites[0]] * len(party.cohort.train) if pool else channel.sites
     return [
-        said(party, channel.receive(speaker, Validated, (*at, index, -1)), speaker)
+        replace(party.rounds[-1][index], train_loss=0.0, train_records=0)
+        if index in party.stopped_alone
+        else said(party, channel.receive(speaker, Validated, (*at, index, -1)), speaker)
         for index, speaker in enumerate(speakers)
     ]
+
+
+def stop_alone(party: Party, heard: list[Validation], at: tuple[int, int]) -> None:
+    """Note which sites stop after this round; the trial ends with the last."""
+    for index, validation in enumerate(heard):
+        waiting = party.apart.setdefault(index, Waiting())
+        stops = out_of_patience(party.run, waiting, [validation], at[0]) or untrained(party, index)
+        if stops and index not in party.stopped_alone:
+            party.stopped_alone[index] = at[1]
+    if len(party.stopped_alone) == len(heard):
+        party.stopped = at[0]
+
+
+def untrained(party: Party, index: int) -> bool:
+    """Say whether a site that trains alone has nothing to train on and so stops at once, if any stops."""
+    alone = party.run.preset == "local" and party.run.training.patience is not None
+    return alone and not party.cohort.train[index]
 
 
 def batches_here(party: Party, item: LocalRound) -> Iterator[Batch]:
@@ -70,7 +114,7 @@ def batches_here(party: Party, item: LocalRound) -> Iterator[Batch]:
     if run.preset != "centralized":
         yield from site_round(run, item.trial, item.round, party.index, party.cohort.train[party.index])
     elif run.batches == "shuffled":
-        yield from site_round(run, item.trial, item.round, 0, sum(party.cohort.train))
+        yield from pool_round(run, item.trial, item.round, sum(party.cohort.train))
     elif run.batches == "joint":
         for joint in joint_round(run, item.trial, item.round, party.cohort.train):
             records = np.concatenate([in_pool(party, batch).records for batch in joint.batches])
@@ -97,7 +141,7 @@ def train_here(
     loss = train_batch(
         party.parts["model"], party.optimizers["model"],
         train.batch(batch.records, (seed, "augment", *batch.draw)), train.labels[batch.records],
-        (seed, "forward", *batch.draw), extra, correct,
+        (seed, "forward", *batch.draw), extra, correct, round_=batch.round, weights=party.class_weights,
     )  # fmt: skip
     party.count(loss, len(batch.records), batch.site)
 

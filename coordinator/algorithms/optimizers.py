@@ -11,6 +11,7 @@ from torch.optim.sgd import sgd
 
 from coordinator.config import Training
 from coordinator.errors import ProtocolError
+from coordinator.rates import rate_at
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8  # torch's defaults
 
@@ -21,24 +22,36 @@ class Optimizer:
     def __init__(self, module: nn.Module, training: Training, learning_rate: float) -> None:
         """Start with no past: every moment is zero."""
         self._parameters: list[Tensor] = list(module.parameters())
-        self._training, self._rate = training, learning_rate
+        self.training, self._rate = training, learning_rate
         self._adam = training.optimizer != "sgd"
         self._first = (
             [torch.zeros_like(p) for p in self._parameters] if self._adam or training.momentum else []
         )
         self._second = [torch.zeros_like(p) for p in self._parameters] if self._adam else []
-        self._steps = [torch.tensor(0.0) for _ in self._parameters] if self._adam else []
+        self._steps = [torch.tensor(0.0, device=p.device) for p in self._parameters] if self._adam else []
 
     @torch.no_grad()
-    def descend(self) -> None:
-        """Apply the gradients and forget them."""
-        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+    def descend(self, round_: int, shortened: Tensor | None = None) -> None:
+        """Apply the gradients at the round's learning rate and forget them.
+
+        Args:
+            round_: the round the step stands in.
+            shortened: what the gradients are multiplied by first (), where they are clipped.
+        """
+        gradients, rate = self._gradients(), rate_at(self.training, self._rate, round_)
+        if shortened is not None:
+            gradients = [gradient * shortened for gradient in gradients]
         if self._adam:
-            self._adam_step(gradients)
+            self._adam_step(gradients, rate)
         else:
-            self._sgd_step(gradients)
+            self._sgd_step(gradients, rate)
         for parameter in self._parameters:
             parameter.grad = None
+
+    @torch.no_grad()
+    def norms(self) -> Tensor:
+        """Give the length of every parameter's gradient (parameters,), in the model's order."""
+        return torch.stack([torch.linalg.vector_norm(gradient) for gradient in self._gradients()]).cpu()
 
     def state(self) -> dict[str, Tensor]:
         """Name every tensor that the next step depends on, beside the parameters."""
@@ -63,18 +76,21 @@ class Optimizer:
         for name, value in own.items():
             value.copy_(state[name])
 
-    def _adam_step(self, gradients: list[Tensor]) -> None:
+    def _gradients(self) -> list[Tensor]:
+        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+
+    def _adam_step(self, gradients: list[Tensor], rate: float) -> None:
         adam(
             self._parameters, gradients, self._first, self._second, [], self._steps, fused=True,
             amsgrad=False,
             beta1=BETAS[0], beta2=BETAS[1], eps=EPSILON,
-            lr=self._rate, weight_decay=self._training.weight_decay,
-            maximize=False, decoupled_weight_decay=self._training.optimizer == "adamw",
+            lr=rate, weight_decay=self.training.weight_decay,
+            maximize=False, decoupled_weight_decay=self.training.optimizer == "adamw",
         )  # fmt: skip
 
-    def _sgd_step(self, gradients: list[Tensor]) -> None:
+    def _sgd_step(self, gradients: list[Tensor], rate: float) -> None:
         buffers: list[Tensor | None] = list(self._first) or [None] * len(self._parameters)
         sgd(
-            self._parameters, gradients, buffers, fused=True, weight_decay=self._training.weight_decay,
-            momentum=self._training.momentum, lr=self._rate, dampening=0.0, nesterov=False, maximize=False,
+            self._parameters, gradients, buffers, fused=True, weight_decay=self.training.weight_decay,
+            momentum=self.training.momentum, lr=rate, dampening=0.0, nesterov=False, maximize=False,
         )  # fmt: skip

@@ -3,22 +3,24 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import import_module
-from math import isnan, nan
+from math import inf, nan
 from typing import Any, Protocol
 
 from torch import Tensor
 
+from coordinator.algorithms.class_weights import agreed_weights, balanced
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.training import Draw, logits_of, loss_sum
-from coordinator.errors import ProtocolError
-from coordinator.models.catalog import entry, stage_names
-from coordinator.models.stages import Builders, Part, Shape, Value, build
+from coordinator.algorithms.training import Draw, Weights, logits_of, loss_sum
+from coordinator.errors import ConfigError, ProtocolError
+from coordinator.models.catalog import entry
+from coordinator.models.stages import Builders, Part, Shape, Together, Value, build
+from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
 from coordinator.schedule import Begin, Indices
-from coordinator.specs import Run
+from coordinator.specs import POOLED, Run
 
-Stages = dict[str, tuple[str, ...]]  # part name to stage names
+Stages = dict[str, tuple[str, ...] | None]  # part name to stage names; None: all
 
 
 class Inputs(Protocol):
@@ -56,12 +58,16 @@ class SiteData:
 
 @dataclass(frozen=True)
 class Cohort:
-    """How many records each hospital has, in site order, and the shape of one record."""
+    """How many records each hospital has, in site order, and the shape of one record.
+
+    `events` are the training records with the outcome, None where a site may not tell.
+    """
 
     shape: Shape
     train: tuple[int, ...]
     validation: tuple[int, ...]
     test: tuple[int, ...]
+    events: tuple[int | None, ...] = ()
 
     @staticmethod
     def of(statistics: dict[str, Any], sites: Sequence[str]) -> "Cohort":
@@ -70,6 +76,7 @@ class Cohort:
             role: tuple(statistics["sites"][site][role] for site in sites)
             for role in ("train", "validation", "test")
         }
+        counts["events"] = tuple(statistics["sites"][site].get("train_events") for site in sites)
         return Cohort(shape=shape_of(statistics["input_shapes"]), **counts)
 
 
@@ -81,6 +88,15 @@ class Validation:
     train_records: int
     loss: float
     records: int
+
+
+@dataclass
+class Waiting:
+    """How many rounds a trial has gone without a better validation loss than its best."""
+
+    trial: int = -1
+    least: float = inf
+    rounds: int = 0
 
 
 @dataclass
@@ -97,14 +113,22 @@ class Party:
     best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
     best_loss: float = nan
     best_at: tuple[int, int] = (-1, -1)
+    kept_at: tuple[int, int] = (-1, -1)  # the round whose parts `best` are
+    stopped: int = -1  # the trial whose remaining rounds are left out
+    waiting: Waiting = field(default_factory=Waiting)
     rounds: list[list[Validation]] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    # how many parameters the front, the middle and the head have, where their gradients' lengths are combined
+    tensors: dict[str, int] = field(default_factory=dict)
+    class_weights: Weights | None = None
     # at the coordinator: a copy of the back per site, what a server rule remembers, what sites' tensors are
     copies: dict[int, Part] = field(default_factory=dict)
     copy_optimizers: dict[int, Optimizer] = field(default_factory=dict)
     server: dict[str, Any] = field(default_factory=dict)
     site_shapes: list[tuple[int, ...]] = field(default_factory=list)
     site_parameters: list[tuple[int, ...]] = field(default_factory=list)
+    apart: dict[int, Waiting] = field(default_factory=dict)  # sites that train alone stop alone
+    stopped_alone: dict[int, int] = field(default_factory=dict)  # in which round of this trial each did
     losses: dict[int, tuple[float, int]] = field(default_factory=dict)
     steps: int = 0
     records_trained: int = 0
@@ -115,6 +139,12 @@ class Party:
         """Give the site's data; the coordinator has none."""
         assert self.data is not None
         return self.data
+
+    @property
+    def device(self) -> str:
+        """Name the device on which this party computes."""
+        alone = POOLED if self.data else COORDINATOR
+        return self.run.devices.get(self.run.sites[self.index] if self.index >= 0 else alone, "cpu")
 
     def count(self, loss: float, records: int, site: int) -> None:
         """Count a step on a hospital's records, and its mean loss."""
@@ -128,28 +158,74 @@ class Party:
         return self.losses.pop(site, (0.0, 0))
 
 
-def begin(party: Party, item: Begin, held: dict[str, tuple[str, ...]]) -> Party:
-    """Build the parts that the party holds (part name to stage names), and their optimizers."""
-    builders = builders_of(party.run, party.cohort.shape)
-    party.parts = {name: build(builders, party.run.seed, names) for name, names in held.items()}
+def begin(party: Party, item: Begin, held: Mapping[str, tuple[str, ...] | None]) -> Party:
+    """Build the parts that the party holds (part name to stage names, None: all), and their optimizers."""
+    party.class_weights = class_weights_of(party)
+    run, builders = party.run, builders_of(party.run, party.cohort.shape)
+    mixed = run.training.precision == "bf16_mixed"
+    party.parts = {
+        name: build(builders, run.seed, names, mixed=mixed, device=party.device)
+        for name, names in held.items()
+    }
     party.optimizers = {
         name: Optimizer(part, party.run.training, item.learning_rate) for name, part in party.parts.items()
     }
     return party
 
 
+def class_weights_of(party: Party) -> Weights | None:
+    """Give the classes' weights: a hospital's own where it trains alone, else those of all counts."""
+    run, cohort = party.run, party.cohort
+    if run.training.class_weights == "none":
+        return None
+    if run.preset != "local":
+        return agreed_weights(run, cohort.train, cohort.events)
+    if party.data is None:  # the coordinator of sites that train alone computes no loss
+        return None
+    labels = party.data.train.labels
+    return balanced(len(labels), int(labels.sum()))
+
+
 def builders_of(run: Run, shape: Shape) -> Builders:
-    """Describe the run's model for inputs of this shape."""
+    """Describe the run's model for inputs of this shape.
+
+    Raises:
+        ConfigError: a network of the study's own cannot be built, or cut as the run says.
+    """
     builders: Builders = import_module(entry(run.model).module).stages(run.model, shape)
+    if isinstance(builders, Together):
+        check_cut(run, builders)
     return builders
+
+
+def check_cut(run: Run, builders: Together) -> None:
+    """Refuse a cut where more than one tensor is on its way.
+
+    Raises:
+        ConfigError: with what is in the way and where one can cut.
+    """
+    legal = tuple(builders)
+    for name in run.cut:
+        if name not in legal:
+            raise ConfigError(
+                f"cannot cut '{run.model.path or run.model.name}' after '{name}': {builders.why_not(name)}; "
+                f"it can be cut after {', '.join(legal[:-1]) or 'nothing'}",
+                key=f"tasks.{run.task}.cut",
+            )
+    places = [legal.index(name) for name in run.cut]
+    if places != sorted(set(places)) or legal[-1] in run.cut:
+        raise ConfigError(
+            f"cut {list(run.cut)} leaves a part empty; the stages are {', '.join(legal)}",
+            key=f"tasks.{run.task}.cut",
+        )
 
 
 def whole(run: Run) -> Stages:
     """Name the one part of a party that holds the whole model."""
-    return {"model": stage_names(run.model)}
+    return {"model": None}
 
 
-def whole_at_sites(run: Run) -> tuple[Stages, Stages]:
+def whole_at_sites(run: Run, shape: Shape = ()) -> tuple[Stages, Stages]:
     """Say which stages the site holds, all, and which the coordinator: none."""
     return whole(run), {}
 
@@ -169,7 +245,8 @@ def switch(party: Party, *, training: bool) -> None:
 def validate_whole(party: Party) -> list[Validation]:
     """Score the validation records of each hospital with the whole model at this party."""
     switch(party, training=False)
-    losses = [loss_sum(score(party, rows), rows.labels) for rows in party.rows.validation]
+    weights = party.class_weights
+    losses = [loss_sum(score(party, rows), rows.labels, weights) for rows in party.rows.validation]
     switch(party, training=True)
     first = max(party.index, 0)
     trained = {first + i: party.take_losses(first + i) for i in range(len(losses))}
@@ -197,10 +274,10 @@ def said(party: Party, message: Validated, sender: str) -> Validation:
     Raises:
         ProtocolError: it counts other records than were agreed on, or a loss is below 0.
     """
-    hospital = message.position[2]
+    hospital, training = message.position[2], party.run.training
     agreed, most = (
         party.cohort.validation[hospital],
-        sum(party.cohort.train) * party.run.training.local_epochs,
+        sum(party.cohort.train) * max(training.local_epochs, *training.epochs_by_site.values(), 1),
     )
     if message.records != agreed or not 0 <= message.train_records <= most:
         raise ProtocolError(
@@ -212,37 +289,6 @@ def said(party: Party, message: Validated, sender: str) -> Validation:
             f"'{sender}' says its losses are {message.loss} and {message.train_loss}, below 0"
         )
     return Validation(message.train_loss, message.train_records, message.loss, message.records)
-
-
-def validation_loss(validations: Sequence[Validation], site_weights: str) -> float:
-    """Combine the hospitals' validation losses in site order, by records or equally; NaN without a record."""
-    seen = [validation for validation in validations if validation.records]
-    if not seen:
-        return nan
-    if site_weights == "equal":
-        return sum(each.loss / each.records for each in seen) / len(seen)
-    return sum(each.loss for each in seen) / sum(each.records for each in seen)
-
-
-def select(party: Party, validations: list[Validation], at: tuple[int, int]) -> bool:
-    """Say whether this round's model is the best so far, by validation loss; the first wins ties.
-
-    A model whose loss is not a number never replaces one whose loss is.
-    """
-    party.rounds.append(validations)
-    loss = validation_loss(validations, party.run.site_weights)
-    if loss < party.best_loss or isnan(party.best_loss):
-        party.best_loss, party.best_at = loss, at
-        return True
-    return False
-
-
-def keep(party: Party) -> None:
-    """Remember the parts as they are now."""
-    party.best = {
-        name: {key: value.detach().clone() for key, value in part.state_dict().items()}
-        for name, part in party.parts.items()
-    }
 
 
 def restore(party: Party) -> None:

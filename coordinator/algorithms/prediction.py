@@ -29,11 +29,16 @@ def ready(what: About, held: Stages, tensors: Tensors) -> Party:
     Raises:
         ConfigError: the tensors are not those of these parts.
     """
-    run = what.run
+    # what only training needs, counts of outcomes and a GPU, need not be here
+    training = what.run.training.model_copy(update={"class_weights": "none"})
+    run = what.run.model_copy(update={"training": training, "devices": {}})
     index = run.sites.index(what.party) if what.party in run.sites else -1
     party = Party(run, cohort_of(what.input_shapes), index)
-    start = split.start if run.algorithm == "split" else begin
-    start(party, Begin(0, run.training.learning_rates[0]), held)
+    item = Begin(0, run.training.learning_rates[0])
+    if run.algorithm == "split":
+        split.start(party, item, {name: stages for name, stages in held.items() if stages})
+    else:
+        begin(party, item, held)
     for name, part in party.parts.items():
         try:
             part.load_state_dict(tensors.get(name, {}))

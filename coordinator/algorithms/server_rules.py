@@ -12,6 +12,7 @@ from torch import Tensor
 
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.training import weighted_mean
+from coordinator.rates import rate_at
 from coordinator.schedule import LocalRound, site_round
 
 Tensors = list[Tensor]
@@ -58,7 +59,8 @@ def scaffold(
     all sites, which with weights 1/N is the paper's c + (|S| / N) (the mean change over the sites S).
     """
     controls, c = controls_of(party, x), party.server["c"]
-    rate = party.run.training.learning_rates[item.trial]
+    training = party.run.training
+    rate = rate_at(training, training.learning_rates[item.trial], item.round)
     for site, model in zip(item.sites, models, strict=True):
         if steps := local_steps(party, item, site):
             controls[site] = [

@@ -21,6 +21,7 @@ coordinator's copies of the back (`averaging`); or never leave the site; or all 
 """
 
 from coordinator.algorithms import averaging, handing_on, joint
+from coordinator.algorithms.norm_exchange import globally
 from coordinator.algorithms.party import Party, begin, builders_of
 from coordinator.algorithms.split_scoring import (
     coordinator_predict,
@@ -31,7 +32,7 @@ from coordinator.algorithms.split_scoring import (
 from coordinator.algorithms.split_steps import coordinator_batch, site_batch
 from coordinator.algorithms.training import floats
 from coordinator.models.catalog import stage_names
-from coordinator.models.stages import build, cut, outline
+from coordinator.models.stages import Shape, build, cut, outline
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.schedule import Average, Batch, Begin, HandOn, Item, JointBatch
 from coordinator.specs import Run
@@ -41,9 +42,14 @@ __all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict"
 Parts = dict[str, tuple[str, ...]]
 
 
-def parts_of(run: Run) -> tuple[Parts, Parts]:
-    """Say which stages the site holds and which the coordinator."""
-    pieces = cut(stage_names(run.model), run.cut)
+def parts_of(run: Run, shape: Shape = ()) -> tuple[Parts, Parts]:
+    """Say which stages the site holds and which the coordinator.
+
+    Args:
+        run: the resolved run.
+        shape: of one record; the stages of a network of the study's own are not known without.
+    """
+    pieces = cut(stage_names(run.model) or tuple(builders_of(run, shape)), run.cut)
     if run.labels == "shared":
         return {"front": pieces[0]}, {"back": pieces[1]}
     return {"front": pieces[0], "head": pieces[2]}, {"middle": pieces[1]}
@@ -53,7 +59,7 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
     """Walk one item at a site; another site's turn is none of its business."""
     match item:
         case Begin():
-            return start(party, item, parts_of(party.run)[0])
+            return start(party, item, parts_of(party.run, party.cohort.shape)[0])
         case Batch() if item.site == party.index:
             site_batch(party, item, channel)
         case JointBatch():
@@ -95,12 +101,22 @@ def start(party: Party, item: Begin, held: Parts) -> Party:
     party.shapes = {
         name: stages[last].shape for name, last in zip(("front", "middle"), party.run.cut, strict=False)
     }
+    if globally(party):
+        party.tensors = parameters_of(party)
     return begin(party, item, held)
+
+
+def parameters_of(party: Party) -> dict[str, int]:
+    """Count the parameters (tensors) of the front, of the coordinator's layers and of the head, if any."""
+    builders, names = builders_of(party.run, party.cohort.shape), ("front", "middle", "head")
+    pieces = cut(stage_names(party.run.model), party.run.cut)
+    counts = [len(list(build(builders, party.run.seed, piece).parameters())) for piece in pieces]
+    return dict(zip(names, [*counts, 0], strict=False))
 
 
 def start_coordinator(party: Party, item: Begin) -> Party:
     """Build the coordinator's layers, with copies where they are averaged, and know what sites will send."""
-    at_sites, here = parts_of(party.run)
+    at_sites, here = parts_of(party.run, party.cohort.shape)
     start(party, item, here)
     if party.run.back == "averaged":
         party.copies, party.copy_optimizers = {}, {}

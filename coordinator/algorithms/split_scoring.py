@@ -7,11 +7,13 @@ the scores come back.
 import torch
 from torch import Tensor
 
-from coordinator.algorithms.party import Party, Rows, Validation, keep, restore, said, select, switch
+from coordinator.algorithms.party import Party, Rows, Validation, restore, said, switch
+from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum
+from coordinator.participation import has_trained
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
-from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated, Verdict
+from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated
 
 
 def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
@@ -21,10 +23,9 @@ def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
     logits = have_scored(party, rows, at, channel, share_labels=party.run.labels == "shared")
     switch(party, training=True)
     if logits is not None:
-        loss = loss_sum(logits, rows.labels)
+        loss = loss_sum(logits, rows.labels, party.class_weights)
         channel.send(Validated(at, *party.take_losses(party.index), loss, len(rows.labels)))
-    if channel.receive(Verdict, (*at[:2], 0, -1)).best:
-        keep(party)
+    heed(party, at[:2], channel)
 
 
 @torch.inference_mode()
@@ -43,7 +44,9 @@ def have_scored(
         if "head" in party.parts:
             features = channel.receive(Features, position).tensor
             found.append(
-                party.parts["head"](one(features, (len(labels), *party.shapes["middle"]), "coordinator"))
+                party.parts["head"](
+                    one(features, (len(labels), *party.shapes["middle"]), "coordinator")
+                ).cpu()
             )
         elif not share_labels:
             found.append(one(channel.receive(Scores, position).tensor, (len(labels), 1), "coordinator"))
@@ -55,10 +58,7 @@ def coordinator_validate(party: Party, at: tuple[int, int], channel: Coordinator
     switch(party, training=False)
     found = [validate_site(party, (*at, index, -1), channel) for index in range(len(channel.sites))]
     switch(party, training=True)
-    best = select(party, found, at)
-    channel.broadcast(Verdict((*at, 0, -1), best))
-    if best:
-        keep(party)
+    announce(party, found, at, channel)
 
 
 def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Validation:
@@ -88,7 +88,7 @@ def score_for(
         if "middle" in party.parts:
             channel.send(site, Features(position, sent(output)))
         elif labels_come:
-            loss += loss_sum(output, one(up.labels, (size,), site))
+            loss += loss_sum(output, one(up.labels, (size,), site), party.class_weights)
         else:
             channel.send(site, Scores(position, sent(output)))
     return loss
@@ -100,7 +100,8 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     rows = party.rows.test[0]
     logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
     assert logits is not None
-    if party.run.site_parts == "private" and not party.cohort.train[party.index]:
+    trained = party.cohort.train[party.index] and has_trained(party.run, party.index, party.kept_at[1])
+    if party.run.site_parts == "private" and not trained:
         party.parts.clear()  # its own layers have never trained: no model of this study
         return [torch.full_like(logits, torch.nan)]
     return [logits]

@@ -4,6 +4,7 @@ from typing import cast
 
 from torch import Tensor
 
+from coordinator.algorithms.norm_exchange import coordinator_shortening, site_shortening
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import one, sent
@@ -24,10 +25,11 @@ def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
     loss = 0.0
     if shared is None:
         loss = head_batch(party, item, labels, channel)
-        party.optimizers["head"].descend()
     gradient = channel.receive(CutGradient, item.position).tensor
     backward(activations, one(gradient, tuple(activations.shape), "coordinator"))
-    party.optimizers["front"].descend()
+    shortened = site_shortening(party, item.position, channel)
+    for optimizer in party.optimizers.values():
+        optimizer.descend(item.round, shortened)
     party.count(loss, len(item.records), party.index)
 
 
@@ -37,7 +39,7 @@ def head_batch(
     """Do the head's half of a U-shaped step, and give its mean loss; a joint step weighs it by `share`."""
     shape = (len(labels), *party.shapes["middle"])
     features = one(channel.receive(Features, item.position).tensor, shape, "coordinator").requires_grad_()
-    loss = loss_of(party.parts["head"](features, draw_of(party, item)), labels)
+    loss = loss_of(party.parts["head"](features, draw_of(party, item)), labels, party.class_weights)
     (loss if share is None else share * loss).backward()
     channel.send(HeadGradient(item.position, sent(cast(Tensor, features.grad))))
     return float(loss.detach())
@@ -51,7 +53,7 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     activations = one(up.tensor, (len(item.records), *party.shapes["front"]), site).requires_grad_()
     output = part(activations, draw)
     if party.run.labels == "shared":
-        loss = loss_of(output, one(up.labels, (len(item.records),), site))
+        loss = loss_of(output, one(up.labels, (len(item.records),), site), party.class_weights)
         loss.backward()
         party.count(float(loss.detach()), len(item.records), item.site)
     else:
@@ -60,7 +62,7 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
         backward(output, one(gradient, tuple(output.shape), site))
         party.count(0.0, len(item.records), item.site)
     channel.send(site, CutGradient(item.position, sent(cast(Tensor, activations.grad))))
-    optimizer.descend()
+    optimizer.descend(item.round, coordinator_shortening(party, optimizer, item.position, channel))
 
 
 def back_of(party: Party, site: int) -> tuple[Part, Optimizer]:

@@ -10,8 +10,8 @@ from coordinator.protocol.messages import Array
 
 
 def sent(tensor: Tensor) -> Array:
-    """Give a tensor's memory as an array, without copying."""
-    array: Array = tensor.detach().contiguous().numpy()
+    """Give a tensor's memory as an array, without copying where it is on the CPU."""
+    array: Array = tensor.detach().cpu().contiguous().numpy()
     return array
 
 
@@ -36,3 +36,14 @@ def received(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]], sender:
     if len(arrays) != len(shapes):
         raise ProtocolError(f"'{sender}' sent {len(arrays)} tensors where {len(shapes)} were expected")
     return [one(array, shape, sender) for array, shape in zip(arrays, shapes, strict=True)]
+
+
+def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Give tied weights, one tensor under several names, memory of their own: files hold no tensor twice."""
+    seen: set[int] = set()
+    found = {}
+    for name, value in tensors.items():
+        place = value.data_ptr() if value.numel() else 0
+        found[name] = value.clone() if place in seen else value
+        seen |= {place} - {0}
+    return found

@@ -7,27 +7,49 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
 
+from coordinator.algorithms.clipping import alone
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.models.stages import Part, Value
 
 EVALUATION_BATCH = 256
 Draw = tuple[int | str, ...]
+Weights = tuple[float, float]  # of a record without the outcome, and of one with it
 
 
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Give the mean binary cross entropy of logits (batch, 1) and labels (batch,)."""
-    return binary_cross_entropy_with_logits(logits[:, 0], labels)
+def loss_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> Tensor:
+    """Give the mean binary cross entropy of logits (batch, 1) and labels (batch,).
+
+    With class weights, (1 / batch) sum_i w(y_i) l_i: not divided by the sum of the weights, so that the mean
+    over several sites' batches is the loss of the batch that holds them all.
+    """
+    labels = labels.to(logits.device)
+    return binary_cross_entropy_with_logits(logits[:, 0], labels, _weight(labels, weights))
 
 
-def loss_sum(logits: Tensor, labels: Tensor) -> float:
-    """Give the float64 sum of the records' binary cross entropies."""
-    each = binary_cross_entropy_with_logits(logits[:, 0].double(), labels.double(), reduction="none")
+def loss_sum(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> float:
+    """Give the float64 sum of the records' binary cross entropies, weighted as in training.
+
+    Validation is weighted too: what selects a model is the loss that it was trained for. By the unweighted
+    one a model would look the better the less it has learned to heed the rare class.
+    """
+    wide = labels.double()
+    each = binary_cross_entropy_with_logits(
+        logits[:, 0].cpu().double(), wide, _weight(wide, weights), reduction="none"
+    )
     return float(each.sum())
+
+
+def _weight(labels: Tensor, weights: Weights | None) -> Tensor | None:
+    if weights is None:
+        return None
+    without, with_outcome = map(labels.new_tensor, weights)
+    return torch.where(labels > 0.5, with_outcome, without)
 
 
 def train_batch(
     model: Part, optimizer: Optimizer, inputs: Value, labels: Tensor, draw: Draw,
     extra: Callable[[Part], Tensor] | None = None, correct: Callable[[Part], None] | None = None,
+    *, round_: int, weights: Weights | None = None,
 ) -> float:  # fmt: skip
     """Do one step of the whole model, and give its mean loss before the step.
 
@@ -39,13 +61,15 @@ def train_batch(
         draw: what keys the step's random draws.
         extra: a term added to the loss, such as FedProx's.
         correct: changes the gradients before the step, as SCAFFOLD does.
+        round_: the round the step stands in, which sets the learning rate.
+        weights: of the classes.
     """
-    loss = loss_of(model(inputs, draw), labels)
+    loss = loss_of(model(inputs, draw), labels, weights)
     total = loss if extra is None else loss + extra(model)
     total.backward()
     if correct is not None:
         correct(model)
-    optimizer.descend()
+    optimizer.descend(round_, alone(optimizer))
     return float(loss.detach())
 
 
@@ -57,7 +81,7 @@ def evaluation_batches(count: int) -> Iterable[slice]:
 @torch.inference_mode()
 def logits_of(forward: Callable[[Any], Tensor], inputs: Any, count: int) -> Tensor:
     """Score `count` records in evaluation batches: inputs by slice to logits (records, 1)."""
-    parts = [forward(inputs[rows]) for rows in evaluation_batches(count)]
+    parts = [forward(inputs[rows]).cpu() for rows in evaluation_batches(count)]
     return torch.cat(parts) if parts else torch.empty(0, 1)
 
 

@@ -18,6 +18,11 @@ UNITS: Final = {
     "peak_memory": "bytes",
     "parameters": "parameters",
     "steps": "steps",
+    "trials": "trials",
+    "releases": "messages",
+    "search_bytes": "bytes",
+    "search_releases": "messages",
+    "search_share": "share",
 }
 UP: Final = "bytes_up."
 # what a site's message gives to whoever receives it; a message not named here is listed as itself
@@ -26,6 +31,7 @@ TARGETS: Final = {
     "weights": "parameters",
     "records": "records",
     "headgradient": "gradients",
+    "norms": "gradients",
     "validated": "losses",
     "sealed": "sealed",
     "hello": "control",
@@ -109,7 +115,13 @@ def _read(run: Run, results: Path) -> dict[str, dict[str, float]]:
         raise DataError(f"{path}: not JSON ({error}); remove it and rerun the run") from None
     if not isinstance(found, dict) or not all(_is_measures(value) for value in found.values()):
         raise DataError(f"{path}: expected {{party: {{measure: number}}}}; remove it and rerun the run")
-    return found
+    return {party: {**measures, **_share(measures)} for party, measures in found.items()}
+
+
+def _share(measures: dict[str, float]) -> dict[str, float]:
+    """Say what share of a party's bytes went into trials of the grid that were not kept."""
+    moved = measures.get("bytes_up", 0) + measures.get("bytes_down", 0)
+    return {"search_share": measures["search_bytes"] / moved} if "search_bytes" in measures and moved else {}
 
 
 def _is_measures(value: object) -> bool:

@@ -6,7 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from coordinator import specs
-from coordinator.comparison import agreed, cohort, costs, curves, differences, estimates, shift, table1
+from coordinator.comparison import (
+    agreed,
+    attacked,
+    cohort,
+    costs,
+    curves,
+    differences,
+    estimates,
+    shift,
+    table1,
+)
 from coordinator.comparison.estimates import Rows
 from coordinator.comparison.learning import learning_rows
 from coordinator.comparison.predictions import TaskScores, read_task
@@ -47,7 +57,8 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
     _add(tables, {
         "costs.csv": costs.cost_rows(spec, paid),
         "figures/spent.csv": costs.spent_rows(costs.cost_rows(spec, paid)),
-        "privacy.csv": costs.privacy_rows(spec, paid),
+        "privacy.csv": [*costs.privacy_rows(spec, paid), *attacked.attack_rows(spec, results)],
+        "figures/attacks.csv": attacked.catalog_rows(),
         "variants.csv": variant_rows(spec),
         **cohort.cohort_rows(summaries),
         "figures/table1.csv": described,

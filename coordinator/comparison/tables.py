@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from coordinator.config import Training
 from coordinator.errors import ConfigError
 
 # file -> columns; the first five are the outside interface, the others the figures' data
@@ -16,9 +17,10 @@ COLUMNS: Final[dict[str, str]] = {
     "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
+    "figures/attacks.csv": "attack,reads,source,validation",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
-    "optimizer_state,proximal_mu,server_rate,batches,participation,site_weights,cut,model,"
-    "rounds,local_epochs,batch_size,optimizer,learning_rates,momentum,weight_decay,identical_to",
+    "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,cut,model,"
+    f"{','.join(Training.model_fields)},identical_to",
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
     "low_90,high_90,low_95,high_95,seeds",

@@ -1,5 +1,7 @@
 """What each strategy's label stands for, task by task."""
 
+from collections.abc import Mapping
+
 from coordinator.comparison.estimates import Rows
 from coordinator.specs import Evaluation, Run
 
@@ -12,13 +14,21 @@ def variant_rows(spec: Evaluation) -> Rows:
 
 def _row(run: Run, identical: dict[str, str]) -> dict[str, object]:
     training = run.training.model_dump()
+    training["clip"] = run.training.clip and f"{run.training.clip.norm} {run.training.clip.scope}"
+    training["epochs_by_site"] = _by_site(run.training.epochs_by_site)
     training["learning_rates"] = " ".join(map(str, run.training.learning_rates))
     return {
         "task": run.task, "strategy": run.strategy, "preset": run.preset, "algorithm": run.algorithm,
-        **{axis: getattr(run, axis) for axis in _axes(run)}, "participation": run.participation,
+        **{axis: getattr(run, axis) for axis in _axes(run)},
+        "participation": "as recorded" if run.recorded else run.participation,
+        "join": _by_site(run.join), "leave": _by_site(run.leave),
         "site_weights": run.site_weights, "cut": " ".join(run.cut), "model": run.model.name, **training,
         "identical_to": identical.get(f"{run.task}/{run.strategy}"),
     }  # fmt: skip
+
+
+def _by_site(numbers: Mapping[str, int]) -> str:
+    return " ".join(f"{site}:{number}" for site, number in numbers.items())
 
 
 def _axes(run: Run) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """A network as named stages in a row; a part is some consecutive ones of them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from threading import Lock
 from typing import Any, cast
@@ -16,7 +17,29 @@ Builders = dict[str, Callable[[], nn.Module]]
 Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
 Value = Tensor | dict[str, Tensor]
 # torch draws from one generator per process: seeding and drawing is one act, also between threads
-_DRAWING = Lock()
+DRAWING = Lock()
+# attention's fast path changes bits between training and evaluation, and hides operations from their count
+torch.backends.mha.set_fastpath_enabled(False)
+
+
+class Together(dict[str, Callable[[], nn.Module]]):
+    """The stages of a network whose constructor builds, and draws, all of them at once.
+
+    `make` builds them by name; `why_not` says why there is no cut after a name.
+    """
+
+    def __init__(
+        self,
+        names: Iterable[str],
+        make: Callable[[], dict[str, nn.Module]],
+        why_not: Callable[[str], str],
+    ) -> None:
+        """Take what builds all."""
+        super().__init__({name: partial(self._one, name) for name in names})
+        self.make, self.why_not = make, why_not
+
+    def _one(self, name: str) -> nn.Module:
+        return self.make()[name]
 
 
 class _Boundary(torch.autograd.Function):
@@ -36,7 +59,7 @@ class _Cut(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, output: Tensor, gradient: Tensor) -> Tensor:
-        ctx.gradient = gradient
+        ctx.gradient = gradient.to(output.device)
         return output.new_zeros(())
 
     @staticmethod
@@ -54,12 +77,21 @@ def backward(output: Tensor, gradient: Tensor) -> None:
 
 
 class Part(nn.Module):
-    """Consecutive stages of a model, held by one party."""
+    """Consecutive stages of a model, held by one party.
 
-    def __init__(self, stages: dict[str, nn.Module]) -> None:
-        """Take the stages in order."""
+    In mixed precision (Micikevicius 2018) what autocast makes bfloat16 within a stage is float32 again at its
+    end: a cut sends float32, and cuts no arithmetic. Parameters, gradients and the loss are float32 always.
+    """
+
+    def __init__(self, stages: dict[str, nn.Module], *, mixed: bool = False, device: str = "cpu") -> None:
+        """Take the stages in order; a batch is moved to the device, wherever it comes from.
+
+        A dot in a stage's name is a slash in the names of tensors, as torch wants it.
+        """
         super().__init__()
-        self.stages = nn.ModuleDict(stages)
+        named = {name.replace(".", "/"): stage for name, stage in stages.items()}
+        self.stages = nn.ModuleDict(named).to(device)
+        self.mixed, self.device = mixed, device
 
     def forward(self, value: Any, draw: tuple[int | str, ...] | None = None) -> Tensor:
         """Run the stages: (batch, ...), or that per modality where the first takes it, to (batch, ...).
@@ -68,25 +100,60 @@ class Part(nn.Module):
             value: the input of the first stage.
             draw: what keys this pass's random draws (seed, purpose, position); None draws nothing.
         """
+        value = _on(self.device, value)
         for name, stage in self.stages.items():
             if draw is None:
-                value = stage(value)
+                value = self._run(stage, value)
             else:
-                with _DRAWING:
-                    torch.default_generator.manual_seed(key(*draw, name))
-                    value = stage(value)
+                with DRAWING:
+                    _seed(key(*draw, name.replace("/", ".")), self.device)
+                    value = self._run(stage, value)
             value = _Boundary.apply(value)
         return cast(Tensor, value)
 
+    def _run(self, stage: nn.Module, value: Any) -> Tensor:
+        if not self.mixed:
+            return cast(Tensor, stage(value))
+        with torch.autocast(self.device, dtype=torch.bfloat16):
+            return cast(Tensor, stage(value)).float()
 
-def build(builders: Builders, seed: int, names: tuple[str, ...] | None = None) -> Part:
-    """Build the named stages (all by default), each initialised from (seed, "init", its name)."""
+
+def _on(device: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: each.to(device) for name, each in value.items()}
+    return value.to(device)
+
+
+def _seed(number: int, device: str) -> None:
+    torch.default_generator.manual_seed(number)
+    if device != "cpu":
+        torch.cuda.manual_seed(number)
+
+
+def build(
+    builders: Builders,
+    seed: int,
+    names: tuple[str, ...] | None = None,
+    *,
+    mixed: bool = False,
+    device: str = "cpu",
+) -> Part:
+    """Build the named stages (all by default), each initialised from (seed, "init", its name), on the CPU.
+
+    Those that are built together are initialised from (seed, "init") in the order of their constructor.
+    """
+    names = tuple(builders) if names is None else names
+    if isinstance(builders, Together):
+        with DRAWING:
+            torch.default_generator.manual_seed(key(seed, "init"))
+            made = builders.make()
+        return Part({name: made[name] for name in names}, mixed=mixed, device=device)
     stages = {}
-    for name in names if names is not None else builders:
-        with _DRAWING:
+    for name in names:
+        with DRAWING:
             torch.default_generator.manual_seed(key(seed, "init", name))
-            stages[name] = _out_of_place(builders[name]())
-    return Part(stages)
+            stages[name] = out_of_place(builders[name]())
+    return Part(stages, mixed=mixed, device=device)
 
 
 def cut(names: tuple[str, ...], after: tuple[str, ...]) -> list[tuple[str, ...]]:
@@ -95,7 +162,8 @@ def cut(names: tuple[str, ...], after: tuple[str, ...]) -> list[tuple[str, ...]]
     return [names[start:end] for start, end in pairwise(places)]
 
 
-def _out_of_place(stage: nn.Module) -> nn.Module:
+def out_of_place(stage: nn.Module) -> nn.Module:
+    """Make every module of a stage leave its input as it is."""
     # an in-place module would change the tensor that was sent, or the one autograd saved
     for module in stage.modules():
         if getattr(module, "inplace", False):
@@ -105,10 +173,11 @@ def _out_of_place(stage: nn.Module) -> nn.Module:
 
 @dataclass(frozen=True)
 class Outline:
-    """What is known of a stage before it is trained: one record's shape after it, its parameters."""
+    """What is known of a stage before it is trained: one record's shape after it, the numbers it holds."""
 
     shape: tuple[int, ...]
     parameters: int
+    buffers: int
 
 
 def empty_records(count: int, shape: Shape) -> Value:
@@ -124,9 +193,15 @@ def outline(builders: Builders, shape: Shape) -> dict[str, Outline]:
     (torch's meta device would need no memory, but imports the compiler: two seconds a process.)
     """
     found, value = {}, empty_records(2, shape)
-    with _DRAWING, torch.inference_mode():  # a new stage draws its first parameters
-        for name, builder in builders.items():
-            stage = builder().eval()
-            value = stage(value)
-            found[name] = Outline(tuple(value.shape[1:]), sum(p.numel() for p in stage.parameters()))
+    with DRAWING, torch.inference_mode():  # a new stage draws its first parameters
+        for name, stage in _made(builders):
+            value = stage.eval()(value)
+            counts = [sum(each.numel() for each in kind) for kind in (stage.parameters(), stage.buffers())]
+            found[name] = Outline(tuple(value.shape[1:]), *counts)
     return found
+
+
+def _made(builders: Builders) -> Iterator[tuple[str, nn.Module]]:
+    if isinstance(builders, Together):
+        return iter(builders.make().items())
+    return ((name, builder()) for name, builder in builders.items())

@@ -40,6 +40,8 @@ class CoordinatorChannel:
         self._routes: dict[str, bytes] = {}
         self._done: set[str] = set()
         self._lost: set[str] = set()
+        # what hears every message of a conversation, where the study records the wire
+        self.listener: Callable[[str, Message], None] = lambda site, message: None
 
     def admit(self, waiting: Callable[[list[str]], None] = lambda absent: None) -> None:
         """Wait until every site is here; every half minute ``waiting`` hears who is not.
@@ -67,12 +69,17 @@ class CoordinatorChannel:
         """Add up the bytes of all sites' lines, by direction, phase and kind."""
         return sum((line.bytes for line in self.lines.values()), Counter())
 
+    def heard(self) -> int:
+        """Count the messages that have come from all sites."""
+        return sum(line.seen for line in self.lines.values())
+
     def absent(self) -> list[str]:
         """Name the sites that have not come yet."""
         return [site for site in self.sites if site not in self._routes]
 
     def send(self, site: str, message: Message) -> None:
         """Send to one site; never blocks."""
+        self.listener(site, message)
         for frames in self.lines[site].frames(message):
             if not self._link.send(self._routes[site], frames):
                 raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
@@ -87,7 +94,9 @@ class CoordinatorChannel:
         line = self.lines[site]
         while not line.waiting():
             self._pump(WAIT_SECONDS)
-        return expected(line.hear(), kind, site, position)
+        heard = expected(line.hear(), kind, site, position)
+        self.listener(site, heard)
+        return heard
 
     def gather(self, kind: type[Kind], position: Position | None = None) -> list[Kind]:
         """Wait for one message from every site; give them in site order, not in order of arrival.

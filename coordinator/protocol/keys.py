@@ -5,6 +5,7 @@
 
 import argparse
 import base64
+import hashlib
 import json
 import os
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from pathlib import Path
 from nacl.public import PrivateKey
 
 from coordinator.errors import ConfigError
+from coordinator.outcome import write_json
 
 COORDINATOR = "coordinator"
 
@@ -38,12 +40,32 @@ Manifest = dict[str, Identity]
 
 def make(folder: Path, names: list[str]) -> None:
     """Write ``NAME.secret`` (mode 600) for every party and the public ``manifest.json``."""
-    manifest = {}
-    for name in names:
-        curve, seal = PrivateKey.generate(), PrivateKey.generate()
-        _write(folder / f"{name}.secret", {"curve": bytes(curve), "seal": bytes(seal)})
-        manifest[name] = {"curve": _text(bytes(curve.public_key)), "seal": _text(bytes(seal.public_key))}
-    (folder / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
+    write_manifest(folder / "manifest.json", {name: pair(folder / f"{name}.secret") for name in names})
+
+
+def pair(path: Path) -> Identity:
+    """Write a party's new secret keys (mode 600); give the public ones.
+
+    Raises:
+        ConfigError: the file is there already, or cannot be made.
+    """
+    curve, seal = PrivateKey.generate(), PrivateKey.generate()
+    _write(path, {"curve": bytes(curve), "seal": bytes(seal)})
+    return Identity(bytes(curve.public_key), bytes(seal.public_key))
+
+
+def write_manifest(path: Path, manifest: Manifest) -> None:
+    """Write public keys by party, whole or not at all."""
+    write_json(
+        path,
+        {name: {"curve": _text(each.curve), "seal": _text(each.seal)} for name, each in manifest.items()},
+    )
+
+
+def fingerprint(identity: Identity) -> str:
+    """Hash both public keys for people to compare over another line: 128 bits in eight groups."""
+    found = hashlib.sha256(identity.curve + identity.seal).hexdigest()[:32]
+    return "-".join(found[start : start + 4] for start in range(0, 32, 4))
 
 
 def read_secret(path: Path) -> Secret:

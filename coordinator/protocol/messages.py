@@ -136,6 +136,13 @@ class Gradients(Message, frozen=True):
     tensors: tuple[Array, ...]
 
 
+class Norms(Message, frozen=True):
+    """Either side: the length of each of my parameters' gradients (parameters,) in a step, for clipping."""
+
+    position: Position
+    values: Array
+
+
 class Control(Message, frozen=True):
     """Coordinator: what this site adds to its gradients, c - c_i (SCAFFOLD), in the model's order."""
 
@@ -157,10 +164,11 @@ class Validated(Message, frozen=True):
 
 
 class Verdict(Message, frozen=True):
-    """Coordinator: whether this round's model is the best so far."""
+    """Coordinator: whether this round's model is the best so far, and whether the trial stops here."""
 
     position: Position
     best: bool
+    stop: bool = False
 
 
 class Scores(Message, frozen=True):
@@ -173,7 +181,7 @@ class Scores(Message, frozen=True):
 # what a message without a place of its own, or of one purpose only, is counted as
 _PHASES: dict[type[Message], str] = {
     Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
-    Gradients: "training", Control: "training",
+    Gradients: "training", Control: "training", Norms: "training",
     Validated: "validation", Verdict: "validation",
 }  # fmt: skip
 
@@ -192,5 +200,5 @@ def phase_of(message: Message) -> str:
 
 AnyMessage = (
     Hello | Welcome | Refused | Done | Bye | Aggregated | Agreed | Activations | CutGradient | Features
-    | HeadGradient | Sealed | Weights | Gradients | Control | Validated | Verdict | Scores
+    | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated | Verdict | Scores
 )  # fmt: skip

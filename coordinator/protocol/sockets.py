@@ -6,8 +6,10 @@ the site's identity is the key that the handshake proved, never what the peer sa
 
 import os
 import resource
+import socket as plain_socket
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -16,7 +18,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
-from coordinator.errors import ConfigError
+from coordinator.errors import ConfigError, PeerLost
 from coordinator.protocol.codec import Frames
 
 ZAP_DOMAIN: Final = "suture"
@@ -25,6 +27,7 @@ SILENCE_SECONDS: Final = 60
 HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
+LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at
 REFUSED: Final = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -45,33 +48,38 @@ class Wake(Protocol):
 class _AllowList:
     """Admits exactly the manifest's keys; asked by the authenticator at every handshake."""
 
-    def __init__(self, keys: set[bytes]) -> None:
-        self._keys = keys
+    def __init__(self) -> None:
+        self.keys: frozenset[bytes] = frozenset()
 
     def callback(self, domain: str, key: bytes) -> bool:
-        return domain == ZAP_DOMAIN and z85.decode(key) in self._keys
+        return domain == ZAP_DOMAIN and z85.decode(key) in self.keys
 
 
 class Router:
     """The coordinator's end."""
 
     def __init__(
-        self, endpoint: str, secret: bytes, sites: Mapping[bytes, str], wake: Wake | None = None
+        self, endpoint: str, secret: bytes, sites: Callable[[], Mapping[bytes, str]], wake: Wake | None = None
     ) -> None:
         """Bind, with the authenticator running before.
 
         Args:
             endpoint: ``tcp://host:port`` (port 0: any) or ``ipc://path`` (at most 107 characters).
             secret: the coordinator's CURVE key, 32 bytes.
-            sites: public CURVE key (32 bytes) to site name.
+            sites: gives public CURVE key (32 bytes) to site name; asked again while waiting.
             wake: ends waiting, such as the lifeline.
         """
         _raise_open_files()
-        self._sites = {z85.encode(key).decode(): name for key, name in sites.items()}
+        self._list, self._admitted = _AllowList(), sites
+        self._sites: dict[str, str] = {}
+        self._connections: dict[int, bytes] = {}
+        self._names: dict[int, str] = {}
+        self._gone: list[bytes] = []
+        self._look()
         self._context = zmq.Context()
         self._authenticator = ThreadAuthenticator(self._context)
         self._authenticator.start()
-        self._authenticator.configure_curve_callback(ZAP_DOMAIN, _AllowList(set(sites)))
+        self._authenticator.configure_curve_callback(ZAP_DOMAIN, self._list)
         self._socket = _socket(self._context, zmq.ROUTER)
         self._socket.set(zmq.CURVE_SERVER, 1)
         self._socket.set(zmq.CURVE_SECRETKEY, secret)
@@ -82,13 +90,14 @@ class Router:
         self.endpoint = _bind(self._socket, endpoint)
         self._wake = wake
         self._poller = _poller(self._socket, self._monitor, wake)
-        self._connections: dict[int, bytes] = {}
-        self._gone: list[bytes] = []
 
     def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None:
         """Give the next message as (site, route, frames), or None after the time.
 
         The site is what the handshake proved. A message whose key is not on the list is dropped.
+
+        Raises:
+            PeerLost: a connected site is admitted no more.
         """
         self._wait(seconds)
         try:
@@ -98,7 +107,8 @@ class Router:
         site = self._sites.get(str(frames[0].get("User-Id"))) if frames else None
         if site is None:
             return None
-        self._connections[frames[0].get(zmq.SRCFD)] = route.bytes
+        descriptor = frames[0].get(zmq.SRCFD)
+        self._connections[descriptor], self._names[descriptor] = route.bytes, site
         return site, route.bytes, [frame.buffer for frame in frames]
 
     def gone(self) -> list[bytes]:
@@ -122,12 +132,29 @@ class Router:
         _stop(self._authenticator)
         self._context.term()
 
+    def _look(self) -> None:
+        """Take over who is admitted now; shut exactly the connections of who is not any more."""
+        keys = self._admitted()
+        self._looked, self._list.keys = time.monotonic(), frozenset(keys)
+        self._sites = {z85.encode(key).decode(): name for key, name in keys.items()}
+        removed = {at: name for at, name in self._names.items() if name not in keys.values()}
+        for descriptor in removed:
+            del self._names[descriptor]
+            with suppress(OSError), plain_socket.socket(fileno=os.dup(descriptor)) as connection:
+                connection.shutdown(plain_socket.SHUT_RDWR)
+        if removed:
+            names = ", ".join(sorted(set(removed.values())))
+            raise PeerLost(f"'{names}' was removed from the manifest; its connection was shut")
+
     def _wait(self, seconds: float) -> None:
+        if time.monotonic() > self._looked + LOOK_SECONDS:
+            self._look()
         ready = dict(self._poller.poll(int(seconds * 1000)))
         if self._wake and self._wake.fileno() in ready:
             self._wake.check()
         while self._monitor in ready and self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
+            self._names.pop(event["value"], None)
             if route := self._connections.pop(event["value"], None):
                 self._gone.append(route)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from coordinator import final_model, specs
-from coordinator.algorithms.party import Party
+from coordinator.algorithms.party import Party, shape_of
 from coordinator.algorithms.prediction import coordinator_answer, ready
 from coordinator.driver import algorithm
 from coordinator.errors import ConfigError, ProtocolError
@@ -21,6 +21,7 @@ from coordinator.lifeline import Lifeline
 from coordinator.limits import message_limit
 from coordinator.model_files import checked_parts
 from coordinator.outcome import recorded, write_bytes
+from coordinator.protocol.admission import Admitted
 from coordinator.protocol.callers import Callers
 from coordinator.protocol.keys import COORDINATOR, read_manifest, read_secret
 from coordinator.protocol.messages import Activations, Message
@@ -76,7 +77,9 @@ def coordinator_part(model: FinalModel, folder: Path) -> Party:
         )
     torch.set_num_threads(model.run.threads)
     what, tensors = checked_parts(folder / final_model.part_file(COORDINATOR), model)
-    return ready(what, algorithm(model.run.algorithm).parts_of(model.run)[1], tensors)
+    return ready(
+        what, algorithm(model.run.algorithm).parts_of(model.run, shape_of(what.input_shapes))[1], tensors
+    )
 
 
 def open_callers(model: FinalModel, party: Party, options: argparse.Namespace) -> Callers:
@@ -94,7 +97,7 @@ def open_callers(model: FinalModel, party: Party, options: argparse.Namespace) -
     link = Router(
         options.endpoint,
         secret.curve,
-        {manifest[site].curve: site for site in sites},
+        Admitted(options.manifest, sites).keys,
         Lifeline() if options.lifeline else None,
     )
     write_bytes(options.state / "endpoint", link.endpoint.encode())

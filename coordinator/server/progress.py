@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from coordinator.algorithms.party import Cohort, Party, Validation, validation_loss
+from coordinator.algorithms.party import Cohort, Party, Validation
+from coordinator.algorithms.selection import validation_loss
 from coordinator.cost import bytes_of
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.schedule import Batch, Item, JointBatch, LocalRound, Validate, steps_in
@@ -49,6 +50,8 @@ class Progress:
         sizes = bytes_of(self._channel.counted())
         rows = history_rows(self._run, item, party, self.seconds(), sizes)
         self.history += rows
+        if party.stopped == item.trial:  # the steps left out are no longer ahead
+            self._step = (item.trial + 1) * self._run.training.rounds * self._steps_per_round
         losses = {name: rows[0][name] for name in ("train_loss", "validation_loss")}
         say(event="round", trial=item.trial, round=item.round, step=self._step, **losses)
 
@@ -56,7 +59,11 @@ class Progress:
 def history_rows(
     run: Run, item: Validate, party: Party, seconds: float, sizes: Mapping[str, float]
 ) -> list[dict[str, Any]]:
-    """Describe the round that was just validated: a row for all hospitals, then one for each."""
+    """Describe the round that was just validated: a row for all hospitals, then one for each.
+
+    `stopped` is true in the round after which a trial was given up; where sites train alone, a site that has
+    stopped has no further row in that trial.
+    """
     found, rate = party.rounds[-1], run.training.learning_rates[item.trial]
     place = {"trial": item.trial, "learning_rate": rate, "round": item.round}
     best = party.best_at == (item.trial, item.round)
@@ -65,14 +72,19 @@ def history_rows(
         "bytes_up": sizes["bytes_up"],
         "bytes_down": sizes["bytes_down"],
         "best": best,
+        "stopped": party.stopped == item.trial,
     }
     losses = {"train_loss": _train_loss(found), "validation_loss": validation_loss(found, run.site_weights)}
     rows = [{**place, "site": "all", **losses, **after}]
-    for site, each in zip(run.sites, found, strict=True):
+    for index, (site, each) in enumerate(zip(run.sites, found, strict=True)):
+        if party.stopped_alone.get(index, item.round) < item.round:
+            continue
+        stopped = party.stopped == item.trial or index in party.stopped_alone
         # the pool's batches belong to no hospital: it has no training loss of its own
         own = None if run.preset == "centralized" else _train_loss([each])
         loss = each.loss / each.records if each.records else None
-        rows.append({**place, "site": site, "train_loss": own, "validation_loss": loss, **after})
+        losses = {"train_loss": own, "validation_loss": loss}
+        rows.append({**place, "site": site, **losses, **after, "stopped": stopped})
     return rows
 
 

@@ -3,15 +3,16 @@
 import argparse
 from collections.abc import Mapping
 from functools import partial
-from importlib import import_module
 from typing import Final
 
 from coordinator import specs
+from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded, write_bytes
 from coordinator.party_options import add_party_options
+from coordinator.protocol.admission import Admitted
 from coordinator.protocol.channel import CoordinatorChannel
-from coordinator.protocol.keys import COORDINATOR, read_manifest, read_secret
+from coordinator.protocol.keys import COORDINATOR, read_secret
 from coordinator.protocol.sockets import Router
 from coordinator.specs import Agreement, Run
 
@@ -35,7 +36,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _serve(options: argparse.Namespace) -> None:
     lifeline = Lifeline() if options.lifeline else None
-    work = import_module(WORK[specs.kind_of(options.spec)])
+    work = load(WORK[specs.kind_of(options.spec)])
     work.coordinate(options, partial(open_channel, options, lifeline))
 
 
@@ -43,9 +44,8 @@ def open_channel(
     options: argparse.Namespace, lifeline: Lifeline | None, spec: Run | Agreement, limit: int, ahead: int
 ) -> CoordinatorChannel:
     """Listen for the parties of a spec, and publish where."""
-    manifest, secret = read_manifest(options.manifest), read_secret(options.secret)
+    secret = read_secret(options.secret)
     parties = spec.parties if isinstance(spec, Run) else spec.sites
-    allowed = {manifest[name].curve: name for name in parties}
-    link = Router(options.endpoint, secret.curve, allowed, lifeline)
+    link = Router(options.endpoint, secret.curve, Admitted(options.manifest, parties).keys, lifeline)
     write_bytes(options.state / "endpoint", link.endpoint.encode())
     return CoordinatorChannel(link, parties, spec=specs.digest(spec), limit=limit, ahead=ahead)

@@ -14,8 +14,11 @@ MLP = Model(name="mlp", hidden=(16, 8), dropout=0.3)
 CNN = Model(name="cnn", channels=(4, 8), dropout=0.2)
 GRU = Model(name="gru", hidden=(6, 5), dropout=0.2)
 FUSION = Model(name="fusion", hidden=(6, 5), channels=(4, 4), dropout=0.2)
+TRANSFORMER = Model(name="transformer", hidden=(8, 5), heads=2, dropout=0.2)
 MODALITIES = {"table": (5,), "series": (4, 6), "image": (1, 8, 8), "present": (3,)}
-SHAPES = {"mlp": (6,), "gru": (4, 6), "cnn": (1, 8, 8), "fusion": MODALITIES}
+SHAPES = {
+    "mlp": (6,), "gru": (4, 6), "transformer": (4, 6), "cnn": (1, 8, 8), "fusion": MODALITIES,
+}  # fmt: skip
 OPTIMIZERS = (
     {"optimizer": "adam", "weight_decay": 0.01},
     {"optimizer": "adamw", "weight_decay": 0.01},
@@ -28,6 +31,7 @@ CASES = [
         (MLP, [("layer1",), ("layer2",)]),
         (CNN, [("conv1",), ("conv2",)]),
         (GRU, [("gru",), ("layer1",)]),
+        (TRANSFORMER, [("embed",), ("block1",), ("block2",), ("pool",), ("layer1",)]),
         (FUSION, [("fronts",), ("layer1",)]),
     )
     for cut in cuts
@@ -95,6 +99,7 @@ U_SHAPED = [
     (MLP, ("layer1", "layer2")),
     (CNN, ("conv1", "conv2")),
     (GRU, ("gru", "layer1")),
+    (TRANSFORMER, ("block1", "pool")),
     (FUSION, ("fronts", "layer1")),
 ]
 U_CASES = [

@@ -30,8 +30,8 @@ TRAINED = (37, 22)  # records of the sites that train
 def held_out(monkeypatch: pytest.MonkeyPatch, index: int) -> None:
     """Take the site's validation records too, as preparation does."""
 
-    def cohort_of(shape, train, validation, test):
-        return Cohort(shape, train, (*validation[:index], 0, *validation[index + 1 :]), test)
+    def cohort_of(shape, train, validation, test, events):
+        return Cohort(shape, train, (*validation[:index], 0, *validation[index + 1 :]), test, events)
 
     monkeypatch.setattr(federation, "Cohort", cohort_of)
 

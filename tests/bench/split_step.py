@@ -80,7 +80,9 @@ def _suture(folder: Path):
     make(folder, [COORDINATOR, SITE])
     manifest = read_manifest(folder / "manifest.json")
     link = Router(
-        "tcp://127.0.0.1:0", read_secret(folder / "coordinator.secret").curve, {manifest[SITE].curve: SITE}
+        "tcp://127.0.0.1:0",
+        read_secret(folder / "coordinator.secret").curve,
+        lambda: {manifest[SITE].curve: SITE},
     )
     site = subprocess.Popen([sys.executable, "-m", "tests.bench.split_step", str(folder), link.endpoint])
     run = a_run()

@@ -31,7 +31,8 @@ def write_spec(folder, does, sites=SITES, **keys):
 def environment(folder):
     """Give the launcher's environment, with a place of this test's own for runtime folders."""
     (folder / "run").mkdir(exist_ok=True)
-    return {**os.environ, "PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder / "run"), "TOKEN": "private"}
+    own = {"PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder / "run"), "TOKEN": "private"}
+    return {**os.environ, "SUTURE_RUNTIME": "host", **own}
 
 
 def command(folder, does, *options, **keys):
@@ -50,13 +51,13 @@ def launched(folder, does, *options, **keys):
     )
 
 
-def start_launcher(folder, does):
+def start_launcher(folder, does, *options):
     """Start a launcher and wait until every party is at work.
 
     It heeds SIGHUP, also where the tests themselves were started by nohup.
     """
     launcher = subprocess.Popen(
-        command(folder, does),
+        command(folder, does, *options),
         env=environment(folder),
         stderr=subprocess.PIPE,
         text=True,

@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -13,6 +14,9 @@ from pathlib import Path
 
 def main():
     role, *arguments = sys.argv[1:]
+    if role == "look":
+        print(json.dumps(look(arguments)))
+        return
     if role == "keys":
         make_keys(arguments)
         return
@@ -26,6 +30,33 @@ def make_keys(arguments):
     for name in arguments[2:]:
         (folder / f"{name}.secret").write_text("secret")
     (folder / "manifest.json").write_text("{}")
+
+
+def look(places):
+    """Tell what a process sees and may do: of the places named, what is there and what can be written."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    rights = dict(line.split(":\t") for line in status if line.startswith(("Cap", "NoNewPrivs")))
+    pids = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
+    return {
+        "interfaces": [name for _, name in socket.if_nameindex()],
+        "there": [place for place in places if Path(place).exists()],
+        "writable": [place for place in places if Path(place).exists() and can_write(Path(place))],
+        "processes": len(pids),
+        "rights": rights,
+    }
+
+
+def can_write(place):
+    """Try it, whatever the permission bits say."""
+    probe = place / "probe" if place.is_dir() else place
+    try:
+        with probe.open("ab"):
+            pass
+    except OSError:
+        return False
+    if probe != place:
+        probe.unlink()
+    return True
 
 
 def parse(arguments):
@@ -48,6 +79,11 @@ def behave(party, options, does):
         "environment": dict(os.environ),
         "keys": options.secret.exists(),
         "pid": os.getpid(),
+        "looked": look(does.get("looks", [])),
+        "meeting": {
+            "files": sorted(path.name for path in options.secret.parent.iterdir()),
+            "may_bind": can_write(options.secret.parent / "socket"),
+        },
     }
     publish(options.state / "seen.json", json.dumps(seen))
     if party == "coordinator" and options.endpoint.startswith("tcp"):

@@ -20,7 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 def containers(*arguments, **options):
-    outside = {**os.environ, "PYTHONPATH": str(ROOT), "TOKEN": "private", **options.pop("environment", {})}
+    own = {"PYTHONPATH": str(ROOT), "TOKEN": "private", "SUTURE_RUNTIME": "host"}
+    outside = {**os.environ, **own, **options.pop("environment", {})}
     words = [sys.executable, "-m", "containers", *map(str, arguments)]
     return subprocess.run(words, env=outside, capture_output=True, text=True, timeout=60, **options)
 
@@ -44,7 +45,7 @@ def test_python_is_this_python_and_the_environment_is_small():
 
 def test_a_signal_reaches_the_command():
     words = [sys.executable, "-m", "containers", "run", "--", "python", "-c", "print(1, flush=True); input()"]
-    outside = {**os.environ, "PYTHONPATH": str(ROOT)}
+    outside = {**os.environ, "PYTHONPATH": str(ROOT), "SUTURE_RUNTIME": "host"}
     with subprocess.Popen(words, env=outside, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as job:
         job.stdout.readline()
         job.terminate()
@@ -55,7 +56,8 @@ def test_the_command_dies_with_its_parent(folder):
     sleep = f"python -c 'import time; time.sleep(300)' {folder}/x"
     job = f"exec {sys.executable} -m containers run --parent $PPID -- {sleep}"
     program = f"import subprocess; subprocess.run(['bash', '-c', {job!r}])"
-    parent = subprocess.Popen([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(ROOT)})
+    outside = {**os.environ, "PYTHONPATH": str(ROOT), "SUTURE_RUNTIME": "host"}
+    parent = subprocess.Popen([sys.executable, "-c", program], env=outside)
     in_sleep = f"python -c import time; time.sleep(300) {folder}/x"
     wait_for(lambda: any(in_sleep in words for words in everybody()))
     parent.kill()
@@ -79,7 +81,10 @@ def everybody():
         (["run", "--threads", "0", "--", "true"], "expected 1 or more"),
         (["run", "--threads", "x", "--", "true"], "invalid int value"),
         (["run", "--bind", "/no/such/folder", "--", "true"], "does not exist"),
-        (["run", "--runtime", "dokcer", "--", "true"], "unknown runtime 'dokcer'; known names: auto, host"),
+        (
+            ["run", "--runtime", "dokcer", "--", "true"],
+            "unknown runtime 'dokcer'; known names: auto, bubble",
+        ),
         (["run", "--network", "all", "--", "true"], "invalid choice"),
         (["launch"], "required: --spec, --state, --results"),
         (["launch", "--spec", "none.json", "--state", "s", "--results", "r"], "none.json: cannot be read"),

@@ -17,6 +17,7 @@ RUN, PARTIES = "breast_cancer/split/0", ("coordinator", "north", "south")
 AGREED = "results/ci/statistics/breast_cancer/0/statistics.json"
 ECHOES = {"lifeline", "peer_lost"}  # asked to leave, one may see another's leaving first
 OUTSIDE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+OUTSIDE["SUTURE_RUNTIME"] = "host"
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +50,12 @@ def in_the_middle(launcher, log):
 
 
 def pid_of(place, party):
-    wanted = f"--state\0{place}/state/{party}\0".encode()
-    found = [path for path in Path("/proc").glob("[0-9]*/cmdline") if wanted in read(path) + b"\0"]
+    wanted = f"--state {place}/state/{party} ".encode()
+    found = [
+        path
+        for path in Path("/proc").glob("[0-9]*/cmdline")
+        if wanted in read(path).replace(b"\0", b" ") + b" "
+    ]
     return int(found[0].parent.name)
 
 

@@ -18,7 +18,7 @@ def command(*words):
 def environment(folder):
     """Show a program this checkout, after what the study's own `seen` folder puts into every start."""
     paths = f"{folder / 'seen'}{os.pathsep}{ROOT}"
-    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"}
+    return {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "SUTURE_RUNTIME": "host"}
 
 
 def run_command(folder, *words):

@@ -28,6 +28,7 @@ class Meeting:
     router: Router
     server: PrivateKey
     keys: dict[str, PrivateKey]
+    admitted: dict[bytes, str]
     dealers: list[Dealer] = field(default_factory=list)
 
     def dealer(self, secret, server=None):
@@ -73,8 +74,9 @@ def meeting(transport="tcp", sites=SITES):
     folder = Path(tempfile.mkdtemp(prefix="suture-"))  # short: a socket's path has at most 107 characters
     endpoint = "tcp://127.0.0.1:0" if transport == "tcp" else f"ipc://{folder}/c.ipc"
     server, keys = PrivateKey.generate(), {name: PrivateKey.generate() for name in sites}
-    router = Router(endpoint, bytes(server), {bytes(key.public_key): name for name, key in keys.items()})
-    found = Meeting(router, server, keys)
+    admitted = {bytes(key.public_key): name for name, key in keys.items()}
+    router = Router(endpoint, bytes(server), lambda: admitted)
+    found = Meeting(router, server, keys, admitted)
     try:
         yield found
     finally:

@@ -26,10 +26,10 @@ from protocol.meeting import (
 )  # fmt: skip
 from protocol.messages_drawn import framed
 
-from coordinator.errors import ConfigError, ProtocolError
+from coordinator.errors import ConfigError, PeerLost, ProtocolError
 from coordinator.protocol import sockets
 from coordinator.protocol.channel import CoordinatorChannel
-from coordinator.protocol.messages import Hello, Verdict, Welcome
+from coordinator.protocol.messages import Hello, Validated, Verdict, Welcome
 from coordinator.protocol.sockets import Router
 
 PLACE = (0, 0, 0, -1)
@@ -318,6 +318,7 @@ def test_when_the_handler_died_nobody_new_gets_in_and_who_is_in_stays(monkeypatc
 
 def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
     monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
     late, said = PrivateKey.generate(), []
     parties.keys["west"] = late
     channel, site = parties.coordinator(), parties.site("west")
@@ -326,7 +327,7 @@ def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
         entering = pool.submit(site.enter, hello("west"), said.append)
         wait_for(lambda: channel._pump(0.05) or len(said) >= 2)
         assert channel.absent() in (["west"], list(SITES))
-        admit(parties.router, "west", late)
+        parties.admitted[bytes(late.public_key)] = "west"
         channel.admit()
         channel.welcome((1, 2))
         assert entering.result(30) == Welcome((1, 2))
@@ -337,13 +338,27 @@ def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
         assert going_on.result(30).best
 
 
-def admit(router, name, key):
-    """Put a key on a running router's allow-list."""
-    public = bytes(key.public_key)
-    router._sites[zmq.utils.z85.encode(public).decode()] = name
-    router._authenticator.configure_curve_callback(
-        sockets.ZAP_DOMAIN, sockets._AllowList({zmq.utils.z85.decode(each) for each in router._sites})
-    )
+def test_a_removed_site_is_shut_out_at_once_and_nobody_else(monkeypatch, parties):
+    monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
+    _, sites = parties.entered()
+    del parties.admitted[bytes(parties.keys["east"].public_key)]
+    with pytest.raises(PeerLost, match="'east' was removed from the manifest"):
+        wait_for(lambda: parties.router.receive(0.1))
+    wait_for(lambda: parties.router.receive(0.05) or parties.router.gone())
+    sites["west"].send(Validated((0, 0, 1, -1), 0.0, 1, 0.0, 1))
+    assert parties.heard()[0] == "west"
+    shut_out = sites["east"]._link
+    wait_for(lambda: shut_out.receive(0.05) or shut_out.connections_lost)
+    assert not sites["west"]._link.connections_lost
+
+
+def test_a_removed_key_is_not_let_in_again(monkeypatch, parties):
+    monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
+    public = bytes(parties.keys["east"].public_key)
+    del parties.admitted[public]
+    time.sleep(0.1)
+    with foreign(parties, secret=parties.keys["east"]) as (_, monitor):
+        assert outcome(parties, monitor) == zmq.EVENT_HANDSHAKE_FAILED_AUTH
 
 
 def test_a_site_waits_for_a_coordinator_that_is_not_there_yet():
@@ -359,7 +374,7 @@ def late_coordinator(parties):
     with ThreadPoolExecutor(1) as pool:
         entering = pool.submit(site.enter, hello("east"), print)
         time.sleep(STILL_SECONDS)
-        router = Router(endpoint, secret, {bytes(parties.keys["east"].public_key): "east"})
+        router = Router(endpoint, secret, lambda: {bytes(parties.keys["east"].public_key): "east"})
         parties.router = router
         channel = CoordinatorChannel(router, ("east",), spec=SPEC, limit=LIMIT)
         channel.admit()
@@ -375,14 +390,14 @@ def late_coordinator(parties):
 @pytest.mark.parametrize("endpoint", ["tcp://999.1.1.1:0", "nonsense", "ipc:///no/such/x"])
 def test_an_endpoint_that_cannot_be_bound_is_a_config_error(endpoint):
     with pytest.raises(ConfigError, match="cannot listen here"):
-        Router(endpoint, bytes(PrivateKey.generate()), {})
+        Router(endpoint, bytes(PrivateKey.generate()), dict)
 
 
 def test_a_socket_s_path_is_neither_too_long_nor_taken_from_another():
     with pytest.raises(ConfigError, match="107 characters"):
-        Router(f"ipc:///tmp/{'x' * 110}", bytes(PrivateKey.generate()), {})
+        Router(f"ipc:///tmp/{'x' * 110}", bytes(PrivateKey.generate()), dict)
     with meeting("ipc") as parties, pytest.raises(ConfigError, match="another coordinator's socket"):
-        Router(parties.router.endpoint, bytes(PrivateKey.generate()), {})
+        Router(parties.router.endpoint, bytes(PrivateKey.generate()), dict)
 
 
 def test_no_router_option_lets_a_peer_take_another_s_place():

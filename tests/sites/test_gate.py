@@ -13,6 +13,7 @@ import pytest
 import torch
 from federation import LIMIT, a_run, federate
 
+from coordinator.config import Clip
 from coordinator.errors import ConfigError
 from coordinator.protocol import messages
 from coordinator.protocol.inproc import Hub
@@ -26,6 +27,7 @@ SIZES = (40, 20, 9)
 CUTS = dict.fromkeys(("split_u", "split_private"), ("layer1", "layer2"))
 CUTS |= dict.fromkeys(("split", "splitfed_v1", "split_parallel"), ("layer1",))
 PRESETS = ("centralized", "local", "cyclic", "fedavg", "scaffold", *CUTS)
+CLIPPED = {"clip": Clip(norm=1.0)}
 X = np.zeros((2, 3), np.float32)
 Y = np.zeros(2, np.float32)
 AGREEMENT = Agreement(
@@ -44,6 +46,11 @@ WAYS = {
     "averaged": (a_run("splitfed_v2", SIZES), gate.ALLOWED["split"] | {"weights"}),
     "synchronous": (a_run("split_parallel", SIZES), gate.ALLOWED["split"] | {"gradients"}),
     "private": (a_run("split_private", SIZES), gate.ALLOWED["split"]),
+    "clipped": (a_run("split_private", SIZES, training=CLIPPED), gate.ALLOWED["split"] | {"gradient norms"}),
+    "clipped joint": (
+        a_run("split_parallel", SIZES, training=CLIPPED),
+        gate.ALLOWED["split"] | {"gradients"},
+    ),
 }
 
 
@@ -73,7 +80,7 @@ def test_every_message_a_site_may_send_has_a_name_in_policies():
     down = {"Welcome", "Refused", "Bye", "Agreed", "CutGradient", "Features", "Verdict", "Scores", "Control"}
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
     assert set(gate.RELEASES) == kinds - down
-    of_parts = set(gate.OF_PARTS.values())
+    of_parts = {*gate.OF_PARTS.values(), gate.OF_CLIPPING}
     assert of_parts.union(*gate.ALLOWED.values()) == set(gate.RELEASES.values())
 
 
@@ -106,6 +113,8 @@ def sample(name):
         "limits": X, "histogram": X, "levels": {}, "suppressed": 0, "shapes": {}, "giver": "a", "taker": "b",
         "box": X,
         "tensors": (X,), "records": 1, "train_loss": 0.0, "train_records": 1, "loss": 0.0, "best": True,
+        "stop": False,
+        "values": Y,
     }  # fmt: skip
     kind = getattr(messages, name)
     return kind(**{field: values[field] for field in kind.__struct_fields__})

@@ -42,6 +42,8 @@ def read_plan():
 
 
 PLAN = read_plan()
+# not a parameter of the rules: the same numbers come out of any walls, so others rerun nothing
+os.environ |= {"SUTURE_RUNTIME": PLAN["runtime"]}
 STUDY = PLAN["study"]
 DEALS = {Path(task["deal"]["folder"]).name: task["deal"] for task in PLAN["tasks"].values() if task["deal"]}
 # A site's preparation lies under a digest of all it depends on, so tasks and studies share it.
@@ -62,6 +64,11 @@ def sources(entry):
     return [from_here(ROOT / path) for path in entry["code"]]
 
 
+def binds_of(paths):
+    """Let a job see files and folders, read-only."""
+    return " ".join(f"--bind {shlex.quote(path)}" for path in paths)
+
+
 def deal_of(wildcards):
     return DEALS[wildcards.deal]
 
@@ -78,6 +85,10 @@ def run_of(wildcards):
     return PLAN["runs"][f"{wildcards.task}/{wildcards.strategy}/{wildcards.seed}"]
 
 
+def audit_of(wildcards):
+    return PLAN["audits"][f"{wildcards.task}/{wildcards.seed}"]
+
+
 def shared_source(wildcards):
     """Name the file or folder with all sites' records, where a source has one."""
     return deal_of(wildcards)["input"] or []
@@ -86,7 +97,7 @@ def shared_source(wildcards):
 def shared_binds(wildcards):
     """Let a deal see that file or folder."""
     path = deal_of(wildcards)["input"]
-    return f"--bind {shlex.quote(path)}" if path else ""
+    return binds_of([path] if path else [])
 
 
 def raw_source(wildcards):
@@ -105,6 +116,15 @@ def prepared_files(task):
     """Name the prepared files of all sites of a task."""
     folders = [site["folder"] for site in PLAN["tasks"][task]["prepare"].values()]
     return [f"{folder}/{name}" for folder in folders for name in ("prepared.json", "records.parquet")]
+
+
+def summaries():
+    """Name what an evaluation sees of prepared data: counts and shares, no record."""
+    return [
+        f"{site['folder']}/prepared.json"
+        for task in PLAN["tasks"].values()
+        for site in task["prepare"].values()
+    ]
 
 
 def prepared_of(wildcards):

@@ -17,6 +17,7 @@ rule evaluate:
             run=PLAN["runs"],
             file=["weights.sha256", "history.jsonl", "participation.jsonl", "costs.json"],
         ),
+        audits=expand("<results>/audit/{audit}/privacy.csv", audit=PLAN["audits"]),
     output:
         "<results>/differences.csv",
         "<results>/costs.csv",
@@ -32,7 +33,11 @@ rule evaluate:
     params:
         spec=PLAN["evaluation"]["spec"],
         results=lambda wildcards, output: Path(output.comparison).parent,
+        summaries=binds_of(summaries()),
+        # whose hashes go into provenance.json
+        code=binds_of(from_here(ROOT / name) for name in ("sites", "containers", "workflow")),
     shell:
-        "exec python -m containers run --parent $PPID --bind {params.results:q}:rw --bind prepared"
+        "exec python -m containers run --parent $PPID --bind {params.results:q}:rw"
+        " --bind {params.spec:q} {params.summaries} {params.code}"
         " -- python -m coordinator evaluate --spec {params.spec:q} --results {params.results:q}"
         " &> >(tee {log:q} >&2)"

@@ -19,8 +19,9 @@ rule deal:
         spec=lambda wildcards: deal_of(wildcards)["spec"],
         raw=shared_binds,
     shell:
-        "exec python -m containers run --parent $PPID --bind prepared:rw {params.raw}"
-        " -- python -m sites deal --spec {params.spec:q} --out {output.folder:q}"
+        "mkdir -p {output.folder:q} && "
+        "exec python -m containers run --parent $PPID --bind {output.folder:q}:rw {params.raw}"
+        " --bind {params.spec:q} -- python -m sites deal --spec {params.spec:q} --out {output.folder:q}"
         " &> >(tee {log:q} >&2)"
 
 
@@ -44,7 +45,8 @@ rule prepare:
         raw=raw_files,
         folder=lambda wildcards, output: Path(output.manifest).parent,
     shell:
-        "exec python -m containers run --parent $PPID --bind prepared:rw --bind {params.raw:q}"
+        "exec python -m containers run --parent $PPID --bind {params.folder:q}:rw"
+        " --bind {params.raw:q} --bind {params.spec:q}"
         " -- python -m sites prepare --spec {params.spec:q} --input {params.raw:q}"
         " --out {params.folder:q}"
         " &> >(tee {log:q} >&2)"

@@ -9,6 +9,7 @@ from typing import Any
 
 import jinja2
 from reporting import (
+    attack_tables,
     charts,
     cost_tables,
     curves,
@@ -92,6 +93,7 @@ def _task(results: Results, task: str) -> dict[str, Any]:
         else None,
         "costs": cost_tables.costs(results, task),
         "sent": cost_tables.sent(results, task),
+        "attacks": attack_tables.attacks(results, task),
         "legend": [
             (i, s, [t for t in twins if twins[t] == s]) for i, s in enumerate(strategies) if s in shown
         ],

@@ -9,7 +9,7 @@ from reporting.files import Results, Row, distinct
 MEASURES = {
     "bytes_up": "up", "bytes_down": "down", "flops": "operations", "seconds": "seconds",
     "cpu_seconds": "CPU seconds", "peak_memory": "peak memory", "parameters": "parameters held",
-    "steps": "steps",
+    "steps": "steps", "trials": "rates tried", "search_share": "share of bytes for rates not kept",
 }  # fmt: skip
 
 

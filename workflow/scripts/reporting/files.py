@@ -12,7 +12,7 @@ TABLES: Final = (
     "figures/effects.csv", "figures/spent.csv", "figures/reasons.csv", "figures/roc.csv",
     "figures/calibration.csv", "figures/learning.csv", "figures/chosen.csv", "figures/cohort.csv",
     "figures/quarantine.csv", "figures/warnings.csv", "figures/table1.csv", "figures/shift.csv",
-    "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv",
+    "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv", "figures/attacks.csv",
 )  # fmt: skip
 
 

@@ -65,6 +65,9 @@ def duration(text: str) -> str:
 
 MEASURES: Final[dict[str, Callable[[str], str]]] = {
     "bytes": size,
+    "trials": count,
+    "messages": count,
+    "share": percent,
     "FLOP": operations,
     "seconds": duration,
     "parameters": count,

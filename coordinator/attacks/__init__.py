@@ -1,0 +1,1 @@
+"""Adversaries: they see arrays that passed the coordinator, or a model, and never load a record."""

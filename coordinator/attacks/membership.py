@@ -1,0 +1,91 @@
+"""Membership: was this record trained on? Arrays of logits and labels in, a score per record out."""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.stats import norm
+from torch import Tensor
+
+from coordinator.algorithms.optimizers import Optimizer
+from coordinator.algorithms.training import train_batch
+from coordinator.config import Training
+from coordinator.draws import key
+from coordinator.models.stages import Part, Value
+from coordinator.schedule import Indices
+
+Floats = NDArray[np.float64]
+SHADOWS: Final = 8  # of the small audit
+EPOCHS: Final = 15
+
+
+def loss_threshold(logits: Floats, labels: Floats) -> Floats:
+    """Score records by how small their loss is (Yeom 2018): (n,) logits and labels to (n,).
+
+    The loss falls as the label's logit rises, so that one orders records as the other does.
+    """
+    return confidence(logits, labels)
+
+
+def lira_offline(logits: Floats, labels: Floats, shadow_logits: Floats) -> Floats:
+    """Score records by how much surer the model is than models that never saw them (Carlini 2022, offline).
+
+    Lambda = Phi((conf - mu_out) / sigma_out), with one spread over all records, as the paper advises where
+    there are few shadow models.
+
+    Args:
+        logits: (n,) of the attacked model.
+        labels: (n,) of 0 and 1.
+        shadow_logits: (shadows, n), two or more.
+    """
+    outside = confidence(shadow_logits, labels)  # (shadows, n)
+    spread = max(float(np.sqrt(outside.var(axis=0, ddof=1).mean())), 1e-6)
+    found: Floats = norm.logcdf((confidence(logits, labels) - outside.mean(axis=0)) / spread)
+    return found
+
+
+def confidence(logits: Floats, labels: Floats) -> Floats:
+    """Give log p_y / (1 - p_y): the logit of the record's own label."""
+    return np.where(labels > 0.5, logits, -logits)
+
+
+def shadow_models(
+    build: Callable[[int], Part], inputs: Callable[[Indices], Value], labels: Tensor, training: Training, *,
+    seed: int, shadows: int = SHADOWS, epochs: int = EPOCHS,
+) -> list[Part]:  # fmt: skip
+    """Train models as the attacked one was, each on a random half of the attacker's own records.
+
+    Args:
+        build: gives a new model from a seed.
+        inputs: gives the inputs of some auxiliary records.
+        labels: (records,) float32 of them.
+        training: the study's; its last learning rate and its batch size are used.
+        seed: keys halves, first parameters and batches.
+        shadows: how many models.
+        epochs: passes of each over its half.
+    """
+    return [
+        _shadow(build, inputs, labels, training, key(seed, "shadow", number), epochs)
+        for number in range(shadows)
+    ]
+
+
+def _shadow(
+    build: Callable[[int], Part], inputs: Callable[[Indices], Value], labels: Tensor, training: Training,
+    seed: int, epochs: int,
+) -> Part:  # fmt: skip
+    draws = np.random.default_rng(seed)
+    half = draws.permutation(len(labels))[: -(-len(labels) // 2)]
+    model = build(seed)
+    optimizer = Optimizer(model, training, training.learning_rates[-1])
+    for epoch in range(epochs):
+        order = draws.permutation(half)
+        for step, start in enumerate(range(0, len(order), training.batch_size)):
+            batch = order[start : start + training.batch_size]
+            train_batch(
+                model, optimizer, inputs(batch), labels[torch.from_numpy(batch)], (seed, epoch, step),
+                round_=min(epoch, training.rounds - 1),
+            )  # fmt: skip
+    return model.eval()

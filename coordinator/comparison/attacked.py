@@ -1,0 +1,43 @@
+"""What the audits found, and how far each attack was validated."""
+
+import csv
+from pathlib import Path
+
+from coordinator.attacks.catalog import ATTACKS
+from coordinator.comparison.estimates import Rows
+from coordinator.comparison.tables import COLUMNS
+from coordinator.errors import ConfigError, DataError
+from coordinator.specs import Evaluation
+
+
+def attack_rows(spec: Evaluation, results: Path) -> Rows:
+    """Read the rows of every audit of the study, in the runs' order.
+
+    Raises:
+        ConfigError: an audit is missing.
+        DataError: a table is not as described.
+    """
+    if spec.study.audit == "none":
+        return []
+    audits = dict.fromkeys((run.task, run.seed) for run in spec.runs.values())
+    return [
+        row for task, seed in audits for row in _read(results / "audit" / task / str(seed) / "privacy.csv")
+    ]
+
+
+def catalog_rows() -> Rows:
+    """List every attack: what it reads, where it is from, and how far it was validated."""
+    return [{"attack": name, **attack._asdict()} for name, attack in ATTACKS.items()]
+
+
+def _read(path: Path) -> Rows:
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            table = csv.DictReader(file)
+            rows: Rows = list(table)
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read ({error.strerror}); run snakemake to make it") from None
+    unknown = {row["attack"] for row in rows} - set(ATTACKS) if table.fieldnames else set()
+    if table.fieldnames != COLUMNS["privacy.csv"].split(",") or unknown:
+        raise DataError(f"{path}: not a table of attacks; remove it, and run snakemake again")
+    return rows

@@ -1,0 +1,74 @@
+"""``python -m sites audit``: attacks on the runs of a task and seed, scored against the sites' records.
+
+The auditor loads the truth and the auxiliary records, which no arm trains on, and gives attacks arrays:
+what the coordinator recorded, and what the attacker's threat model says it holds.
+"""
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from coordinator import specs
+from coordinator.comparison.tables import write_tables
+from coordinator.specs import Audit, Run
+from coordinator.statistics import read_statistics
+from coordinator.wire import WIRE, read_wire
+from sites.attacked import Attacked, Hospital
+from sites.label_attacks import label_rows
+from sites.membership_attacks import Targets, membership_rows, targets_of
+from sites.reconstruction import decoder_rows
+from sites.records import load
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--spec", type=Path, required=True, help="the audit's spec, written by the plan")
+    parser.add_argument("--statistics", type=Path, required=True, help="what the sites agreed on")
+    parser.add_argument("--results", type=Path, required=True, help="the study's results folder")
+    parser.add_argument("--state", type=Path, required=True, help="the study's state folder, with the wires")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the table, privacy.csv")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Attack every run, and write a row per attack, target and measure."""
+    spec = specs.read(Audit, options.spec)
+    torch.set_num_threads(spec.threads)
+    statistics = read_statistics(options.statistics)
+    first = next(iter(spec.runs.values()))
+    hospitals = [hospital_of(first, statistics, site) for site in first.sites]
+    targets = targets_of(first, statistics, hospitals)
+    rows = [
+        row
+        for each in spec.runs.values()
+        for row in attack(read_run(each, statistics, hospitals, options), targets)
+    ]
+    write_tables(options.out, {"privacy.csv": rows})
+    print(f"{len(rows)} measures of attacks on {len(spec.runs)} runs of {spec.task}: {options.out}")
+    return 0
+
+
+def hospital_of(run_: Run, statistics: Mapping[str, Any], site: str) -> Hospital:
+    """Load a hospital's records by role."""
+    folder = Path(run_.prepared[site])
+    return Hospital(site, load(folder, statistics, run_.seed, run_.validation, run_.missing))
+
+
+def read_run(
+    run_: Run, statistics: dict[str, Any], hospitals: list[Hospital], options: argparse.Namespace
+) -> Attacked:
+    """Read what a run left: where its final models lie and, if split learning recorded it, its wire."""
+    place = Path(run_.task, run_.strategy, str(run_.seed))
+    recorded = run_.record_round is not None and run_.algorithm == "split"
+    wire = read_wire(options.state / place / "coordinator" / WIRE) if recorded else []
+    return Attacked(run_, statistics, hospitals, wire, options.results / "runs" / place / "model")
+
+
+def attack(attacked: Attacked, targets: Targets) -> list[dict[str, Any]]:
+    """Hold against a run every attack that it admits."""
+    run_ = attacked.run
+    place = {"task": run_.task, "strategy": run_.strategy, "seed": run_.seed}
+    found = [*decoder_rows(attacked), *label_rows(attacked), *membership_rows(attacked, targets)]
+    return [{**place, **row} for row in found]

@@ -1,0 +1,57 @@
+"""Holds label inference against a recorded round of a strategy whose labels stay at the sites."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.attacks.labels import clustering, gradient_cosine, gradient_norm
+from sites.attacked import Attacked, Rows, rows_of
+from sites.leakage import inferred
+
+Array = NDArray[Any]
+CLUSTERED: Final = {"Activations": "labels from activations", "Features": "labels from features"}
+BY_GRADIENT: Final[dict[str, Callable[[Array], Array]]] = {
+    "gradient_norm": gradient_norm,
+    "gradient_cosine": gradient_cosine,
+}
+
+
+def label_rows(attacked: Attacked) -> Rows:
+    """Infer the training labels from activations, from the coordinator's features and from gradients."""
+    run = attacked.run
+    if run.algorithm != "split" or run.labels == "shared" or not attacked.wire:
+        return []
+    rows: Rows = []
+    for kind, target in CLUSTERED.items():
+        seen, labels = _recorded(attacked, kind)
+        if len(labels) > 1:
+            distances = clustering(seen, seed=run.seed)
+            rows += rows_of(
+                "clustering", target, "curious_coordinator", inferred(labels, distances, distances > 0)
+            )
+    gradients, labels = _recorded(attacked, "HeadGradient")
+    for name, attack in BY_GRADIENT.items():
+        if len(labels) > 1:
+            found = inferred(labels, attack(gradients))
+            rows += rows_of(name, "labels from gradients", "curious_coordinator", found)
+    return rows
+
+
+def _recorded(attacked: Attacked, kind: str) -> tuple[Array, NDArray[np.int64]]:
+    """Give a kind's recorded tensors (records, ...) and the true labels of their records."""
+    found = list(_of_one_model(attacked, kind))
+    if not found:
+        return np.empty((0, 1), dtype=np.float32), np.empty(0, dtype=np.int64)
+    return np.concatenate([seen for seen, _ in found]), np.concatenate([labels for _, labels in found])
+
+
+def _of_one_model(attacked: Attacked, kind: str) -> Iterator[tuple[Array, NDArray[np.int64]]]:
+    """Walk a round's messages; where each site has layers of its own, those of the largest site alone."""
+    alone = attacked.largest() if attacked.run.site_parts == "private" else None
+    for batch, tensor in attacked.steps(kind):
+        if alone is None or batch.site == alone:
+            # a gradient is that of a mean over the site's batch, or over all sites' records of a joint step
+            each = len(tensor) if kind == "HeadGradient" and attacked.run.back != "joint" else 1
+            yield tensor * np.float32(each), attacked.labels_of(batch)

@@ -1,0 +1,161 @@
+"""A site's ledger: what left, line by line, each line holding the hash of the one before.
+
+``python -m sites ledger verify FILE`` checks that no line was changed, dropped or put in between, and adds up
+what left in each session. Who kept a head (the hash of the last line) sees whether the end was cut off.
+"""
+
+import argparse
+import hashlib
+import json
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from coordinator.errors import ConfigError, DataError
+
+START: Final = "0" * 64
+LONGEST: Final = 1 << 16  # bytes; a line has a few hundred
+
+
+class Ledger:
+    """The file, open at its end; written line by line, so that a kill loses nothing of what left."""
+
+    def __init__(self, path: Path) -> None:
+        """Go on after what an earlier attempt wrote; a line cut off by a power cut is ended and stays."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("ab", buffering=0)
+        end = _end(path)
+        if end and not end.endswith(b"\n"):
+            self._file.write(b"\n")
+        self.head = head_of(end.splitlines()[-1]) if end else START
+
+    def write(self, kind: str, place: tuple[int, ...], size: int, *, labels: bool, **more: str) -> None:
+        """Write one release down: its kind, place in the schedule and size in bytes."""
+        if kind == "Hello":
+            more = {**more, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+        entry = {"kind": kind, "position": list(place), "bytes": size, "labels": labels, **more}
+        line = json.dumps({**entry, "after": self.head}, separators=(",", ":")).encode()
+        self._file.write(line + b"\n")
+        self.head = head_of(line)
+
+
+@dataclass
+class Session:
+    """What left between a Hello and the next one."""
+
+    spec: str
+    began: str
+    sizes: Counter[str] = field(default_factory=Counter)
+    messages: Counter[str] = field(default_factory=Counter)
+
+
+def _end(path: Path) -> bytes:
+    with path.open("rb") as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - LONGEST))
+        return file.read()
+
+
+def head_of(line: bytes) -> str:
+    """Hash a line (sha256, hex)."""
+    return hashlib.sha256(line).hexdigest()
+
+
+def verified(path: Path) -> tuple[list[Session], str]:
+    """Check every line; give the sessions and the head.
+
+    Raises:
+        DataError: a line does not follow the one before.
+    """
+    sessions, head = [], START
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        entry = _entry(line)
+        if entry is None:  # cut off, as the next line's hash of it says; nothing of it left
+            head = head_of(line)
+            continue
+        if entry["after"] != head:
+            raise DataError(
+                f"{path}:{number}: this line was not written after the one before it; the ledger was changed"
+            )
+        head = head_of(line)
+        if entry["kind"] == "Hello":
+            sessions.append(Session(entry.get("spec", ""), entry.get("time", "")))
+        if not sessions:
+            raise DataError(
+                f"{path}:{number}: a release before the first Hello; the ledger's start is missing"
+            )
+        sessions[-1].sizes[entry["kind"]] += entry["bytes"]
+        sessions[-1].messages[entry["kind"]] += 1
+    return sessions, head
+
+
+def _entry(line: bytes) -> dict[str, Any] | None:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return None
+    return found if isinstance(found, dict) and {"after", "kind", "bytes"} <= found.keys() else None
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("action", choices=["verify"], help="check the chain, and add up what left")
+    parser.add_argument("file", type=Path, help="a site's ledger.jsonl, in its state folder")
+    parser.add_argument("--head", help="the hash of the last line as noted earlier")
+    parser.add_argument(
+        "--costs", type=Path, help="the run's costs.json: the coordinator's count to compare with"
+    )
+    parser.add_argument("--site", help="whose ledger it is, in that file")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Verify and print.
+
+    Raises:
+        ConfigError: a file is missing.
+        DataError: the ledger was changed or cut, or does not hold what the other side counted.
+    """
+    if not options.file.is_file():
+        raise ConfigError(f"{options.file}: no such file; it lies in state/…/SITE/ledger.jsonl")
+    sessions, head = verified(options.file)
+    if options.head and not _was_head(options.file, options.head):
+        raise DataError(f"{options.file}: no line has the hash {options.head}: the ledger's end was cut off")
+    if options.costs:
+        check_costs(options.costs, options.site, sessions)
+    table = Table("session", "began", "spec", "kind", "messages", "bytes")
+    for place, session in enumerate(sessions, start=1):
+        for kind, size in session.sizes.items():
+            counts = (str(session.messages[kind]), str(size))
+            table.add_row(str(place), session.began, session.spec[:12], kind, *counts)
+    Console().print(table)
+    print(f"{options.file}: the chain holds; head {head}")
+    return 0
+
+
+def _was_head(path: Path, head: str) -> bool:
+    return head == START or any(head_of(line) == head for line in path.read_bytes().splitlines())
+
+
+def check_costs(path: Path, site: str | None, sessions: list[Session]) -> None:
+    """Compare the last session with what was counted at the socket when the run ended, before Done.
+
+    Raises:
+        ConfigError: the file has no such site.
+        DataError: the counts differ.
+    """
+    try:
+        costs = json.loads(path.read_text(encoding="utf-8"))[site]
+    except (OSError, ValueError, KeyError):
+        raise ConfigError(f"--costs {path}: no costs of site '{site}'; name it with --site") from None
+    counted = costs["bytes_up"] - costs.get("bytes_up.pooling.records", 0.0)
+    written = sum(size for kind, size in sessions[-1].sizes.items() if kind != "Done") if sessions else 0
+    if counted != written:
+        raise DataError(
+            f"the ledger's last session holds {written} bytes, {path} says {counted:.0f}: "
+            f"a difference of {counted - written:.0f}"
+        )

@@ -1,0 +1,99 @@
+"""An auditor attacks what a whole run left: its wire, its models; each arm by what it gives away."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from coordinator.model_files import write_parts
+from coordinator.protocol.keys import COORDINATOR
+from coordinator.wire import Recorder, read_wire
+from sites.attacked import Attacked, Hospital
+from sites.inputs import Inputs
+from sites.label_attacks import label_rows
+from sites.membership_attacks import membership_rows, targets_of
+from sites.reconstruction import decoder_rows
+from sites.records import Records
+from tests.federation import a_run, federate, rows
+from tests.test_wire import listened
+
+SIZES = (90, 60)
+ROLES = {"train": SIZES, "validation": (5, 6), "test": (7, 7), "auxiliary": (60, 60)}
+STATISTICS = {
+    "sites": {f"site{i}": {role: counts[i] for role, counts in ROLES.items()} for i in range(2)},
+    "input_shapes": {"table": [6]},
+    "numeric": [{}] * 6,
+}
+
+
+def hospital(index: int) -> Hospital:
+    """Make a site's records: those that the federation in this process trains on, and auxiliary ones."""
+    roles = {}
+    for role, counts in ROLES.items():
+        found = rows(counts[index], (6,), index, role)
+        table, numbers = found.inputs.numpy(), np.arange(counts[index])
+        inputs = Inputs({"table": table.__getitem__}, numbers)
+        roles[role] = Records(f"site{index}", inputs, found.labels.numpy(), numbers, numbers)
+    return Hospital(f"site{index}", roles)
+
+
+def attacked(folder: Path, monkeypatch: pytest.MonkeyPatch, preset: str, **changes) -> Attacked:
+    """Run a strategy in this process while its wire is recorded."""
+    cut = ("layer1", "layer2") if preset in ("split_u", "split_private") else ("layer1",)
+    run, recorder = a_run(preset, SIZES, cut=cut, **changes), Recorder(1, 1)
+    listened(monkeypatch, recorder)
+    party, outcomes, _ = federate(run, SIZES)
+    for name, held in {COORDINATOR: party, **{site: found[0] for site, found in outcomes.items()}}.items():
+        write_parts(held.parts, name, folder / "model")
+    recorder.write(folder / "wire")
+    wire = read_wire(folder / "wire") if run.algorithm == "split" else []
+    return Attacked(run, STATISTICS, [hospital(0), hospital(1)], wire, folder / "model")
+
+
+def values(rows: list[dict], attack: str) -> dict[str, float]:
+    return {f"{row['target']} {row['measure']}": row["value"] for row in rows if row["attack"] == attack}
+
+
+def test_a_shallow_u_shaped_cut_gives_records_and_labels_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = attacked(tmp_path, monkeypatch, "split_u")
+    within, error = decoder_rows(found)
+    assert (within["attack"], within["target"], within["threat_model"]) == ("decoder", "table", "collusion")
+    assert within["value"] > within["baseline"] + 0.2
+    assert error["value"] < 0.6 * error["baseline"]
+    assert within["n"] == 14
+    labels = label_rows(found)
+    assert values(labels, "gradient_cosine")["labels from gradients auroc"] > 0.95
+    assert set(values(labels, "clustering")) == {
+        f"labels from {what} {measure}"
+        for what in ("activations", "features")
+        for measure in ("auroc", "accuracy")
+    }
+
+
+def test_what_an_arm_does_not_give_away_is_not_attacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vanilla = attacked(tmp_path / "vanilla", monkeypatch, "split")
+    assert decoder_rows(vanilla)
+    assert not label_rows(vanilla)  # they are sent
+    private = attacked(tmp_path / "private", monkeypatch, "split_private")
+    assert not decoder_rows(private)  # nobody else has the front
+    assert {row["n"] for row in label_rows(private)} == {SIZES[0]}  # the layers of the largest site alone
+    averaged = attacked(tmp_path / "averaged", monkeypatch, "splitfed_v1")
+    assert {row["threat_model"] for row in decoder_rows(averaged)} == {"curious_coordinator"}
+
+
+@pytest.mark.parametrize("preset", ["fedavg", "local", "split"])
+def test_membership_is_tried_on_every_arms_whole_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str
+) -> None:
+    found = attacked(tmp_path, monkeypatch, preset)
+    tried = membership_rows(found, targets_of(found.run, STATISTICS, found.hospitals))
+    assert [(row["attack"], row["measure"]) for row in tried] == [
+        (attack, measure)
+        for attack in ("loss_threshold", "lira_offline")
+        for measure in ("auroc", "tpr_at_fpr_0.14")
+    ]
+    assert {row["target"] for row in tried} == {"membership at site0"}

@@ -1,0 +1,84 @@
+"""The ledger's chain: what was changed, dropped, put in between or cut off shows."""
+
+import json
+
+import pytest
+
+from coordinator.command_line import main
+from sites.__main__ import COMMANDS
+from sites.ledger import START, Ledger, verified
+
+SIZES = (10, 200, 3000, 40)
+
+
+@pytest.fixture
+def path(tmp_path):
+    """Write a session's ledger."""
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    for kind, size in zip(("Hello", "Activations", "Activations", "Done"), SIZES, strict=True):
+        ledger.write(kind, (0, 0, 0, 0), size, labels=False)
+    return tmp_path / "ledger.jsonl"
+
+
+def verify(path, *words):
+    return main("sites", COMMANDS, ["ledger", "verify", str(path), *map(str, words)])
+
+
+def test_a_sound_ledger_is_added_up(path, capsys):
+    assert verify(path) == 0
+    said = capsys.readouterr().out
+    assert "3200" in said
+    assert "the chain holds" in said
+
+
+@pytest.mark.parametrize("line", range(4))
+def test_a_changed_line_shows(path, capsys, line):
+    lines = path.read_text().splitlines()
+    lines[line] = lines[line].replace('"labels":false', '"labels":true')
+    path.write_text("\n".join(lines) + "\n")
+    head = Ledger(path).head
+    if line < 3:
+        assert verify(path) == 2
+        assert f"ledger.jsonl:{line + 2}:" in capsys.readouterr().err
+    else:  # nothing follows the last: who noted its hash sees it
+        assert verify(path) == 0
+        assert verify(path, "--head", "f" * 64) == 2
+        assert verify(path, "--head", head) == 0
+
+
+def test_a_dropped_or_repeated_line_shows(path):
+    lines = path.read_text().splitlines()
+    for changed in (lines[:1] + lines[2:], lines[1:], [*lines[:2], lines[1], *lines[2:]]):
+        path.write_text("\n".join(changed) + "\n")
+        assert verify(path) == 2
+
+
+def test_a_cut_end_shows_to_who_kept_the_head(path, capsys):
+    _, head = verified(path)
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join(lines[:-1]) + "\n")
+    assert verify(path) == 0
+    assert verify(path, "--head", head) == 2
+    assert "cut off" in capsys.readouterr().err
+
+
+def test_another_attempt_goes_on_after_a_line_cut_off_by_a_power_cut(path):
+    with path.open("a") as file:
+        file.write('{"kind":"Activ')
+    for kind in ("Hello", "Done"):
+        Ledger(path).write(kind, (), 5, labels=False)
+    sessions, head = verified(path)
+    assert [sum(session.sizes.values()) for session in sessions] == [sum(SIZES), 10]
+    assert head != START
+    broken = path.read_text().replace('{"kind":"Activ\n', "")
+    path.write_text(broken)
+    assert verify(path) == 2
+
+
+def test_it_is_held_against_the_socket_s_count(path, tmp_path, capsys):
+    costs = tmp_path / "costs.json"
+    costs.write_text(json.dumps({"north": {"bytes_up": 3210.0}, "south": {"bytes_up": 3211.0}}))
+    assert verify(path, "--costs", costs, "--site", "north") == 0
+    assert verify(path, "--costs", costs, "--site", "south") == 2
+    assert "a difference of 1" in capsys.readouterr().err
+    assert verify(path, "--costs", costs, "--site", "west") == 2

@@ -1,0 +1,85 @@
+"""A study within walls: the same weights as without any, named in the report, and nobody left behind."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from containers.runtimes import RUNTIMES, STRONGEST_FIRST, problem
+from tests.conftest import ROOT, require
+from tests.containers.gangs import nobody_left, wait_for
+from tests.containers.test_walls import PROGRAM
+from tests.e2e.checkout import snakemake
+
+pytestmark = pytest.mark.timeout(900)  # a hang, not slowness: this runs whole studies
+
+STRATEGIES = ("fedavg", "split")
+WEIGHTS = [f"results/ci/runs/breast_cancer/{name}/0/weights.sha256" for name in STRATEGIES]
+
+
+@pytest.fixture(params=[name for name in STRONGEST_FIRST if name != "host"])
+def walls(request: pytest.FixtureRequest) -> str:
+    if found := problem(request.param):
+        require(PROGRAM[request.param], found)
+    return str(request.param)
+
+
+def study(folder: Path, runtime: str, rounds: int) -> tuple[str, ...]:
+    """Write a study of one task; returns Snakemake's options for it."""
+    keys = yaml.safe_load((ROOT / "config" / "studies" / "ci.yaml").read_text(encoding="utf-8"))
+    keys |= {"runtime": runtime, "strategies": {name: {} for name in STRATEGIES}, "reference": "fedavg"}
+    keys["tasks"] = {"breast_cancer": keys["tasks"]["breast_cancer"]}
+    keys["tasks"]["breast_cancer"]["training"]["rounds"] = rounds
+    (folder / "config").mkdir(parents=True)
+    (folder / "config" / "sites").symlink_to(ROOT / "config" / "sites")
+    (folder / "config" / "study.yaml").write_text(yaml.safe_dump(keys), encoding="utf-8")
+    return ("-s", str(ROOT / "Snakefile"), "--cores", "2", "--configfile", "config/study.yaml")
+
+
+def test_a_study_within_walls_gives_the_same_weights_and_says_so(walls: str, tmp_path: Path) -> None:
+    within, without = tmp_path / "within", tmp_path / "without"
+    said = snakemake(within, *study(within, walls, rounds=2))
+    snakemake(without, *study(without, "host", rounds=2), "--", *WEIGHTS)
+    for name in WEIGHTS:
+        assert (within / name).read_bytes() == (without / name).read_bytes()
+    level = RUNTIMES[walls].ISOLATION
+    assert f"(isolation: {level})" in said
+    results = within / "results" / "ci"
+    assert json.loads((results / "provenance.json").read_text())["isolation"]["level"] == level
+    assert level in (results / "report.html").read_text(encoding="utf-8")
+    owners = {(path.stat().st_uid, path.stat().st_gid) for path in within.rglob("*")}
+    assert owners == {(os.getuid(), os.getgid())}
+    # other walls are no reason to compute anything again
+    again = snakemake(within, *study_of(within, "host"), "-n", "--", *WEIGHTS)
+    assert "Nothing to be done" in again
+
+
+def study_of(folder: Path, runtime: str) -> tuple[str, ...]:
+    """Give Snakemake's options for a written study in other walls."""
+    where = ("-s", str(ROOT / "Snakefile"), "--cores", "2", "--configfile", "config/study.yaml")
+    return (*where, "--config", f"runtime={runtime}")
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_an_ended_snakemake_leaves_nobody(walls: str, tmp_path: Path, number: signal.Signals) -> None:
+    options = study(tmp_path, walls, rounds=100_000)
+    words = [sys.executable, "-m", "snakemake", *options, "--", WEIGHTS[1]]
+    outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    with (tmp_path / "said").open("w") as said:
+        job = subprocess.Popen(words, cwd=tmp_path, env=outside, stdout=said, stderr=said, process_group=0)
+    log = tmp_path / "results" / "ci" / "logs" / "train" / "breast_cancer" / "split" / "0.log"
+    wait_for(lambda: job.poll() is not None or (log.exists() and "round " in log.read_text()), 300)
+    assert job.poll() is None, (tmp_path / "said").read_text()
+    # a terminal's Ctrl-C reaches the whole group, the kernel's kill of a greedy process one
+    os.killpg(job.pid, number) if number == signal.SIGINT else job.kill()
+    job.wait()
+    nobody_left(tmp_path / "state")
+    state = tmp_path / "state" / "ci" / "breast_cancer" / "split" / "0"
+    ends = {json.loads(path.read_text())["cause"] for path in state.glob("*/exit.json")}
+    assert ends
+    assert ends <= {"lifeline", "peer_lost"}
