@@ -133,6 +133,16 @@ class Audit(Record):
     threads: int
 
 
+class Prediction(Record):
+    """Score one site's new records with a finished run's model; coordinator and site hold its parts."""
+
+    kind: Literal["prediction"] = "prediction"
+    run: Run
+    site: Name
+    statistics: str = Field(description="hash of the normalisation the model goes with")
+    parts: dict[str, str] = Field(description="the site's parts by name, and their sha256")
+
+
 class Evaluation(Record):
     """Compare all runs of a study."""
 

@@ -4,6 +4,7 @@ A site sends numbers about all its training rows together, never a row; the coor
 arm of a study uses the result. Plain numpy and JSON: neither side needs the other's libraries.
 """
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,6 +101,13 @@ def read_statistics(path: Path | None) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as error:
         raise ConfigError(f"{path}: cannot be read ({error}); agree again") from None
     raise ConfigError(f"{path}: not a statistics.json; agree again")
+
+
+def normalisation_digest(statistics: Mapping[str, Any]) -> str:
+    """Hash what a model's inputs depend on: normalisation, vocabularies and shapes (sha256, hex)."""
+    what = {name: statistics[name] for name in (*KINDS, "input_shapes")}
+    text = json.dumps(what, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _shapes_beside_the_table(statistics: Mapping[str, Any]) -> dict[str, list[int] | None]:

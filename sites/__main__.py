@@ -7,6 +7,7 @@ COMMANDS = {
     "list": ("sites.listing", "name the sites of a source that holds all sites' records, as a study's YAML"),
     "to-meds": ("sites.to_meds", "write an eICU folder as MEDS, the Medical Event Data Standard"),
     "prepare": ("sites.prepare", "turn one site's raw files into prepared records"),
+    "predict": ("sites.predict", "predict new records with a finished study's model"),
     "enrol": ("sites.enrol", "make this site's lasting keys and its request to be admitted"),
     "ledger": ("sites.ledger", "check a site's ledger, and add up what left"),
     "audit": ("sites.audit", "attack finished runs, and score what was learned against the records"),

@@ -15,7 +15,7 @@ from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.messages import Hello, Welcome
 from coordinator.protocol.sockets import Dealer
-from coordinator.specs import Agreement, Run
+from coordinator.specs import Agreement, Prediction, Run
 from sites.gate import open_channel
 
 # what a spec's kind asks for; an agreement runs without torch
@@ -49,7 +49,7 @@ class Keys:
         self.manifest: Manifest = read_manifest(options.manifest)
         self.secret: Secret = read_secret(options.secret)
 
-    def enter(self, spec: Run | Agreement, limit: int) -> tuple[SiteChannel, Welcome]:
+    def enter(self, spec: Run | Agreement | Prediction, limit: int) -> tuple[SiteChannel, Welcome]:
         """Connect through the release gate and wait until the coordinator says Welcome."""
         options, site = self._options, self._options.site
         link = Dealer(

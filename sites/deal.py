@@ -5,9 +5,9 @@ from pathlib import Path
 
 from coordinator import specs
 from coordinator.errors import ConfigError
+from coordinator.folders import replaced
 from coordinator.specs import Deal
 from sites.datasets import dataset
-from sites.folders import replaced
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

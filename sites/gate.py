@@ -11,7 +11,7 @@ from coordinator.errors import ConfigError
 from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Message
-from coordinator.specs import Agreement, Run, digest
+from coordinator.specs import Agreement, Prediction, Run, digest
 from sites.ledger import Ledger
 
 # what each kind of release is called in a policy; the conversation itself is always allowed
@@ -34,6 +34,7 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "federated": frozenset({"conversation", "metrics", "weights"}),
     "cyclic": frozenset({"conversation", "metrics", "sealed parts"}),
     "split": frozenset({"conversation", "metrics", "activations"}),
+    "prediction": frozenset({"conversation", "activations"}),
 }
 # beside that, what becomes of a site's parts in split learning; private ones do not leave at all
 OF_PARTS: Final[Mapping[str, str]] = {
@@ -48,9 +49,9 @@ OF_CLIPPING: Final = "gradient norms"
 class Gate:
     """Decides on each message, and keeps the ledger."""
 
-    def __init__(self, spec: Run | Agreement, ledger: Path) -> None:
+    def __init__(self, spec: Run | Agreement | Prediction, ledger: Path) -> None:
         """Open the ledger, after what an earlier attempt released."""
-        self._way = spec.algorithm if isinstance(spec, Run) else "agreement"
+        self._way = spec.algorithm if isinstance(spec, Run) else spec.kind
         self._allowed = ALLOWED[self._way]
         if isinstance(spec, Run) and self._way == "split" and spec.site_parts in OF_PARTS:
             self._allowed |= {OF_PARTS[spec.site_parts]}
@@ -78,7 +79,9 @@ class Gate:
         self._ledger.write(name, tuple(place), size, labels=labels, **more)
 
 
-def open_channel(spec: Run | Agreement, link: SiteLink, ledger: Path, *, limit: int) -> SiteChannel:
+def open_channel(
+    spec: Run | Agreement | Prediction, link: SiteLink, ledger: Path, *, limit: int
+) -> SiteChannel:
     """Make the one channel through which a site speaks."""
     gate = Gate(spec, ledger)
     return SiteChannel(link, limit=limit, release=gate.release)

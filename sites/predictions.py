@@ -3,11 +3,19 @@
 import io
 from pathlib import Path
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 from torch import Tensor
 
 from coordinator.outcome import write_bytes
 from sites.records import Records
+
+
+def probabilities(logits: Tensor) -> npt.NDArray[np.float64]:
+    """Give the probability of label 1 (n,) from logits (n, 1) float32."""
+    found: npt.NDArray[np.float64] = logits[:, 0].double().sigmoid().numpy()
+    return found
 
 
 def write_predictions(test: Records, logits: Tensor, path: Path) -> None:
@@ -23,7 +31,7 @@ def write_predictions(test: Records, logits: Tensor, path: Path) -> None:
             "record": test.record,
             "patient": test.patient,
             "label": test.labels.astype("int64"),
-            "score": logits[:, 0].double().sigmoid().numpy(),
+            "score": probabilities(logits),
         }
     )
     buffer = io.BytesIO()

@@ -8,11 +8,11 @@ import pandas as pd
 
 from coordinator import specs
 from coordinator.errors import DataError
+from coordinator.folders import replaced
 from coordinator.specs import Preparation
 from sites import prepared, quarantine
 from sites.cohort import demographics, role_counts, warnings_about, without_few
 from sites.datasets import dataset
-from sites.folders import replaced
 from sites.leak_guard import check_times
 from sites.limits import within
 from sites.modalities import decoded, series_of, without
@@ -51,6 +51,18 @@ def prepare(spec: Preparation, path: Path, folder: Path | None = None) -> tuple[
     """Read, quarantine, number, and give every patient a role; images are streamed into the folder.
 
     Raises:
+        DataError: as `prepare_with_ids`.
+    """
+    ready, _, rejected = prepare_with_ids(spec, path, folder)
+    return ready, rejected
+
+
+def prepare_with_ids(
+    spec: Preparation, path: Path, folder: Path | None = None
+) -> tuple[Prepared, pd.Series, list[Rejected]]:
+    """Prepare, and give each record's id at the hospital too, in the order of the records.
+
+    Raises:
         DataError: the input cannot be used as a whole, too few patients are left, or a feature was
             recorded after the time of prediction.
     """
@@ -67,7 +79,7 @@ def prepare(spec: Preparation, path: Path, folder: Path | None = None) -> tuple[
     records = _records(spec, frame, reading)
     check_disjoint(records["patient"].to_numpy(), records["role"].to_numpy(), str(path))
     summary = _summary(spec, reading, frame, records, rejected, outside)
-    return Prepared(summary, records, series_of(reading, frame), images), rejected
+    return Prepared(summary, records, series_of(reading, frame), images), frame["record_id"], rejected
 
 
 def _usable(spec: Preparation, reading: Reading) -> tuple[pd.DataFrame, list[Rejected]]:

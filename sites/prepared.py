@@ -23,9 +23,9 @@ from pydantic import Field, ValidationError
 
 from coordinator.config import Modality, Record
 from coordinator.errors import DataError
+from coordinator.folders import replaced
 from coordinator.specs import PREPARED_FORMAT
 from sites import quarantine
-from sites.folders import replaced
 from sites.reading import Feature, Rejected
 from sites.split import check_disjoint
 

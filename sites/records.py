@@ -44,7 +44,17 @@ def load(
     Raises:
         DataError: the folder is not prepared, or does not fit the statistics.
     """
-    ready = prepared.read(folder)
+    return by_role(prepared.read(folder), statistics, seed, validation, missing)
+
+
+def by_role(
+    ready: Prepared, statistics: Mapping[str, Any], seed: int, validation: float, missing: str
+) -> dict[str, Records]:
+    """Give prepared records by role; as `load`.
+
+    Raises:
+        DataError: they do not fit the statistics.
+    """
     _check_features(ready, statistics)
     if missing == "quarantine" and ready.frame.isna().any(axis=None):
         raise DataError(

@@ -3,10 +3,10 @@
 import argparse
 from pathlib import Path
 
+from coordinator.folders import replaced
 from sites.datasets.eicu_deal import BY
 from sites.datasets.eicu_features import HOURS
 from sites.datasets.eicu_to_meds import convert
-from sites.folders import replaced
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -16,7 +16,7 @@ from coordinator.devices import check_device
 from coordinator.driver import take_part as walk
 from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.limits import message_limit
-from coordinator.model_files import write_parts
+from coordinator.model_files import About, about, write_parts
 from coordinator.model_rules import not_allowed
 from coordinator.protocol.messages import Done
 from coordinator.protocol.seals import Sealer
@@ -55,7 +55,8 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     costs = {**costs_of(party, clock, channel.line.bytes), **search.costs(party.kept_at[0])}
     if options.site == POOLED:
         costs = with_pooled_bytes(costs, [Path(run.prepared[hospital]) for hospital in hospitals])
-    hashes = write_results(run, options.site, party, loaded, logits, options.state / "out")
+    mine = about(run, options.site, statistics)
+    hashes = write_results(mine, party, loaded, logits, options.state / "out")
     channel.leave(Done(hashes, costs))
 
 
@@ -106,11 +107,11 @@ def rows_of(several: list[Records], augment: tuple[str, ...] = ()) -> Rows:
 
 
 def write_results(
-    run: Run, site: str, party: Party, loaded: list[Loaded], logits: list[Tensor], out: Path
+    mine: About, party: Party, loaded: list[Loaded], logits: list[Tensor], out: Path
 ) -> dict[str, str]:
     """Write this party's parts and, if released, its predictions; give the parts' hashes."""
-    hashes = write_parts(party.parts, site, out / "model")
-    if run.release == "predictions":
+    hashes = write_parts(party.parts, mine.party, out / "model", mine)
+    if mine.run.release == "predictions":
         for each, hospital_logits in zip(loaded, logits, strict=True):
             test = each["test"]
             write_predictions(test, hospital_logits, out / "predictions" / f"{test.site}.parquet")

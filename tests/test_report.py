@@ -3,6 +3,7 @@
 import base64
 import csv
 import hashlib
+import importlib
 import json
 import re
 import shutil
@@ -247,6 +248,16 @@ def test_a_study_of_one_strategy_one_seed_and_one_class_is_drawn_too(tmp_path: P
 )  # fmt: skip
 def test_shown_numbers_are_read_back(text: str, truth: float, right: bool) -> None:
     assert agrees(text, truth) is right
+
+
+def test_a_cell_says_that_there_is_no_model_to_score_with(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    cells, files = (importlib.import_module(f"reporting.{name}") for name in ("cells", "files"))
+    empty = files.Row("figures/summary.csv", 0, {"value": "", "ci_low": "", "ci_high": ""})
+    why = "not available: no part was trained at south, held out"
+    assert cells.with_interval(empty, title=why) == f'<td class="none" title="{why}">not available</td>'
+    one_class = cells.with_interval(empty, title="only one class among the labels")
+    assert one_class == '<td class="none" title="only one class among the labels">\u2013</td>'
 
 
 def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated(tmp_path: Path) -> None:

@@ -8,11 +8,12 @@ from torch import Tensor
 from coordinator.algorithms import handing_on
 from coordinator.algorithms.local import coordinator_predict, hear, report, train_here
 from coordinator.algorithms.party import Party, begin, predict_whole, validate_whole, whole
+from coordinator.algorithms.party import whole_at_sites as parts_of
 from coordinator.algorithms.selection import announce, heed
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.schedule import Batch, Begin, HandOn, Item, Validate
 
-__all__ = ["coordinator_predict", "coordinator_step", "site_predict", "site_step"]
+__all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:

@@ -21,6 +21,7 @@ from coordinator.algorithms.averaging import (
 from coordinator.algorithms.local import batches_here, hear, report, train_here
 from coordinator.algorithms.party import (
     Party,
+    Stages,
     begin,
     predict_whole,
     restore,
@@ -31,17 +32,23 @@ from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.server_rules import RULES, correction
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats
-from coordinator.models.stages import Part
+from coordinator.models.stages import Part, Shape
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
 from coordinator.protocol.messages import Control, Weights
 from coordinator.schedule import Begin, Item, LocalRound
+from coordinator.specs import Run
 
-__all__ = ["coordinator_predict", "coordinator_step", "site_predict", "site_step"]
+__all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
 
 NORMALISING = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm,
     nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d,
 )  # fmt: skip
+
+
+def parts_of(run: Run, shape: Shape = ()) -> tuple[Stages, Stages]:
+    """Say which stages the site holds and which the coordinator: all, both."""
+    return whole(run), whole(run)
 
 
 def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> Party:
@@ -85,7 +92,13 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the average's test logits (records, 1); a site that trained nothing has the average too."""
+    """Give the average's test logits (records, 1); a site that trained nothing has the average too.
+
+    Under FedBN it has not where layers stay apart: nobody trained those of its own, and it is not scored.
+    """
+    if not party.cohort.train[party.index] and len(shared(party)) < len(floats(party.parts["model"])):
+        party.parts.clear()
+        return [torch.full((len(rows.labels), 1), torch.nan) for rows in party.rows.test]
     return predict_whole(party)
 
 

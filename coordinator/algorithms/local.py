@@ -20,6 +20,7 @@ from coordinator.algorithms.party import (
     validate_whole,
     whole,
 )  # fmt: skip
+from coordinator.algorithms.party import whole_at_sites as parts_of
 from coordinator.algorithms.selection import decide, keep, out_of_patience, select
 from coordinator.algorithms.training import train_batch
 from coordinator.models.stages import Part
@@ -35,6 +36,8 @@ from coordinator.schedule import (
     sequential_round,
     site_round,
 )
+
+__all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:

@@ -20,6 +20,8 @@ from coordinator.protocol.seals import Sealer
 from coordinator.schedule import Begin, Indices
 from coordinator.specs import POOLED, Run
 
+Stages = dict[str, tuple[str, ...] | None]  # part name to stage names; None: all
+
 
 class Inputs(Protocol):
     """What a model reads of some records, by their numbers: (records, ...) float32."""
@@ -75,8 +77,7 @@ class Cohort:
             for role in ("train", "validation", "test")
         }
         counts["events"] = tuple(statistics["sites"][site].get("train_events") for site in sites)
-        shapes = {name: tuple(shape) for name, shape in statistics["input_shapes"].items()}
-        return Cohort(shape=shapes if len(shapes) > 1 else next(iter(shapes.values())), **counts)
+        return Cohort(shape=shape_of(statistics["input_shapes"]), **counts)
 
 
 @dataclass(frozen=True)
@@ -219,9 +220,20 @@ def check_cut(run: Run, builders: Together) -> None:
         )
 
 
-def whole(run: Run) -> dict[str, tuple[str, ...] | None]:
+def whole(run: Run) -> Stages:
     """Name the one part of a party that holds the whole model."""
     return {"model": None}
+
+
+def whole_at_sites(run: Run, shape: Shape = ()) -> tuple[Stages, Stages]:
+    """Say which stages the site holds, all, and which the coordinator: none."""
+    return whole(run), {}
+
+
+def shape_of(input_shapes: Mapping[str, Sequence[int]]) -> Shape:
+    """Give the shape of one record: of its one modality, or by modality."""
+    shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
+    return shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
 
 def switch(party: Party, *, training: bool) -> None:

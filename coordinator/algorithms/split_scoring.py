@@ -102,7 +102,7 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     assert logits is not None
     trained = party.cohort.train[party.index] and has_trained(party.run, party.index, party.kept_at[1])
     if party.run.site_parts == "private" and not trained:
-        # its own layers have never trained: no model of this study
+        party.parts.clear()  # its own layers have never trained: no model of this study
         return [torch.full_like(logits, torch.nan)]
     return [logits]
 

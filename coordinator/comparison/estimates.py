@@ -103,7 +103,7 @@ def _one_run(
         values = measure(label, score, specificity)
         lacking = [name for name in without_model if site in (name, ALL)]
         if lacking:
-            reason = f"alone, {' and '.join(lacking)} trained no model: held out"
+            reason = f"not available: no part was trained at {' and '.join(lacking)}, held out"
             values = dict.fromkeys(METRICS, Value(None, reason))
         drawn = _resampled(label, score, weights[:, members], specificity)
         pairs[site] = drawn["pairs"]

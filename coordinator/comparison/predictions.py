@@ -49,8 +49,36 @@ def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
             )
         found.setdefault(run.strategy, {})[run.seed] = scores
     held_out = spec.study.tasks[task].split.held_out
-    alone = {run.strategy: held_out for run in runs if run.preset == "local" and held_out}
-    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, alone)
+    without = {
+        strategy: lacking
+        for strategy, by_seed in found.items()
+        if (lacking := _without_model(runs, strategy, by_seed, site, held_out))
+    }
+    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, without)
+
+
+def has_own_model(run: Run) -> bool:
+    """Say whether a site must have trained to have a model or layers of its own."""
+    private = run.algorithm == "split" and run.site_parts == "private"
+    return run.preset == "local" or private or (run.algorithm == "federated" and run.rule == "fedbn")
+
+
+def _without_model(
+    runs: list[Run],
+    strategy: str,
+    by_seed: dict[int, Scores],
+    site: NDArray[np.int64],
+    held_out: tuple[str, ...],
+) -> tuple[str, ...]:
+    """Name the sites that only test and got no model, and so no score."""
+    run = next(run for run in runs if run.strategy == strategy)
+    if not has_own_model(run):
+        return ()
+    return tuple(
+        name
+        for name in held_out
+        if all(np.isnan(score[site == run.sites.index(name)]).all() for score in by_seed.values())
+    )
 
 
 def folder_of(results: Path, run: Run) -> Path:

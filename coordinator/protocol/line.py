@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from coordinator.errors import ProtocolError
 from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
-from coordinator.protocol.messages import Message, Position, phase_of
+from coordinator.protocol.messages import Message, Position, Refused, phase_of
 
 Kind = TypeVar("Kind", bound=Message)
 
@@ -119,6 +119,8 @@ def expected(message: Message, kind: type[Kind], peer: str, position: Position |
     Raises:
         ProtocolError: another kind of message, or one for another place in the schedule.
     """
+    if isinstance(message, Refused):
+        raise ProtocolError(f"'{peer}' refused: {message.reason}")
     found = getattr(message, "position", None)
     if isinstance(message, kind) and (position is None or found == position):
         return message

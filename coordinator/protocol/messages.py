@@ -42,6 +42,12 @@ class Done(Message, frozen=True):
     costs: dict[str, float]
 
 
+class Refused(Message, frozen=True):
+    """Coordinator: I do not go on with you, and why."""
+
+    reason: str
+
+
 class Bye(Message, frozen=True):
     """Coordinator: every site is done, leave."""
 
@@ -193,6 +199,6 @@ def phase_of(message: Message) -> str:
 
 
 AnyMessage = (
-    Hello | Welcome | Done | Bye | Aggregated | Agreed | Activations | CutGradient | Features
+    Hello | Welcome | Refused | Done | Bye | Aggregated | Agreed | Activations | CutGradient | Features
     | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated | Verdict | Scores
 )  # fmt: skip

@@ -8,13 +8,13 @@ from typing import Any
 
 import torch
 
-from coordinator import specs
+from coordinator import final_model, specs
 from coordinator.algorithms.party import Cohort, Party
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
 from coordinator.driver import coordinate as walk
 from coordinator.limits import ahead_limit, message_limit
-from coordinator.model_files import weights_file, write_parts
+from coordinator.model_files import about, weights_file, write_parts
 from coordinator.outcome import write_bytes, write_json
 from coordinator.participation import participation_rows
 from coordinator.protocol.channel import CoordinatorChannel
@@ -31,9 +31,9 @@ from coordinator.wire import WIRE, Recorder
 
 def coordinate(options: argparse.Namespace, open_channel: Callable[..., CoordinatorChannel]) -> None:
     """Coordinate a run and write its results under ``out``."""
-    run = specs.read(Run, options.spec)
+    run, statistics = specs.read(Run, options.spec), read_statistics(options.statistics)
     torch.set_num_threads(run.threads)
-    party = Party(run, Cohort.of(read_statistics(options.statistics), run.sites))
+    party = Party(run, Cohort.of(statistics, run.sites))
     check_device(party, COORDINATOR)
     channel = open_channel(run, message_limit(run, party.cohort), ahead_limit(run, party.cohort))
     recorder = Recorder(run.record_round, len(run.training.learning_rates))
@@ -52,21 +52,24 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     walk(party, channel, watch)
     costs = {**costs_of(party, clock, channel.counted()), **search.costs(party.best_at[0])}
     out = options.state / "out"
-    hashes = write_parts(party.parts, COORDINATOR, out / "model")
+    hashes = write_parts(party.parts, COORDINATOR, out / "model", about(run, COORDINATOR, statistics))
     recorder.write(options.state / WIRE)  # beside out/, whose files alone become results
     done = channel.dismiss()
     everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(channel.sites, done, strict=True))}
-    write_results(run, out, progress.history, everyone)
+    write_results(run, statistics, out, progress.history, everyone)
     channel.close()
     say(event="done", seconds=progress.seconds())
 
 
-def write_results(run: Run, out: Path, history: list[dict[str, Any]], done: dict[str, Done]) -> None:
-    """Write the run's files: hashes, history, participation and costs."""
+def write_results(
+    run: Run, statistics: dict[str, Any], out: Path, history: list[dict[str, Any]], done: dict[str, Done]
+) -> None:
+    """Write the run's files: who holds which part, hashes, history, participation and costs."""
     hashes = {(party, part): value for party, each in done.items() for part, value in each.hashes.items()}
     walked = list(dict.fromkeys((row["trial"], row["round"]) for row in history))  # not what was left out
     costs = {party: each.costs for party, each in done.items()}
     write_json(out / "arithmetic.json", arithmetic(run))
+    final_model.write(final_model.describe(run, statistics, hashes), out)
     write_bytes(out / "weights.sha256", weights_file(hashes).encode())
     write_bytes(out / "history.jsonl", _lines(history))
     write_bytes(out / "participation.jsonl", _lines(participation_rows(run, walked)))

@@ -22,6 +22,7 @@ PRESETS = {
     "fedavg, equal weights": {"site_weights": "equal"},
     "split": {},
     "split_u": {"cut": ("layer1", "layer2")},
+    "split_private": {"cut": ("layer1", "layer2")},
 }
 TRAINED = (37, 22)  # records of the sites that train
 
@@ -76,7 +77,7 @@ def test_it_is_scored_by_the_trained_model_wherever_it_stands(name, place, monke
     _, found, _ = federate(run_of(name, sizes), sizes)
     logits = found["pooled"][1][place] if name == "centralized" else found[f"site{place}"][1][0]
     assert logits.shape == (7, 1)
-    if name == "local":
+    if name in ("local", "split_private"):
         assert logits.isnan().all()
         assert not found[f"site{place}"][0].parts
         assert all(found[f"site{n}"][1][0].isfinite().all() for n in range(3) if n != place)
@@ -98,13 +99,15 @@ def test_it_has_no_turn_and_no_weight():
         assert federated.site_weights(party, (0, 1, 2)) == expected
 
 
-def test_the_comparison_says_that_alone_it_has_no_model(tmp_path: Path):
+@pytest.mark.parametrize("preset", ["local", "split_private", "multi_head", "splitfed_v3", "fedbn"])
+def test_the_comparison_says_where_there_is_no_model(preset, tmp_path: Path):
     spec_path, results = synthetic_results.write_study(
         tmp_path, tasks={"tumour": {
             "data": {"source": "breast_cancer"}, "sites": list(synthetic_results.SITES),
             "model": {"name": "mlp", "hidden": [8, 4]}, "cut": "layer1", "training": {"rounds": 3},
             "split": {"held_out": ["south"]},
         }},
+        strategies={"local": {"preset": preset}, "fedavg": {}}, reference="fedavg",
     )  # fmt: skip
     for folder in (results / "runs" / "tumour" / "local").iterdir():
         size = synthetic_results.SIZES["south"]
@@ -117,13 +120,26 @@ def test_the_comparison_says_that_alone_it_has_no_model(tmp_path: Path):
     assert empty == {"south", "all"}
     reasons = {row["reason"] for row in tables["figures/reasons.csv"] if row["strategy"] == "local" and
                row["site"] in ("south", "all", "stratified")}  # fmt: skip
-    assert reasons == {"alone, south trained no model: held out"}
+    assert reasons == {"not available: no part was trained at south, held out"}
     others = [
         row for row in tables["comparison.csv"] if row["strategy"] == "fedavg" and row["site"] == "south"
     ]
     assert all(row["value"] is not None for row in others)
     assert others
-    assert {row["site"] for row in tables["figures/chosen.csv"] if row["strategy"] == "local"} == {
-        "north",
-        "west",
-    }
+    if preset == "local":
+        chosen = {row["site"] for row in tables["figures/chosen.csv"] if row["strategy"] == "local"}
+        assert chosen == {"north", "west"}
+
+
+def test_where_a_site_has_trained_scores_that_are_no_numbers_are_a_divergence(tmp_path: Path):
+    spec_path, results = synthetic_results.write_study(
+        tmp_path, strategies={"local": {"preset": "splitfed_v3"}}, reference="local"
+    )
+    for folder in (results / "runs" / "tumour" / "local").iterdir():
+        size = synthetic_results.SIZES["south"]
+        synthetic_results.write_scores(
+            folder / "predictions" / "south.parquet", "south", np.full(size, np.nan)
+        )
+    tables = compare(specs.read(Evaluation, spec_path), results)
+    reasons = {row["reason"] for row in tables["figures/reasons.csv"] if row["site"] == "south"}
+    assert reasons == {"a score is not a finite number: training diverged"}

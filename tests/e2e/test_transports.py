@@ -4,9 +4,6 @@ And the plan's list of sources against what the finished programs had really imp
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from threading import Thread
 
@@ -25,9 +22,8 @@ from coordinator.protocol.seals import Sealer
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
 from sites.training import records_of, site_data
+from tests.e2e.tiny_study import ROOT, TASK, launch, prepare_table, run_command
 
-ROOT = Path(__file__).resolve().parent.parent.parent
-TASK = "breast_cancer"
 STRATEGIES = ("split", "split_u", "fedavg", "centralized", "splitfed_v1", "split_parallel", "cyclic")
 TCP = ("split", "split_u")  # where the messages differ most; the socket knows of no other difference
 LIMIT = 1 << 26
@@ -50,16 +46,6 @@ atexit.register(write)
 """
 
 
-def run_command(folder, *words):
-    """Run a program of ours in the study's folder, noting what it imports."""
-    paths = f"{folder / 'seen'}{os.pathsep}{ROOT}"
-    environment = {**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1", "SUTURE_RUNTIME": "host"}
-    done = subprocess.run(
-        [sys.executable, "-m", *map(str, words)], cwd=folder, env=environment, capture_output=True, text=True
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     """Prepare the ci study's table once, and agree on its statistics."""
@@ -67,14 +53,7 @@ def study(tmp_path_factory):
     (folder / "seen").mkdir()
     places = f"ROOT, HERE = {str(ROOT)!r}, {str(folder / 'seen')!r}\n"
     (folder / "seen" / "sitecustomize.py").write_text(places + SEEN)
-    more = [f"--set=strategies.{name}={{}}" for name in STRATEGIES]
-    run_command(folder, "coordinator", "check", ROOT / "config/studies/ci.yaml", *more, "--plan", "plan.json")
-    plan = json.loads((folder / "plan.json").read_text())
-    task = plan["tasks"][TASK]
-    run_command(folder, "sites", "deal", "--spec", task["deal"]["spec"], "--out", task["deal"]["folder"])
-    for site, job in task["prepare"].items():
-        raw = Path(task["deal"]["folder"]) / site
-        run_command(folder, "sites", "prepare", "--spec", job["spec"], "--input", raw, "--out", job["folder"])
+    plan = prepare_table(folder, *STRATEGIES)
     return folder, plan
 
 
@@ -84,13 +63,6 @@ def agreed(study):
     noted = noting(folder)
     launch(folder, plan["tasks"][TASK]["agree"]["0"]["spec"], "agree", statistics=None)
     return folder, plan, folder / "results/agree/statistics.json", noted()
-
-
-def launch(folder, spec, name, *options, statistics):
-    """Launch a gang of real processes."""
-    given = ["--statistics", statistics] if statistics else []
-    where = ["--state", f"state/{name}", "--results", f"results/{name}"]
-    run_command(folder, "containers", "launch", "--spec", spec, *given, *where, *options)
 
 
 def noting(folder):

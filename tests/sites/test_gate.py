@@ -77,7 +77,7 @@ def test_a_site_s_link_is_used_by_nothing_but_the_gate():
 
 
 def test_every_message_a_site_may_send_has_a_name_in_policies():
-    down = {"Welcome", "Bye", "Agreed", "CutGradient", "Features", "Verdict", "Scores", "Control"}
+    down = {"Welcome", "Refused", "Bye", "Agreed", "CutGradient", "Features", "Verdict", "Scores", "Control"}
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
     assert set(gate.RELEASES) == kinds - down
     of_parts = {*gate.OF_PARTS.values(), gate.OF_CLIPPING}

@@ -9,6 +9,7 @@ from reporting import units
 from reporting.files import Row
 
 NONE = "\u2013"
+UNAVAILABLE = "not available"  # how a reason begins where there is no model to score with
 
 
 @dataclass
@@ -49,7 +50,8 @@ def with_interval(
 ) -> Markup:
     """Put a number and its interval in a cell; ``title`` says why there is none."""
     if row is None or row[column] == "":
-        return Markup('<td class="none" title="{}">{}</td>').format(title or "not available", NONE)
+        words = UNAVAILABLE if title.startswith(UNAVAILABLE) else NONE
+        return Markup('<td class="none" title="{}">{}</td>').format(title or "undefined", words)
     interval = Markup("")
     if row["ci_low"]:
         ends = [number(row, end, shown) for end in ("ci_low", "ci_high")]

@@ -22,7 +22,8 @@ def metrics(results: Results, task: str) -> Table:
     table = Table(caption, list(METRICS.values()), group="strategy")
     found = {(row["strategy"], row["metric"]): row for row in rows}
     for strategy in distinct(rows, "strategy"):
-        table.rows.append((strategy, [_metric(found.get((strategy, metric))) for metric in METRICS]))
+        own = [found.get((strategy, metric)) for metric in METRICS]
+        table.rows.append((strategy, [_metric(row, _reason(results, row)) for row in own]))
     table.notes = [
         "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
         "are taken at a score of 0.5; the calibration error has 15 bins of equal width; the intercept is "
@@ -31,9 +32,18 @@ def metrics(results: Results, task: str) -> Table:
         "odds scale; of the others the bootstrap\u2019s over patients.",
         *[note for note in undefined(results, task) if note.startswith("\u2013 at all:")],
     ]
-    if any(row["preset"] == "local" for row in results.rows("variants.csv", task=task)):
-        table.notes.append("For local training these numbers pool the scores of different models.")
+    if several := _of_several_models(results, task):
+        table.notes.append(f"For {', '.join(several)} these numbers pool the scores of different models.")
     return table
+
+
+def _of_several_models(results: Results, task: str) -> list[str]:
+    """Name the strategies under which each site has a model, or layers, of its own."""
+    return [
+        row["strategy"]
+        for row in results.rows("variants.csv", task=task)
+        if row["preset"] == "local" or row["site_parts"] == "private" or row["rule"] == "fedbn"
+    ]
 
 
 def by_site(results: Results, task: str) -> Table:
@@ -146,9 +156,9 @@ def secondary(results: Results, task: str) -> Table | None:
     return table if rows else None
 
 
-def _metric(row: Row | None) -> Markup:
+def _metric(row: Row | None, why: str) -> Markup:
     signed = row is not None and row["metric"] == "calibration_intercept"
-    return with_interval(row, shown=units.signed if signed else units.score)
+    return with_interval(row, shown=units.signed if signed else units.score, title=why)
 
 
 def _secondary(row: Row | None) -> Markup:
