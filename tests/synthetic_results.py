@@ -51,7 +51,7 @@ def evaluation(folder: Path, **changes: Any) -> Evaluation:
     planned = study(**changes)
     prepared = {site: str(folder / "prepared" / f"tumour-{site}") for site in SITES}
     sites = {name: Site(name=name, title=f"{name.title()} hospital") for name in SITES}
-    runs = runs_of(planned, sites, {"tumour": prepared})
+    runs = runs_of(planned, {"tumour": prepared}, sites)
     return Evaluation(study=planned, sites=sites, runs=runs, identical=identical(runs))
 
 

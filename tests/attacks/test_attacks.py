@@ -84,7 +84,7 @@ def test_an_overfitted_model_gives_its_members_away_and_an_untrained_one_does_no
     for steps in (0, 400):
         optimizer = Optimizer(model, Training(), 0.01)
         for step in range(steps):
-            train_batch(model, optimizer, inputs[:100], labels[:100], (0, step))
+            train_batch(model, optimizer, inputs[:100], labels[:100], (0, step), round_=0)
         with torch.inference_mode():
             logits = model(inputs)[:, 0].double().numpy()
         scores[steps] = loss_threshold(logits, labels.double().numpy())
