@@ -156,7 +156,7 @@ def secondary(results: Results, task: str) -> Table | None:
     return table if rows else None
 
 
-def _metric(row: Row | None, why: str) -> Markup:
+def _metric(row: Row | None, why: str = "") -> Markup:
     signed = row is not None and row["metric"] == "calibration_intercept"
     return with_interval(row, shown=units.signed if signed else units.score, title=why)
 
