@@ -283,3 +283,5 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     text = page.text[page.text.index("What attacks found") :]
     assert text.index("not validated") < text.index("validated: within")
     assert "Attacks: not measured." not in page.text
+    assert "No attack was made." not in page.text
+    assert "Measured in part, no verdict." in page.text
