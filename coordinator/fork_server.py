@@ -74,16 +74,23 @@ def _receive(link: socket.socket) -> tuple[bytes, list[int]]:
 def _fork(link: socket.socket) -> bool:
     """Fork twice, so that the launcher becomes the party's parent; true in the server.
 
-    The one between ends at once, and tells the party's pid before.
+    The one between ends at once. The launcher hears the pid after that, when the party is its own child: one
+    that ended at once could not be waited for before.
     """
+    reading, writing = os.pipe()
     between = os.fork()
     if between:
+        os.close(writing)
         os.waitpid(between, 0)
+        link.send(os.read(reading, 64))
+        os.close(reading)
         return True
     party = os.fork()
     if party:
-        link.send(str(party).encode())
+        os.write(writing, str(party).encode())
         os._exit(0)
+    os.close(reading)
+    os.close(writing)
     return False
 
 
