@@ -66,17 +66,18 @@ def head_of(line: bytes) -> str:
     return hashlib.sha256(line).hexdigest()
 
 
-def verified(path: Path) -> tuple[list[Session], str]:
-    """Check every line; give the sessions and the head.
+def verified(path: Path) -> tuple[list[Session], str, list[int]]:
+    """Check every line; give the sessions, the head, and the numbers of lines that were cut off.
 
     Raises:
         DataError: a line does not follow the one before.
     """
-    sessions, head = [], START
+    sessions, head, unfinished = [], START, []
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         entry = _entry(line)
         if entry is None:  # cut off, as the next line's hash of it says; nothing of it left
             head = head_of(line)
+            unfinished.append(number)
             continue
         if entry["after"] != head:
             raise DataError(
@@ -91,7 +92,7 @@ def verified(path: Path) -> tuple[list[Session], str]:
             )
         sessions[-1].sizes[entry["kind"]] += entry["bytes"]
         sessions[-1].messages[entry["kind"]] += 1
-    return sessions, head
+    return sessions, head, unfinished
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
@@ -122,7 +123,7 @@ def run(options: argparse.Namespace) -> int:
     """
     if not options.file.is_file():
         raise ConfigError(f"{options.file}: no such file; it lies in state/…/SITE/ledger.jsonl")
-    sessions, head = verified(options.file)
+    sessions, head, unfinished = verified(options.file)
     if options.head and not _was_head(options.file, options.head):
         raise DataError(f"{options.file}: no line has the hash {options.head}: the ledger's end was cut off")
     if options.costs:
@@ -133,6 +134,8 @@ def run(options: argparse.Namespace) -> int:
             counts = (str(session.messages[kind]), str(size))
             table.add_row(str(place), session.began, session.spec[:12], kind, *counts)
     Console().print(table)
+    for number in unfinished:
+        print(f"{options.file}:{number}: cut off while it was written, as a power cut does; it says nothing")
     print(f"{options.file}: the chain holds; head {head}")
     return 0
 

@@ -54,7 +54,7 @@ def test_a_dropped_or_repeated_line_shows(path):
 
 
 def test_a_cut_end_shows_to_who_kept_the_head(path, capsys):
-    _, head = verified(path)
+    _, head, _ = verified(path)
     lines = path.read_text().splitlines()
     path.write_text("\n".join(lines[:-1]) + "\n")
     assert verify(path) == 0
@@ -62,14 +62,17 @@ def test_a_cut_end_shows_to_who_kept_the_head(path, capsys):
     assert "cut off" in capsys.readouterr().err
 
 
-def test_another_attempt_goes_on_after_a_line_cut_off_by_a_power_cut(path):
+def test_another_attempt_goes_on_after_a_line_cut_off_by_a_power_cut(path, capsys):
     with path.open("a") as file:
         file.write('{"kind":"Activ')
     for kind in ("Hello", "Done"):
         Ledger(path).write(kind, (), 5, labels=False)
-    sessions, head = verified(path)
+    sessions, head, unfinished = verified(path)
     assert [sum(session.sizes.values()) for session in sessions] == [sum(SIZES), 10]
     assert head != START
+    assert unfinished == [5]
+    assert verify(path) == 0
+    assert "ledger.jsonl:5: cut off" in capsys.readouterr().out.replace("\n", "")
     broken = path.read_text().replace('{"kind":"Activ\n', "")
     path.write_text(broken)
     assert verify(path) == 2
