@@ -1,6 +1,7 @@
 """What tests of every tier share: where real data lies, and what a machine must have."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,3 +23,14 @@ def data_root() -> Path:
     if not folder.is_dir():
         require("data", f"{folder} is no folder; config/studies/README.md says where to get the files")
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Compute on one thread, as a party does: the order of a sum is part of its bits."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)

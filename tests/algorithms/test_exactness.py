@@ -40,14 +40,6 @@ CASES = [
 ]  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def tensors(*parties):
     """Name every tensor of the parties' parts by stage, and of their optimizers by parameter."""
     found = {}

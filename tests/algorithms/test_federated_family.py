@@ -20,14 +20,6 @@ FULL = {**SGD, "batch_size": 1000}  # one step a round
 RULES = ("fedprox", "fedadam", "fedyogi", "fedadagrad", "scaffold", "fedbn", "fednova")
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def model_of(preset, sizes=SIZES, *, shape=(6,), site_weights="records", **changes):
     """Run a strategy; give the coordinator's whole model, and the sites' parties."""
     run = a_run(preset, sizes, **changes).model_copy(update={"site_weights": site_weights})

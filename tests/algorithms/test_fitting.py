@@ -30,14 +30,6 @@ FITTINGS = {
 }
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("name", FITTINGS)
 def test_split_over_unequal_sites_equals_centralized_on_the_same_list(name):
     training = FITTINGS[name]

@@ -42,14 +42,6 @@ CUTS = [
 ids = ["-".join((model.name, model.norm, *cut)) for model, cut in CUTS]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @cache
 def centralized(model_json, sizes, batches):
     model = Model.model_validate_json(model_json)

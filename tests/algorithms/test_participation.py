@@ -19,14 +19,6 @@ EPOCHS = {**ROUNDS, "epochs_by_site": {"site1": 3, "site3": 2}}
 THERE = [(1, 2, 3), (1, 3), (0, 1, 3)]
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def test_sites_are_there_from_when_they_join_until_they_leave():
     run = a_run("fedavg", SIZES, training=ROUNDS, **COMING)
     assert [participants(run, round_, 4) for round_ in range(3)] == THERE

@@ -20,14 +20,6 @@ CUTS = {
 }  # fmt: skip
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize("model", [MLP, CNN, GRU, FUSION], ids=lambda model: model.name)
 def test_mixed_split_over_unequal_sites_equals_mixed_centralized(model):
     shape, cut = SHAPES[model.name], CUTS[model.name]

@@ -16,14 +16,6 @@ FAMILY = [name for name, axes in PRESETS.items() if axes["algorithm"] == "split"
 UNEQUAL = (1000, 100, 10, 3)
 
 
-@pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 def cut_for(preset):
     return ("layer1", "layer2") if PRESETS[preset].get("labels") == "private" else ("layer1",)
 

@@ -60,7 +60,7 @@ def hospital(folder):
 
 
 OTHERS = ("raw/south/b.csv", "prepared/south/records.parquet", "keys/south.secret", "results", "run")
-HOSTS = ("/etc/shadow", "/etc/hostname", "/root/.ssh", "/home", "/var", "/run", "/sys/class/net")
+HOSTS = ("/etc/shadow", "/etc/hostname", str(Path.home() / ".ssh"), "/home", "/var", "/run", "/sys/class/net")
 
 
 def preparation(walls, hospital):

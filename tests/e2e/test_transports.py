@@ -8,7 +8,6 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
-import torch
 
 from coordinator import specs
 from coordinator.algorithms.party import Cohort, Party
@@ -114,14 +113,6 @@ def one_site(name, party, link, folder):
 def of_parties(code):
     """Leave out what of the launcher a plan lists: the parties are started by it and do not import it."""
     return {name for name in code if not name.startswith("containers/")}
-
-
-@pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)
