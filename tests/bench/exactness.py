@@ -1,7 +1,7 @@
 """``python -m tests.bench.exactness``: what each strategy equals or comes close to, parameter by parameter.
 
-Real algorithms and messages between threads, over sites of 1000, 100, 10 and 3 records, with dropout where
-bits are claimed. Ends with status 1 where a claim fails.
+Real algorithms and messages between threads, over sites of 1000, 100, 10 and 3 records (large networks: 9, 3,
+2 and 2), with dropout where bits are claimed. Ends with status 1 where a claim fails.
 """
 
 import sys
@@ -27,8 +27,21 @@ MODELS: tuple[tuple[Model, Any], ...] = (
     (Model(name="logistic_regression"), (6,)),
     (Model(name="mlp", hidden=(16, 8), dropout=0.3), (6,)),
     (Model(name="gru", hidden=(6, 5), dropout=0.2), (4, 6)),
+    (Model(name="transformer", hidden=(8, 5), blocks=2, heads=2, dropout=0.2), (4, 6)),
     (Model(name="cnn", channels=(4, 8), dropout=0.2), (1, 8, 8)),
     (Model(name="fusion", hidden=(6, 5), channels=(4, 4), dropout=0.2), MODALITIES),
+)
+# a pass of these takes a second: few records, ResNet-18 at every cut, DenseNet-121 at some of its 78
+FEW = (9, 3, 2, 2)
+RESNET = Model(name="resnet18", width=8, dropout=0.2)
+LARGE: tuple[tuple[Model, Any, tuple[tuple[str, ...], ...]], ...] = (
+    (RESNET, (1, 12, 12), (*((name,) for name in stage_names(RESNET)[:-1]), ("layer1", "layer3"))),
+    (Model(name="resnet18", width=8, norm="batch"), (1, 12, 12), (("layer2",), ("maxpool", "layer3"))),
+    (
+        Model(name="densenet121", width=8, dropout=0.2),
+        (1, 29, 29),
+        (("features.denseblock2",), ("features.transition3.relu",), ("features.pool0", "class_layers.pool")),
+    ),
 )
 MLP, PLAIN = MODELS[1], (Model(name="mlp", hidden=(16, 8)), (6,))
 ADAM, MOMENTUM, SGD = (
@@ -65,6 +78,7 @@ def claims() -> Iterator[Claim]:
     """List what DESIGN claims, for every model and every legal cut."""
     for model in MODELS:
         yield from _sequential(model)
+    yield from _large()
     yield from _one_site()
     yield from _pairs()
 
@@ -81,6 +95,14 @@ def _sequential(model: tuple[Model, Any]) -> Iterator[Claim]:
     two, three = cuts(model[0])
     yield from (Claim(Side("split", cut=cut), by_site, model) for cut in two)
     yield from (Claim(Side("split_u", cut=cut), by_site, model) for cut in three)
+
+
+def _large() -> Iterator[Claim]:
+    by_site, training = Side("centralized", {"batches": "by_site"}), {**ADAM, "rounds": 1, "batch_size": 8}
+    for model, shape, places in LARGE:
+        for cut in places:
+            side = Side("split" if len(cut) == 1 else "split_u", cut=cut)
+            yield Claim(side, by_site, (model, shape), FEW, training)
 
 
 def _one_site() -> Iterator[Claim]:
