@@ -51,17 +51,23 @@ def launched(folder, does, *options, **keys):
     )
 
 
+def heed_signals():
+    """Undo what a process inherits from who ignores signals."""
+    for number in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+
+
 def start_launcher(folder, does, *options):
     """Start a launcher and wait until every party is at work.
 
-    It heeds SIGHUP, also where the tests themselves were started by nohup.
+    It heeds signals, also where the tests themselves were started by nohup or in a script's background.
     """
     launcher = subprocess.Popen(
         command(folder, does, *options),
         env=environment(folder),
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_DFL),
+        preexec_fn=heed_signals,
     )
     wait_for(lambda: all_at_work(folder))
     return launcher

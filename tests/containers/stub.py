@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+import uuid
 from pathlib import Path
 
 
@@ -48,7 +49,8 @@ def look(places):
 
 def can_write(place):
     """Try it, whatever the permission bits say."""
-    probe = place / "probe" if place.is_dir() else place
+    # the parties of a gang try the same folder at the same time
+    probe = place / f"probe-{uuid.uuid4().hex}" if place.is_dir() else place
     try:
         with probe.open("ab"):
             pass

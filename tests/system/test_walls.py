@@ -12,7 +12,7 @@ import yaml
 
 from containers.runtimes import RUNTIMES, STRONGEST_FIRST, problem
 from tests.conftest import ROOT, require
-from tests.containers.gangs import nobody_left, wait_for
+from tests.containers.gangs import heed_signals, nobody_left, wait_for
 from tests.containers.test_walls import PROGRAM
 from tests.e2e.checkout import snakemake
 
@@ -71,7 +71,9 @@ def test_an_ended_snakemake_leaves_nobody(walls: str, tmp_path: Path, number: si
     words = [sys.executable, "-m", "snakemake", *options, "--", WEIGHTS[1]]
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with (tmp_path / "said").open("w") as said:
-        job = subprocess.Popen(words, cwd=tmp_path, env=outside, stdout=said, stderr=said, process_group=0)
+        job = subprocess.Popen(
+            words, cwd=tmp_path, env=outside, stdout=said, stderr=said, process_group=0, preexec_fn=heed_signals
+        )
     log = tmp_path / "results" / "ci" / "logs" / "train" / "breast_cancer" / "split" / "0.log"
     wait_for(lambda: job.poll() is not None or (log.exists() and "round " in log.read_text()), 300)
     assert job.poll() is None, (tmp_path / "said").read_text()
