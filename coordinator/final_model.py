@@ -9,7 +9,8 @@ from typing import Any, Literal
 
 from pydantic import Field, ValidationError
 
-from coordinator.algorithms.party import builders_of, shape_of
+from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.cohort import shape_of
 from coordinator.config import Record
 from coordinator.driver import algorithm
 from coordinator.errors import ConfigError, ProtocolError

@@ -2,7 +2,8 @@
 
 from math import prod
 
-from coordinator.algorithms.party import Cohort, builders_of
+from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.training import EVALUATION_BATCH
 from coordinator.models.stages import outline
 from coordinator.specs import Run

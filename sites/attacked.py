@@ -12,7 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from coordinator.algorithms.party import Cohort, builders_of
+from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.training import logits_of
 from coordinator.errors import DataError
 from coordinator.models.stages import Part, build, cut

@@ -7,7 +7,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coordinator.algorithms.party import Cohort, builders_of
+from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.cohort import Cohort
 from coordinator.attacks.membership import lira_offline, loss_threshold, shadow_models
 from coordinator.models.stages import build
 from coordinator.specs import Run

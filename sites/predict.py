@@ -15,7 +15,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from coordinator.algorithms.party import Party, Rows, shape_of
+from coordinator.algorithms.cohort import Rows, shape_of
+from coordinator.algorithms.party import Party
 from coordinator.algorithms.prediction import ready, site_logits, whole_logits
 from coordinator.driver import algorithm
 from coordinator.errors import ConfigError

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from coordinator import specs
-from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
+from coordinator.algorithms.cohort import Cohort, Rows, SiteData
+from coordinator.algorithms.party import Party
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
 from coordinator.driver import take_part as walk

@@ -6,7 +6,8 @@ from threading import Thread
 import torch
 from nacl.public import PrivateKey
 
-from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
+from coordinator.algorithms.cohort import Cohort, Rows, SiteData
+from coordinator.algorithms.party import Party
 from coordinator.config import Model, Training
 from coordinator.draws import key
 from coordinator.driver import coordinate, take_part

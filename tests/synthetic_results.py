@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from coordinator import specs
 from coordinator.config import Site, Study
-from coordinator.plan import identical, runs_of
+from coordinator.runs import identical, runs_of
 from coordinator.specs import Evaluation
 
 SITES = ("north", "south", "west")

@@ -6,7 +6,9 @@ import pytest
 from federation import a_run, federate
 from torch.utils.flop_counter import FlopCounterMode
 
-from coordinator.algorithms.party import Cohort, Party, builders_of, whole
+from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party, whole
 from coordinator.algorithms.split import parts_of
 from coordinator.config import Model
 from coordinator.cost import Clock, bytes_of, costs_of, flops_per_record

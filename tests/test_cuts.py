@@ -5,7 +5,7 @@ import json
 import pytest
 from federation import a_run
 
-from coordinator.algorithms.party import builders_of
+from coordinator.algorithms.building import builders_of
 from coordinator.command_line import main
 from coordinator.config import Model
 from coordinator.cuts import Cut, cuts

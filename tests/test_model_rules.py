@@ -7,8 +7,8 @@ import pytest
 from federation import a_run, federate
 from safetensors.torch import save
 
+from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.handing_on import pack
-from coordinator.algorithms.party import Cohort
 from coordinator.algorithms.split import parts_of
 from coordinator.config import Model
 from coordinator.errors import ConfigError

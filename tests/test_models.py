@@ -7,7 +7,7 @@ import torch
 from federation import a_run
 from torch import nn
 
-from coordinator.algorithms.party import builders_of
+from coordinator.algorithms.building import builders_of
 from coordinator.config import Model
 from coordinator.draws import key
 from coordinator.errors import ConfigError

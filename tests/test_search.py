@@ -9,7 +9,7 @@ from synthetic_results import evaluation
 from coordinator.comparison.costs import cost_rows, read_costs
 from coordinator.config import Strategy, Training, TrainingChange
 from coordinator.errors import ConfigError
-from coordinator.plan import runs_of
+from coordinator.runs import runs_of
 from coordinator.schedule import Begin, Validate
 from coordinator.search import Search
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from federation import a_run
 
-from coordinator.algorithms.party import builders_of
+from coordinator.algorithms.building import builders_of
 from coordinator.config import Model
 from coordinator.errors import ConfigError
 from coordinator.models.stages import build

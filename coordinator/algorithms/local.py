@@ -19,7 +19,7 @@ from coordinator.algorithms.party import (
     said,
     validate_whole,
     whole,
-)  # fmt: skip
+)
 from coordinator.algorithms.party import whole_at_sites as parts_of
 from coordinator.algorithms.selection import decide, keep, out_of_patience, select
 from coordinator.algorithms.training import train_batch

@@ -1,83 +1,26 @@
 """What a party holds while it trains: its parts, their optimizers, its data, its best model."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from math import inf, nan
-from typing import Any, Protocol
+from typing import Any
 
 from torch import Tensor
 
+from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.class_weights import agreed_weights, balanced
+from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.training import Draw, Weights, logits_of, loss_sum
-from coordinator.errors import ConfigError, ProtocolError
-from coordinator.models.catalog import entry
-from coordinator.models.stages import Builders, Part, Shape, Together, Value, build
+from coordinator.algorithms.training import Weights, logits_of, loss_sum
+from coordinator.errors import ProtocolError
+from coordinator.models.stages import Part, Shape, build
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
-from coordinator.schedule import Begin, Indices
+from coordinator.schedule import Begin
 from coordinator.specs import POOLED, Run
 
 Stages = dict[str, tuple[str, ...] | None]  # part name to stage names; None: all
-
-
-class Inputs(Protocol):
-    """What a model reads of some records, by their numbers: (records, ...) float32."""
-
-    def __getitem__(self, records: Indices | slice) -> Value: ...
-
-    def __len__(self) -> int: ...
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Some records: inputs, and labels (records,) float32.
-
-    `changed` gives a training batch's inputs with random changes keyed by a draw, where the study has any.
-    """
-
-    inputs: Inputs | Tensor
-    labels: Tensor
-    changed: Callable[[Indices, Draw], Value] | None = None
-
-    def batch(self, records: Indices, draw: Draw) -> Value:
-        """Give the inputs of a training batch."""
-        return self.inputs[records] if self.changed is None else self.changed(records, draw)
-
-
-@dataclass(frozen=True)
-class SiteData:
-    """What a site learns from; validation and test by hospital, so that the pool keeps them apart."""
-
-    train: Rows
-    validation: tuple[Rows, ...]
-    test: tuple[Rows, ...]
-
-
-@dataclass(frozen=True)
-class Cohort:
-    """How many records each hospital has, in site order, and the shape of one record.
-
-    `events` are the training records with the outcome, None where a site may not tell.
-    """
-
-    shape: Shape
-    train: tuple[int, ...]
-    validation: tuple[int, ...]
-    test: tuple[int, ...]
-    events: tuple[int | None, ...] = ()
-
-    @staticmethod
-    def of(statistics: dict[str, Any], sites: Sequence[str]) -> "Cohort":
-        """Take the counts out of the agreed statistics."""
-        counts = {
-            role: tuple(statistics["sites"][site][role] for site in sites)
-            for role in ("train", "validation", "test")
-        }
-        counts["events"] = tuple(statistics["sites"][site].get("train_events") for site in sites)
-        return Cohort(shape=shape_of(statistics["input_shapes"]), **counts)
 
 
 @dataclass(frozen=True)
@@ -186,40 +129,6 @@ def class_weights_of(party: Party) -> Weights | None:
     return balanced(len(labels), int(labels.sum()))
 
 
-def builders_of(run: Run, shape: Shape) -> Builders:
-    """Describe the run's model for inputs of this shape.
-
-    Raises:
-        ConfigError: a network of the study's own cannot be built, or cut as the run says.
-    """
-    builders: Builders = import_module(entry(run.model).module).stages(run.model, shape)
-    if isinstance(builders, Together):
-        check_cut(run, builders)
-    return builders
-
-
-def check_cut(run: Run, builders: Together) -> None:
-    """Refuse a cut where more than one tensor is on its way.
-
-    Raises:
-        ConfigError: with what is in the way and where one can cut.
-    """
-    legal = tuple(builders)
-    for name in run.cut:
-        if name not in legal:
-            raise ConfigError(
-                f"cannot cut '{run.model.path or run.model.name}' after '{name}': {builders.why_not(name)}; "
-                f"it can be cut after {', '.join(legal[:-1]) or 'nothing'}",
-                key=f"tasks.{run.task}.cut",
-            )
-    places = [legal.index(name) for name in run.cut]
-    if places != sorted(set(places)) or legal[-1] in run.cut:
-        raise ConfigError(
-            f"cut {list(run.cut)} leaves a part empty; the stages are {', '.join(legal)}",
-            key=f"tasks.{run.task}.cut",
-        )
-
-
 def whole(run: Run) -> Stages:
     """Name the one part of a party that holds the whole model."""
     return {"model": None}
@@ -228,12 +137,6 @@ def whole(run: Run) -> Stages:
 def whole_at_sites(run: Run, shape: Shape = ()) -> tuple[Stages, Stages]:
     """Say which stages the site holds, all, and which the coordinator: none."""
     return whole(run), {}
-
-
-def shape_of(input_shapes: Mapping[str, Sequence[int]]) -> Shape:
-    """Give the shape of one record: of its one modality, or by modality."""
-    shapes = {name: tuple(shape) for name, shape in input_shapes.items()}
-    return shapes if len(shapes) > 1 else next(iter(shapes.values()))
 
 
 def switch(party: Party, *, training: bool) -> None:

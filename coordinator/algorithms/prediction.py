@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from coordinator.algorithms import split
-from coordinator.algorithms.party import Cohort, Party, Rows, Stages, begin, score, shape_of, switch
+from coordinator.algorithms.cohort import Cohort, Rows, shape_of
+from coordinator.algorithms.party import Party, Stages, begin, score, switch
 from coordinator.algorithms.split_scoring import have_scored
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import EVALUATION_BATCH

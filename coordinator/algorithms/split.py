@@ -21,8 +21,9 @@ coordinator's copies of the back (`averaging`); or never leave the site; or all 
 """
 
 from coordinator.algorithms import averaging, handing_on, joint
+from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.norm_exchange import globally
-from coordinator.algorithms.party import Party, begin, builders_of
+from coordinator.algorithms.party import Party, begin
 from coordinator.algorithms.split_scoring import (
     coordinator_predict,
     coordinator_validate,

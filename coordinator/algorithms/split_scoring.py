@@ -7,7 +7,8 @@ the scores come back.
 import torch
 from torch import Tensor
 
-from coordinator.algorithms.party import Party, Rows, Validation, restore, said, switch
+from coordinator.algorithms.cohort import Rows
+from coordinator.algorithms.party import Party, Validation, restore, said, switch
 from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum

@@ -12,7 +12,8 @@ from pathlib import Path
 import torch
 
 from coordinator import final_model, specs
-from coordinator.algorithms.party import Party, shape_of
+from coordinator.algorithms.cohort import shape_of
+from coordinator.algorithms.party import Party
 from coordinator.algorithms.prediction import coordinator_answer, ready
 from coordinator.driver import algorithm
 from coordinator.errors import ConfigError, ProtocolError

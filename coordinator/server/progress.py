@@ -4,7 +4,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from coordinator.algorithms.party import Cohort, Party, Validation
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party, Validation
 from coordinator.algorithms.selection import validation_loss
 from coordinator.cost import bytes_of
 from coordinator.protocol.channel import CoordinatorChannel

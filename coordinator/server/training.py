@@ -9,7 +9,8 @@ from typing import Any
 import torch
 
 from coordinator import final_model, specs
-from coordinator.algorithms.party import Cohort, Party
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
 from coordinator.driver import coordinate as walk

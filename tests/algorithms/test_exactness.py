@@ -4,8 +4,8 @@ import pytest
 import torch
 from federation import a_run, federate, rows
 
+from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.handing_on import OPTIMIZER
-from coordinator.algorithms.party import builders_of
 from coordinator.config import Model
 from coordinator.models.stages import build
 

@@ -6,8 +6,8 @@ import torch
 from federation import a_run, federate
 from test_exactness import OPTIMIZERS, SIZES, assert_equal_runs, assert_same, everything
 
+from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.federated import shared
-from coordinator.algorithms.party import builders_of
 from coordinator.algorithms.training import floats
 from coordinator.config import Model
 from coordinator.models.stages import build

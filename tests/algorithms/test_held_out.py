@@ -8,7 +8,8 @@ import torch
 
 from coordinator import specs
 from coordinator.algorithms import federated
-from coordinator.algorithms.party import Cohort, Party
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party
 from coordinator.comparison.evaluate import compare
 from coordinator.schedule import Batch, schedule
 from coordinator.specs import Evaluation

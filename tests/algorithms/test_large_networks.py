@@ -12,7 +12,7 @@ import torch
 from federation import a_run, federate
 from test_exactness import assert_equal_runs, assert_same, everything
 
-from coordinator.algorithms.party import builders_of
+from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.training import floats
 from coordinator.config import Model
 from coordinator.models.catalog import stage_names

@@ -6,12 +6,13 @@ from federation import a_run, federate
 from synthetic_results import SITES, evaluation
 from test_exactness import CNN, FUSION, GRU, MLP, SHAPES, SIZES, assert_equal_runs, everything
 
-from coordinator.algorithms.party import Cohort, Party
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party
 from coordinator.config import Clip, Site
 from coordinator.devices import check_device
 from coordinator.errors import ConfigError
-from coordinator.plan import runs_of
 from coordinator.protocol.messages import Activations
+from coordinator.runs import runs_of
 
 MIXED = {"precision": "bf16_mixed"}
 CUTS = {

@@ -6,7 +6,8 @@ import pytest
 import torch
 from federation import a_run, federate
 
-from coordinator.algorithms.party import Cohort, Party, Validation, Waiting
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party, Validation, Waiting
 from coordinator.algorithms.selection import out_of_patience, select, validation_loss
 from coordinator.schedule import Validate
 from coordinator.server.progress import history_rows

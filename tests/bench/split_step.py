@@ -10,7 +10,8 @@ from pathlib import Path
 import torch
 
 from coordinator.algorithms import split
-from coordinator.algorithms.party import Cohort, Party, Rows, SiteData
+from coordinator.algorithms.cohort import Cohort, Rows, SiteData
+from coordinator.algorithms.party import Party
 from coordinator.config import Model, Training
 from coordinator.driver import take_part
 from coordinator.limits import message_limit

@@ -10,7 +10,8 @@ from threading import Thread
 import pytest
 
 from coordinator import specs
-from coordinator.algorithms.party import Cohort, Party
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party
 from coordinator.driver import coordinate, take_part
 from coordinator.model_files import weights_file, write_parts
 from coordinator.protocol.channel import CoordinatorChannel, SiteChannel

@@ -23,7 +23,8 @@ PROGRAM = """
 import json, resource, sys
 from pathlib import Path
 import torch
-from coordinator.algorithms.party import Cohort, Party
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party
 from coordinator.driver import algorithm
 from coordinator.specs import Run
 from coordinator.schedule import schedule

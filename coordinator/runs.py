@@ -1,0 +1,109 @@
+"""What each run of a study is: a strategy on a task with a seed, and which runs compute the same."""
+
+from pathlib import Path
+
+from coordinator import specs
+from coordinator.config import Device, Site, Study, Task, Training
+from coordinator.fitting_rules import check_fitting, check_grids, check_participation
+from coordinator.participation import with_recorded
+from coordinator.protocol.keys import COORDINATOR
+from coordinator.specs import POOLED, Run
+from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
+
+
+def runs_of(
+    study: Study, prepared: dict[str, dict[str, str]], sites: dict[str, Site] | None = None
+) -> dict[str, Run]:
+    """List a study's runs by ``task/strategy/seed``; `sites` say what each allows, and its device.
+
+    Raises:
+        ConfigError: an impossible combination.
+    """
+    for task, found in study.tasks.items():
+        taking = {k: s for k, s in study.strategies.items() if s.tasks is None or task in s.tasks}
+        check_grids(task, {k: len(training_of(found, s).learning_rates) for k, s in taking.items()})
+    return {
+        f"{task}/{label}/{seed}": _resolve(study, sites or {}, task, label, seed, prepared[task])
+        for task in study.tasks
+        for label, strategy in study.strategies.items()
+        if strategy.tasks is None or task in strategy.tasks
+        for seed in study.seeds
+    }
+
+
+def _resolve(
+    study: Study, sites: dict[str, Site], name: str, label: str, seed: int, prepared: dict[str, str]
+) -> Run:
+    task, strategy = study.tasks[name], study.strategies[label]
+    axes, training = axes_of(label, strategy), training_of(task, strategy)
+    check_optimizer(label, axes, training)
+    check_fitting(label, axes, training)
+    check_participation(label, axes, strategy, training, task.sites)
+    share = strategy.participation
+    run = Run(
+        study=study.name, task=name, strategy=label, seed=seed, sites=task.sites,
+        parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
+        prepared=prepared, **axes, site_weights=strategy.site_weights,
+        cut=cut_of(study, name, label, axes), model=task.model, training=training,
+        allow_models=_allowed(task, sites),
+        participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
+        validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
+        release=study.release, record_round=_recorded_round(study, training),
+        threads=study.threads_per_process, devices=_devices(study, task, sites),
+    )  # fmt: skip
+    if not isinstance(share, str):
+        return run
+    return with_recorded(run, Path(share).expanduser())
+
+
+def _devices(study: Study, task: Task, sites: dict[str, Site]) -> dict[str, Device]:
+    """Name the device of every party that does not compute on the CPU."""
+    own = {site: sites[site].device for site in task.sites if site in sites}
+    parties = (COORDINATOR, POOLED, *task.sites)
+    return {party: device for party in parties if (device := own.get(party) or study.device) != "cpu"}
+
+
+def _allowed(task: Task, sites: dict[str, Site]) -> dict[str, tuple[str, ...]]:
+    """Name the networks of the study's own that each site lets run."""
+    return {site: sites[site].allow_models for site in task.sites} if task.model.path else {}
+
+
+def _recorded_round(study: Study, training: Training) -> int | None:
+    """Number the round that the coordinator keeps, from 0: the study's, at most the last."""
+    if not study.record_wire:
+        return None
+    return min(study.record_round or training.rounds, training.rounds) - 1
+
+
+def identical(runs: dict[str, Run]) -> dict[str, str]:
+    """Pair each run's strategy with an earlier one that equals it by construction."""
+    found: dict[str, str] = {}
+    first: dict[str, str] = {}
+    for run in runs.values():
+        if same := sequence_of(run):
+            earlier = first.setdefault(same, run.strategy)
+            if earlier != run.strategy:
+                found[f"{run.task}/{run.strategy}"] = earlier
+    return found
+
+
+def sequence_of(run: Run) -> str | None:
+    """Name what a run computes, where others compute the same: the same arithmetic in the same order.
+
+    Vanilla and U-shaped split learning are the same whatever the cut, where the sites' parts are handed on;
+    so are cyclical transfer and centralized training on that list of batches. SplitFed v1 is FedAvg with the
+    same rule for optimizers. Clipped party by party, where a model is cut does count.
+    """
+    parts = (run.site_parts, run.back) if run.algorithm == "split" else None
+    if run.algorithm == "cyclic" or run.batches == "by_site" or (parts and parts[0] == "handed_on"):
+        what = f"in turn {run.turn} {run.order} {run.interleave}"
+    elif parts == ("averaged", "averaged") or (run.algorithm == "federated" and run.rule == "fedavg"):
+        what = f"averaged {run.optimizer_state}"
+    else:
+        return None
+    clip = run.training.clip
+    if parts and clip and clip.scope == "party":
+        what = f"{what} cut {run.cut} {run.labels}"
+    settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
+    who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())} {run.recorded}"
+    return " ".join([run.task, what, who, *settings])
