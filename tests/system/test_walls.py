@@ -72,7 +72,13 @@ def test_an_ended_snakemake_leaves_nobody(walls: str, tmp_path: Path, number: si
     outside = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with (tmp_path / "said").open("w") as said:
         job = subprocess.Popen(
-            words, cwd=tmp_path, env=outside, stdout=said, stderr=said, process_group=0, preexec_fn=heed_signals
+            words,
+            cwd=tmp_path,
+            env=outside,
+            stdout=said,
+            stderr=said,
+            process_group=0,
+            preexec_fn=heed_signals,
         )
     log = tmp_path / "results" / "ci" / "logs" / "train" / "breast_cancer" / "split" / "0.log"
     wait_for(lambda: job.poll() is not None or (log.exists() and "round " in log.read_text()), 300)
