@@ -17,6 +17,12 @@ def clear(gang: Gang) -> None:
             _remove(folder / name)
 
 
+def forget_commits(gang: Gang) -> None:
+    """Remove what a finished run could have gone on from."""
+    for party in gang.parties:
+        _remove(gang.state / party / "commits")
+
+
 def next_attempt(gang: Gang) -> int:
     """Return the first number, from 1, that no party's log has yet."""
     found = [

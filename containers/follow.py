@@ -1,7 +1,7 @@
 """Follows a started gang: shows its progress, and decides when it has to end."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -43,13 +43,23 @@ class Progress:
 
 
 def follow(
-    gang: Gang, watch: Watch, progress: Progress, voice: Voice, *, linger_seconds: float = LINGER_SECONDS
+    gang: Gang,
+    watch: Watch,
+    progress: Progress,
+    voice: Voice,
+    *,
+    linger_seconds: float = LINGER_SECONDS,
+    revive: Callable[[], None] = lambda: None,
 ) -> Ending:
-    """Watch until nobody is left; a failure, a signal or a party that stays begins the end of all."""
+    """Watch until nobody is left; a failure, a signal or a party that stays begins the end of all.
+
+    ``revive`` may start a party again before its end counts as a failure.
+    """
     ending, done_since = Ending("finished"), None
     while True:
         progress.show()
         if ending.why == "finished":
+            revive()
             done_since = done_since or (time.monotonic() if _work_is_done(watch) else None)
             ending = _reason(watch, done_since, linger_seconds)
             if ending.why != "finished":

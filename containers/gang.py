@@ -26,6 +26,7 @@ class Gang:
     statistics: Path | None
     state: Path
     results: Path
+    restarts: int = 0  # of a party that was killed
     frozen: Path | None = None  # statistics of an earlier agreement, which the coordinator reads
 
     @property
@@ -55,6 +56,7 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
         statistics=statistics,
         state=state,
         results=results,
+        restarts=_restarts(keys, spec),
         frozen=Path(keys["frozen"]) if keys.get("frozen") else None,
     )
     _check_paths(gang)
@@ -102,6 +104,17 @@ def _positive(keys: Mapping[str, Any], key: str, spec: Path) -> int:
     found = keys.get(key)
     if not isinstance(found, int) or isinstance(found, bool) or found < 1:
         raise ConfigError(f"--spec {spec}: '{key}' is {found!r}, expected a whole number from 1")
+    return found
+
+
+def _restarts(keys: Mapping[str, Any], spec: Path) -> int:
+    """Give how often a killed party is started again; an agreement, and who aborts, begin anew."""
+    on_loss = keys.get("on_loss") or {}
+    if on_loss.get("policy") != "wait":
+        return 0
+    found = on_loss.get("restarts")
+    if not isinstance(found, int) or isinstance(found, bool) or found < 0:
+        raise ConfigError(f"--spec {spec}: 'on_loss.restarts' is {found!r}, expected a whole number from 0")
     return found
 
 

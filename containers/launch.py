@@ -9,7 +9,7 @@ from contextlib import nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from containers.attempt import clear, next_attempt
+from containers.attempt import clear, forget_commits, next_attempt
 from containers.errors import ConfigError
 from containers.follow import Ending, Progress, follow
 from containers.gang import Gang, read_gang
@@ -18,6 +18,7 @@ from containers.outcome import Outcome, earliest, outcome
 from containers.parties import PROGRAMS, Meeting, keys
 from containers.progress import clock
 from containers.report import failure, lingering
+from containers.restarting import Restarting
 from containers.results import collect
 from containers.runtime_folder import bases, runtime_folder
 from containers.runtimes import RUNTIMES, add_runtime, choose
@@ -107,7 +108,8 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
             progress = Progress(gang.name, shown, setting.voice)
             start_coordinator(starting, watch, server, progress)
             start_sites(starting, watch, server)
-            return follow(gang, watch, progress, setting.voice)
+            restarting = Restarting(starting, watch, server, progress, setting.voice)
+            return follow(gang, watch, progress, setting.voice, revive=restarting.revive)
 
 
 def make_keys(gang: Gang, meeting: Meeting, setting: Setting) -> None:
@@ -146,6 +148,7 @@ def conclude(gang: Gang, setting: Setting, watch: Watch, ending: Ending, seconds
         say(f"{gang.name}: failed, because the coordinator left before the sites could start; see its log")
         return 1
     collect(gang, {"runtime": setting.runtime, "isolation": setting.isolation})
+    forget_commits(gang)
     say(f"{gang.name}: done in {clock(seconds)}; results in {gang.results}")
     return 0
 

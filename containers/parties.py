@@ -30,11 +30,12 @@ class Meeting:
 
     runtime: Path
     tcp: bool = False
+    port: int = 0
 
     @property
     def bound(self) -> str:
-        """What the coordinator binds; over TCP it picks the port."""
-        return "tcp://127.0.0.1:0" if self.tcp else f"ipc://{socket_path(self.runtime)}"
+        """What the coordinator binds; over TCP it picks the port, unless it had one before."""
+        return f"tcp://127.0.0.1:{self.port}" if self.tcp else f"ipc://{socket_path(self.runtime)}"
 
     @property
     def network(self) -> Network:

@@ -1,7 +1,7 @@
 """Starts the parties of a gang: the coordinator, and all sites at once."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from containers import parties
@@ -11,6 +11,7 @@ from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR, Gang
 from containers.member import Member, start
 from containers.parties import Meeting
+from containers.runtime_folder import socket_path
 from containers.runtimes import Runtime
 from containers.sandbox import Sandbox
 from containers.watch import Watch
@@ -28,6 +29,14 @@ class Starting:
     programs: Mapping[str, tuple[str, ...]]
     held: int
     attempt: int
+
+    def again(self) -> "Starting":
+        """Let a coordinator listen where the one before did, which left its socket behind."""
+        if not self.meeting.tcp:
+            socket_path(self.meeting.runtime).unlink(missing_ok=True)
+            return self
+        port = (self.gang.state / COORDINATOR / "endpoint").read_text(encoding="utf-8").rpartition(":")[2]
+        return replace(self, meeting=replace(self.meeting, port=int(port)))
 
 
 def sharing(starting: Starting) -> ForkServer | None:
@@ -57,19 +66,25 @@ def start_coordinator(
 
 def start_sites(starting: Starting, watch: Watch, server: ForkServer | None) -> None:
     """Start all sites at once; over TCP as soon as the coordinator has published its port."""
-    endpoint = _published(starting, watch) if starting.meeting.tcp else starting.meeting.bound
+    endpoint = published(starting, watch)
     for name in starting.gang.sites:
-        if endpoint is None:
+        if endpoint is None or not start_site(starting, watch, server, name, endpoint):
             return
-        sandbox = parties.site(starting.gang, starting.meeting, name, endpoint, starting.programs)
-        member = _start(starting, name, sandbox, watch, server, piped=False)
-        if member is None:
-            return
+
+
+def start_site(starting: Starting, watch: Watch, server: ForkServer | None, name: str, endpoint: str) -> bool:
+    """Start one site; False where the gang ends before."""
+    sandbox = parties.site(starting.gang, starting.meeting, name, endpoint, starting.programs)
+    member = _start(starting, name, sandbox, watch, server, piped=False)
+    if member is not None:
         watch.add(member)
+    return member is not None
 
 
-def _published(starting: Starting, watch: Watch) -> str | None:
-    """Wait for the coordinator's endpoint; None if the gang ends before."""
+def published(starting: Starting, watch: Watch) -> str | None:
+    """Give where to connect: over TCP what the coordinator publishes, None if the gang ends before."""
+    if not starting.meeting.tcp:
+        return starting.meeting.bound
     path = starting.gang.state / COORDINATOR / "endpoint"
     while not path.exists():
         if not watch.alive() or watch.stopped_by:

@@ -5,6 +5,7 @@ import selectors
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from types import FrameType
 from typing import Any
 
@@ -56,6 +57,14 @@ class Watch:
             self._selector.register(
                 pipe, selectors.EVENT_READ, lambda: output() or self._selector.unregister(pipe)
             )
+
+    def forget(self, member: Member) -> None:
+        """Watch a party that has ended no more, and release what it held."""
+        self.members.remove(member)
+        if member.process.stdout:
+            with suppress(KeyError):  # its end may have been read already
+                self._selector.unregister(member.process.stdout)
+        reap(member)
 
     def alive(self) -> list[Member]:
         """Name who has not ended."""

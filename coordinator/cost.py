@@ -23,6 +23,15 @@ class Clock:
         """Start now."""
         self._wall, self._cpu = time.perf_counter(), time.process_time()
 
+    def state(self) -> dict[str, float]:
+        """Give the seconds so far."""
+        return self.read()
+
+    def load(self, state: dict[str, float]) -> None:
+        """Go on from so many seconds."""
+        self._wall = time.perf_counter() - state["seconds"]
+        self._cpu = time.process_time() - state["cpu_seconds"]
+
     def read(self) -> dict[str, float]:
         """Give the seconds so far."""
         return {"seconds": time.perf_counter() - self._wall, "cpu_seconds": time.process_time() - self._cpu}

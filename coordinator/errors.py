@@ -41,3 +41,7 @@ class PeerLost(SutureError):
     """A party ended or became unreachable; the operator must look at it."""
 
     exit_status = EXIT_PEER_LOST
+
+
+class PeerRemoved(PeerLost):
+    """A party was removed from the manifest while it took part; it is not waited for."""

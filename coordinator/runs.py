@@ -50,6 +50,7 @@ def _resolve(
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
         release=study.release, record_round=_recorded_round(study, training),
         threads=study.threads_per_process, devices=_devices(study, task, sites),
+        on_loss=study.on_loss, commit_steps=study.commit_steps,
     )  # fmt: skip
     if not isinstance(share, str):
         return run

@@ -1,6 +1,7 @@
 """What it costs to search for a learning rate: the trials of the grid beside the one that was kept."""
 
 from collections.abc import Callable
+from typing import Any
 
 from coordinator.algorithms.party import Party
 from coordinator.schedule import Item, Validate
@@ -21,6 +22,14 @@ class Search:
         """Take note of a finished round."""
         if isinstance(item, Validate):
             self._ends[item.trial] = self._moved()
+
+    def state(self) -> dict[str, Any]:
+        """Give what had been moved at each trial's end."""
+        return {"ends": {trial: list(moved) for trial, moved in self._ends.items()}}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._ends = {trial: (moved[0], moved[1]) for trial, moved in state["ends"].items()}
 
     def costs(self, kept: int) -> dict[str, float]:
         """Count the trials, all releases, and the bytes and releases of trials other than the kept one.

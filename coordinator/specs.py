@@ -18,6 +18,7 @@ from coordinator.config import (
     Modality,
     Model,
     Name,
+    OnLoss,
     Record,
     Site,
     Split,
@@ -120,6 +121,8 @@ class Run(Record):
     record_round: int | None = Field(None, description="the round kept for attacks, from 0; empty: none")
     threads: int
     devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
+    on_loss: OnLoss = Field(default_factory=OnLoss)
+    commit_steps: int = Field(1000, description="commits within a round, beside the one at its end")
 
 
 class Audit(Record):

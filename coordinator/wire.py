@@ -7,7 +7,7 @@ among the results, as safetensors: a tensor's name says its message's number, ki
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from safetensors import SafetensorError
@@ -54,6 +54,14 @@ class Recorder:
         for field, array in _arrays(message):
             # copied: what the coordinator sends may be the memory of a model that trains on
             self._heard[_name(self._number, kind, site, field, position)] = np.array(array, order="C")
+
+    def state(self) -> dict[str, Any]:
+        """Give what was kept."""
+        return {"heard": dict(self._heard), "number": self._number}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self._heard, self._number = dict(state["heard"]), state["number"]
 
     def write(self, path: Path) -> None:
         """Write what was kept; nothing where nothing was, so that no earlier attempt's stays."""

@@ -18,7 +18,8 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     """Send the aggregates, and keep what all agreed on."""
     spec = specs.read(Agreement, options.spec)
     aggregates = aggregate(Path(spec.prepared[options.site]), spec.seed, spec.validation, spec.min_cell)
-    channel, _ = keys.enter(spec, STATISTICS_LIMIT)
+    channel, _ = keys.open(spec, STATISTICS_LIMIT)
+    keys.enter(channel, spec)
     statistics = site_agree(aggregates, channel)
     write_json(options.state / "statistics.json", statistics)
     channel.leave(Done({}, {}))

@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Mapping
 from functools import partial
+from types import MappingProxyType
 from typing import Final
 
 from coordinator import specs
@@ -11,12 +12,12 @@ from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded
 from coordinator.party_options import add_party_options
-from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.messages import Hello, Welcome
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Agreement, Prediction, Run
-from sites.gate import open_channel
+from sites.gate import Gate, open_channel
 
 # what a spec's kind asks for; an agreement runs without torch
 WORK: Final[Mapping[str, str]] = {"agreement": "sites.agreeing", "run": "sites.training"}
@@ -49,8 +50,8 @@ class Keys:
         self.manifest: Manifest = read_manifest(options.manifest)
         self.secret: Secret = read_secret(options.secret)
 
-    def enter(self, spec: Run | Agreement | Prediction, limit: int) -> tuple[SiteChannel, Welcome]:
-        """Connect through the release gate and wait until the coordinator says Welcome."""
+    def open(self, spec: Run | Agreement | Prediction, limit: int) -> tuple[SiteChannel, Gate]:
+        """Connect through the release gate."""
         options, site = self._options, self._options.site
         link = Dealer(
             options.endpoint,
@@ -59,9 +60,20 @@ class Keys:
             self.manifest[site].curve,
             self._lifeline,
         )
-        channel = open_channel(spec, link, options.state / "ledger.jsonl", limit=limit)
-        welcome = channel.enter(Hello(site, specs.digest(spec), 0), _refused)
-        return channel, welcome
+        return open_channel(spec, link, options.state / "ledger.jsonl", limit=limit)
+
+    def enter(
+        self,
+        channel: SiteChannel,
+        spec: Run | Agreement | Prediction,
+        commits: Mapping[int, str] = MappingProxyType({}),
+        *,
+        again: bool = False,
+        seconds: float | None = None,
+    ) -> Welcome:
+        """Wait until the coordinator says Welcome; `commits` can be gone on from, by number, with hashes."""
+        hello = Hello(self._options.site, specs.digest(spec), 0, dict(commits))
+        return channel.enter(hello, _refused, again=again, seconds=seconds)
 
 
 def _refused(times: int) -> None:

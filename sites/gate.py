@@ -8,15 +8,16 @@ from pathlib import Path
 from typing import Final
 
 from coordinator.errors import ConfigError
-from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.line import SiteLink
-from coordinator.protocol.messages import Message
+from coordinator.protocol.messages import Committed, Message
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement, Prediction, Run, digest
-from sites.ledger import Ledger
+from sites.ledger import WENT_ON, Ledger
 
 # what each kind of release is called in a policy; the conversation itself is always allowed
 RELEASES: Final[Mapping[str, str]] = {
     "Hello": "conversation",
+    "Committed": "conversation",
     "Done": "conversation",
     "Aggregated": "aggregates",
     "Validated": "metrics",
@@ -74,14 +75,22 @@ class Gate:
             raise ConfigError(
                 f"the release gate refused {what}: '{self._way}' does not release it; nothing was sent"
             )
-        place = getattr(message, "position", ())
+        place = (message.number,) if isinstance(message, Committed) else getattr(message, "position", ())
         more = {"spec": self._spec} if name == "Hello" else {}
         self._ledger.write(name, tuple(place), size, labels=labels, **more)
+
+    def synced(self) -> str:
+        """Bring the ledger onto the disk; give the hash of its last line."""
+        return self._ledger.synced()
+
+    def went_on(self, commit: int) -> None:
+        """Note that the run goes on from a commit; what was released after it stays written."""
+        self._ledger.write(WENT_ON, (commit,), 0, labels=False)
 
 
 def open_channel(
     spec: Run | Agreement | Prediction, link: SiteLink, ledger: Path, *, limit: int
-) -> SiteChannel:
-    """Make the one channel through which a site speaks."""
+) -> tuple[SiteChannel, Gate]:
+    """Make the one channel through which a site speaks, and its gate."""
     gate = Gate(spec, ledger)
-    return SiteChannel(link, limit=limit, release=gate.release)
+    return SiteChannel(link, limit=limit, release=gate.release), gate

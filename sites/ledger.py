@@ -7,6 +7,7 @@ what left in each session. Who kept a head (the hash of the last line) sees whet
 import argparse
 import hashlib
 import json
+import os
 import time
 from collections import Counter
 from dataclasses import dataclass, field
@@ -19,6 +20,11 @@ from rich.table import Table
 from coordinator.errors import ConfigError, DataError
 
 START: Final = "0" * 64
+WENT_ON: Final = "WentOn"  # no release: from which commit the run went on
+# what the costs count and the comparison leaves out: no release, or of a conversation that began again
+UNCOMPARED: Final = frozenset(
+    {"bytes_up.pooling.records", *(f"bytes_up.control.{kind}" for kind in ("hello", "committed", "done"))}
+)
 LONGEST: Final = 1 << 16  # bytes; a line has a few hundred
 
 
@@ -42,6 +48,11 @@ class Ledger:
         line = json.dumps({**entry, "after": self.head}, separators=(",", ":")).encode()
         self._file.write(line + b"\n")
         self.head = head_of(line)
+
+    def synced(self) -> str:
+        """Bring all lines onto the disk; give the last one's hash."""
+        os.fsync(self._file.fileno())
+        return self.head
 
 
 @dataclass
@@ -84,6 +95,8 @@ def verified(path: Path) -> tuple[list[Session], str, list[int]]:
                 f"{path}:{number}: this line was not written after the one before it; the ledger was changed"
             )
         head = head_of(line)
+        if entry["kind"] == WENT_ON:
+            continue
         if entry["kind"] == "Hello":
             sessions.append(Session(entry.get("spec", ""), entry.get("time", "")))
         if not sessions:
@@ -127,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
     if options.head and not _was_head(options.file, options.head):
         raise DataError(f"{options.file}: no line has the hash {options.head}: the ledger's end was cut off")
     if options.costs:
-        check_costs(options.costs, options.site, sessions)
+        check_costs(options.costs, options.site, released(options.file))
     table = Table("session", "began", "spec", "kind", "messages", "bytes")
     for place, session in enumerate(sessions, start=1):
         for kind, size in session.sizes.items():
@@ -144,8 +157,8 @@ def _was_head(path: Path, head: str) -> bool:
     return head == START or any(head_of(line) == head for line in path.read_bytes().splitlines())
 
 
-def check_costs(path: Path, site: str | None, sessions: list[Session]) -> None:
-    """Compare the last session with what was counted at the socket when the run ended, before Done.
+def check_costs(path: Path, site: str | None, written: int) -> None:
+    """Compare what was released with what was counted at the socket when the run ended.
 
     Raises:
         ConfigError: the file has no such site.
@@ -155,10 +168,34 @@ def check_costs(path: Path, site: str | None, sessions: list[Session]) -> None:
         costs = json.loads(path.read_text(encoding="utf-8"))[site]
     except (OSError, ValueError, KeyError):
         raise ConfigError(f"--costs {path}: no costs of site '{site}'; name it with --site") from None
-    counted = costs["bytes_up"] - costs.get("bytes_up.pooling.records", 0.0)
-    written = sum(size for kind, size in sessions[-1].sizes.items() if kind != "Done") if sessions else 0
+    counted = sum(
+        size for name, size in costs.items() if name.startswith("bytes_up.") and name not in UNCOMPARED
+    )
     if counted != written:
         raise DataError(
-            f"the ledger's last session holds {written} bytes, {path} says {counted:.0f}: "
+            f"the ledger holds {written} bytes of what the finished run released, {path} says {counted:.0f}: "
             f"a difference of {counted - written:.0f}"
         )
+
+
+def released(path: Path) -> int:
+    """Add up what the last run released, beside the conversation itself, up to its end.
+
+    Where it went on from a commit, what it had released after that and released again is left out.
+    """
+    at: dict[int, int] = {}
+    spec, now = "", 0
+    for entry in filter(None, map(_entry, path.read_bytes().splitlines())):
+        place = entry["position"][0] if entry["position"] else -1
+        match entry["kind"]:
+            case "Hello":
+                at, spec, now = (at if entry.get("spec") == spec else {}), entry.get("spec", ""), 0
+            case "Committed":
+                at[place] = now
+            case "WentOn":
+                now = at.get(place, 0)
+            case "Done":
+                pass
+            case _:
+                now += entry["bytes"]
+    return now

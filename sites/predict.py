@@ -112,7 +112,9 @@ def by_parts(options: argparse.Namespace) -> pd.DataFrame:
         return scored(found, partial(whole_logits, party))
     parts = {name: part_hash(dict(part.state_dict())) for name, part in party.parts.items()}
     spec = Prediction(run=what.run, site=what.party, statistics=what.statistics, parts=parts)
-    channel, _ = Keys(options, None).enter(spec, message_limit(what.run, party.cohort))
+    keys = Keys(options, None)
+    channel, _ = keys.open(spec, message_limit(what.run, party.cohort))
+    keys.enter(channel, spec)
     frame = scored(found, partial(site_logits, party, channel=channel))
     channel.leave(Done({}, {}))
     return frame

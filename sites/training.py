@@ -1,6 +1,7 @@
 """A site's side of a training run, from its prepared records to its written predictions."""
 
 import argparse
+import sys
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -12,19 +13,23 @@ from torch import Tensor
 from coordinator import specs
 from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.party import Party
+from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
 from coordinator.driver import take_part as walk
-from coordinator.errors import ConfigError, DataError, ProtocolError
+from coordinator.errors import ConfigError, DataError, PeerLost, ProtocolError
+from coordinator.keeping import Keeping, Keeps
 from coordinator.limits import message_limit
 from coordinator.model_files import About, about, write_parts
 from coordinator.model_rules import not_allowed
-from coordinator.protocol.messages import Done
+from coordinator.protocol.messages import Done, Welcome
 from coordinator.protocol.seals import Sealer
+from coordinator.protocol.site_channel import Rewound
 from coordinator.search import Search
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
 from sites.client import Keys
+from sites.committing import SiteCommits
 from sites.joined import Joined
 from sites.predictions import write_predictions
 from sites.records import Records, load
@@ -33,32 +38,89 @@ Loaded = dict[str, Records]
 
 
 def take_part(options: argparse.Namespace, keys: Keys) -> None:
-    """Train, write this site's files under ``out``, and say so."""
+    """Train, write this site's files under ``out``, and say so; a lost coordinator is waited for."""
     run = specs.read(Run, options.spec)
     torch.set_num_threads(run.threads)
     statistics = read_statistics(options.statistics)
     hospitals = run.sites if options.site == POOLED else (options.site,)
     check_allowed(run, hospitals)
-    loaded = [records_of(run, statistics, hospital) for hospital in hospitals]
-    cohort = Cohort.of(statistics, run.sites)
-    index = -1 if options.site == POOLED else run.sites.index(options.site)
-    party = Party(run, cohort, index, site_data(loaded, run.augment), Sealer(keys.secret, keys.manifest))
-    check_device(party, options.site)
-    channel, welcome = keys.enter(run, message_limit(run, cohort))
-    if welcome.records != cohort.train:
-        raise ProtocolError(
-            f"the coordinator counts {welcome.records} training records, the statistics here {cohort.train}; "
-            "give every party the same statistics.json"
-        )
-    clock = Clock()
-    search = Search(lambda: (channel.line.bytes.total(), channel.line.sent))
-    logits = walk(party, channel, search.see)
-    costs = {**costs_of(party, clock, channel.line.bytes), **search.costs(party.kept_at[0])}
-    if options.site == POOLED:
-        costs = with_pooled_bytes(costs, [Path(run.prepared[hospital]) for hospital in hospitals])
-    mine = about(run, options.site, statistics)
-    hashes = write_results(mine, party, loaded, logits, options.state / "out")
-    channel.leave(Done(hashes, costs))
+    work = Work(run, statistics, options, keys, [records_of(run, statistics, each) for each in hospitals])
+    patient, again = run.on_loss.policy == "wait", False
+    welcome = work.enter(again=False)
+    while True:
+        try:
+            work.see_through(welcome, again=again)
+            return
+        except Rewound as told:
+            welcome = told.welcome
+        except PeerLost as lost:
+            if not patient:
+                raise
+            print(f"{options.site}: {lost}; waiting for it", file=sys.stderr, flush=True)
+            welcome = work.enter(again=True)
+        again = True
+        print(f"{options.site}: {from_commit(welcome.commit)}", file=sys.stderr, flush=True)
+
+
+class Work:
+    """A run at a site: everything that goes back to a commit when a party was lost."""
+
+    def __init__(
+        self,
+        run: Run,
+        statistics: dict[str, Any],
+        options: argparse.Namespace,
+        keys: Keys,
+        loaded: list[Loaded],
+    ) -> None:
+        """Open the channel, and take over the commits of an earlier attempt."""
+        self._run, self._statistics, self._site, self._keys = run, statistics, options.site, keys
+        self._state, self._loaded = options.state, loaded
+        self._cohort, self._data = Cohort.of(statistics, run.sites), site_data(loaded, run.augment)
+        self._channel, gate = keys.open(run, message_limit(run, self._cohort))
+        check_device(self._party(), self._site)
+        line = self._channel.line
+        self._clock, self._search = Clock(), Search(lambda: (line.bytes.total(), line.released))
+        self._held = Commits(options.state / COMMITS, spec_hash(run, statistics))
+        kept: dict[str, Keeps] = {"line": line, "clock": self._clock, "search": self._search}
+        self._commits = SiteCommits(Keeping(self._held, kept), self._channel, gate)
+
+    def enter(self, *, again: bool) -> Welcome:
+        """Say Hello, and wait until the coordinator says Welcome.
+
+        Raises:
+            ProtocolError: it counts other records.
+        """
+        seconds = seconds_of(self._run.on_loss) if again else None
+        held = self._held.held()
+        welcome = self._keys.enter(self._channel, self._run, held, again=again, seconds=seconds)
+        if welcome.records != self._cohort.train:
+            raise ProtocolError(
+                f"the coordinator counts {welcome.records} training records, the statistics here "
+                f"{self._cohort.train}; give every party the same statistics.json"
+            )
+        return welcome
+
+    def see_through(self, welcome: Welcome, *, again: bool) -> None:
+        """Go on from the commit that the coordinator named, to the written results and its Bye."""
+        if again or welcome.commit >= 0:
+            self._commits.rewind(welcome.commit)
+        party, channel = self._party(), self._channel
+        logits = walk(party, channel, self._search.see, self._commits)
+        costs = {
+            **costs_of(party, self._clock, channel.line.bytes),
+            **self._search.costs(party.kept_at[0]),
+        }
+        if self._site == POOLED:
+            costs = with_pooled_bytes(costs, [Path(folder) for folder in self._run.prepared.values()])
+        mine = about(self._run, self._site, self._statistics)
+        hashes = write_results(mine, party, self._loaded, logits, self._state / "out")
+        channel.leave(Done(hashes, costs))
+
+    def _party(self) -> Party:
+        index = -1 if self._site == POOLED else self._run.sites.index(self._site)
+        sealer = Sealer(self._keys.secret, self._keys.manifest)
+        return Party(self._run, self._cohort, index, self._data, sealer)
 
 
 def check_allowed(run: Run, hospitals: Iterable[str]) -> None:

@@ -8,16 +8,22 @@ from nacl.public import PrivateKey
 
 from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.party import Party
+from coordinator.commits import Commits
 from coordinator.config import Model, Training
 from coordinator.draws import key
 from coordinator.driver import coordinate, take_part
+from coordinator.keeping import Keeping
 from coordinator.presets import PRESETS
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.keys import Identity, Secret
-from coordinator.protocol.messages import Done, Hello, Welcome
+from coordinator.protocol.messages import Done, Hello
 from coordinator.protocol.seals import Sealer
+from coordinator.protocol.site_channel import SiteChannel
+from coordinator.server.committing import CoordinatorCommits, Heads, next_generation
 from coordinator.specs import POOLED, Run
+from sites.committing import SiteCommits
+from sites.gate import Gate
 
 LIMIT = 1 << 30
 
@@ -74,8 +80,11 @@ def joined(several):
     return Rows(Several({name: torch.cat([each.get(name) for each in inputs]) for name in names}), labels)
 
 
-def federate(run, sizes, shape=(6,)):
-    """Run everything; give the coordinator's party and the sites' (party, test logits) by name."""
+def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: None):
+    """Run everything; give the coordinator's party and the sites' (party, test logits) by name.
+
+    With a folder for `commits`, go on from those that lie there.
+    """
     count, events = len(sizes), tuple(positive(size, shape, i) for i, size in enumerate(sizes))
     cohort = Cohort(shape, tuple(sizes), tuple(range(5, 5 + count)), (7,) * count, events)
     hub = Hub()
@@ -89,12 +98,22 @@ def federate(run, sizes, shape=(6,)):
             sealer = Sealer(Secret(*(bytes(k) for k in secrets[name])), manifest)
         party = Party(run, cohort, index=-1 if name == POOLED else run.sites.index(name), sealer=sealer)
         party.data = site_data(cohort, party.index, shape)
-        threads.append(Thread(target=_site, args=(name, party, hub.spoke(name), outcomes), daemon=True))
+        own = (name, party, hub.spoke(name), outcomes, commits)
+        threads.append(Thread(target=_site, args=own, daemon=True))
         threads[-1].start()
     party = Party(run, cohort)
     channel.admit()
-    channel.broadcast(Welcome(cohort.train))
-    coordinate(party, channel, lambda item, state: None)
+    together = None
+    if commits:
+        keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel})
+        together = CoordinatorCommits(keeping, channel, Heads())
+        chosen = together.choose(list(channel.sites))
+        keeping.rewind(chosen)
+        channel.welcome(cohort.train, chosen, next_generation(commits))
+    else:
+        channel.welcome(cohort.train)
+    coordinate(party, channel, watch, together)
+    channel.finish()
     channel.dismiss()
     for thread in threads:
         thread.join(10)
@@ -117,10 +136,15 @@ def site_data(cohort, index, shape):
     )
 
 
-def _site(name, party, link, outcomes):
+def _site(name, party, link, outcomes, commits):
     sent = []
     channel = SiteChannel(link, limit=LIMIT, release=lambda message, size: sent.append(deepcopy(message)))
-    channel.enter(Hello(name, "s", 0), lambda refusals: None)
-    logits = take_part(party, channel, lambda item, state: None)
+    own, held = None, Commits(commits / name, "s") if commits else None
+    welcome = channel.enter(Hello(name, "s", 0, held.held() if held else {}), lambda refusals: None)
+    if held:
+        gate = Gate(party.run, commits / f"{name}.jsonl")
+        own = SiteCommits(Keeping(held, {"line": channel.line}), channel, gate)
+        own.rewind(welcome.commit)
+    logits = take_part(party, channel, lambda item, state: None, own)
     outcomes[name] = (party, logits, sent, channel)
     channel.leave(Done({}, {}))

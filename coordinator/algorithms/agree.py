@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from coordinator.aggregates import Aggregates
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Aggregated, Agreed
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement
 from coordinator.statistics import merge, read_statistics, with_frozen
 

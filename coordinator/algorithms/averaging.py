@@ -17,8 +17,9 @@ from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats, weighted_mean
 from coordinator.models.stages import Part
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Position, Weights
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Average, Begin, LocalRound
 
 Shapes = Sequence[tuple[int, ...]]

@@ -10,7 +10,8 @@ from coordinator.algorithms.local import coordinator_predict, hear, report, trai
 from coordinator.algorithms.party import Party, begin, predict_whole, validate_whole, whole
 from coordinator.algorithms.party import whole_at_sites as parts_of
 from coordinator.algorithms.selection import announce, heed
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Batch, Begin, HandOn, Item, Validate
 
 __all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]

@@ -33,8 +33,9 @@ from coordinator.algorithms.server_rules import RULES, correction
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats
 from coordinator.models.stages import Part, Shape
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Control, Weights
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Begin, Item, LocalRound
 from coordinator.specs import Run
 

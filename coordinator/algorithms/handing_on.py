@@ -7,9 +7,10 @@ from torch import Tensor
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import apart
 from coordinator.errors import ProtocolError
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Position, Sealed
 from coordinator.protocol.seals import Purpose, Sealer
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import HandOn
 from coordinator.specs import digest
 

@@ -23,7 +23,7 @@ from coordinator.algorithms.split_steps import augment_of, draw_of, head_batch
 from coordinator.algorithms.tensors import one, received, sent
 from coordinator.algorithms.training import loss_of
 from coordinator.models.stages import backward
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import (
     Activations,
     CutGradient,
@@ -32,6 +32,7 @@ from coordinator.protocol.messages import (
     HeadGradient,
     Position,
 )
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Batch, JointBatch
 
 

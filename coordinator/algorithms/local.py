@@ -24,8 +24,9 @@ from coordinator.algorithms.party import whole_at_sites as parts_of
 from coordinator.algorithms.selection import decide, keep, out_of_patience, select
 from coordinator.algorithms.training import train_batch
 from coordinator.models.stages import Part
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Validated
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import (
     Batch,
     Begin,

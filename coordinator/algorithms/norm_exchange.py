@@ -15,8 +15,9 @@ from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import one, sent
 from coordinator.config import Clip
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Norms, Position
+from coordinator.protocol.site_channel import SiteChannel
 
 
 def globally(party: Party) -> Clip | None:

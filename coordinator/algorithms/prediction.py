@@ -19,8 +19,8 @@ from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import EVALUATION_BATCH
 from coordinator.errors import ConfigError, ProtocolError
 from coordinator.model_files import About, Tensors
-from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.messages import Activations, Features, Scores
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Begin
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from math import inf, isnan, nan
 
 from coordinator.algorithms.party import Party, Validation, Waiting
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Verdict
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Run
 
 

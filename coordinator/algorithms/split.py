@@ -34,7 +34,8 @@ from coordinator.algorithms.split_steps import coordinator_batch, site_batch
 from coordinator.algorithms.training import floats
 from coordinator.models.catalog import stage_names
 from coordinator.models.stages import Shape, build, cut, outline
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Average, Batch, Begin, HandOn, Item, JointBatch
 from coordinator.specs import Run
 

@@ -13,8 +13,9 @@ from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum
 from coordinator.participation import has_trained
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated
+from coordinator.protocol.site_channel import SiteChannel
 
 
 def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:

@@ -10,8 +10,9 @@ from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import Draw, loss_of
 from coordinator.models.stages import Part, backward
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, CutGradient, Features, HeadGradient
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Batch, JointBatch
 
 

@@ -2,7 +2,7 @@
 
 from coordinator.config.data import Columns, Data, Events, Partition, Scanner, Site, Split
 from coordinator.config.fitting import Clip, Model, Training
-from coordinator.config.study import Strategy, Study, Task, TrainingChange
+from coordinator.config.study import OnLoss, Strategy, Study, Task, TrainingChange
 from coordinator.config.values import (
     ClassWeights,
     Count,
@@ -42,6 +42,7 @@ __all__ = [
     "Modality",
     "Model",
     "Name",
+    "OnLoss",
     "Partition",
     "Positive",
     "Precision",

@@ -137,6 +137,22 @@ class Strategy(Record):
     )
 
 
+class OnLoss(Record):
+    """What becomes of a run when a party ends or cannot be reached."""
+
+    policy: Literal["wait", "abort"] = Field(
+        "wait",
+        description="wait: all go back to the last commit once it is here again; abort: the run ends, and "
+        "goes on from there when it is started again",
+    )
+    minutes: Annotated[float, Field(gt=0.0)] | None = Field(
+        60.0, description="how long to wait for a party; empty: for ever"
+    )
+    restarts: Annotated[int, Field(ge=0, le=100)] = Field(
+        3, description="how often the launcher starts a party again that was killed"
+    )
+
+
 class Study(Record):
     """Everything one config file describes."""
 
@@ -189,6 +205,12 @@ class Study(Record):
     runtime: Literal["auto", "bubblewrap", "host"] = Field(
         "auto",
         description="walls around each process; auto: the strongest that work here, host: none",
+    )
+    on_loss: OnLoss = Field(default_factory=OnLoss, description="a party ends or cannot be reached")
+    commit_steps: Count = Field(
+        1000,
+        description="steps after which all parties commit within a round, so that a lost party costs no "
+        "more; at a round's end they do anyway",
     )
     reference: Name = Field("centralized", description="the strategy others are compared with")
     sites: dict[Name, Site] = Field(

@@ -6,8 +6,7 @@ Unlike a run, where all go on together, each is by itself: what one site does wr
 from collections.abc import Callable, Mapping
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.channel import AHEAD_MESSAGES
-from coordinator.protocol.line import CoordinatorLink, Line
+from coordinator.protocol.line import AHEAD_MESSAGES, CoordinatorLink, Line
 from coordinator.protocol.messages import Bye, Done, Hello, Message, Refused, Welcome
 
 Answer = Callable[[str, Message], Message]

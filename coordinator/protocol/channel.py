@@ -1,4 +1,4 @@
-"""Conversations over a link: who is in, what is allowed next, in which order, and what it weighs.
+"""The coordinator's conversations over a link: who is in, what is allowed next, in which order.
 
 An algorithm sees ``send``, ``receive``, ``broadcast`` and ``gather``; nothing below this file knows
 what a message means, nothing above it what a socket is.
@@ -7,15 +7,15 @@ what a message means, nothing above it what a socket is.
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
-from coordinator.protocol.codec import Frames
-from coordinator.protocol.line import CoordinatorLink, Kind, Line, SiteLink, expected
+from coordinator.protocol.codec import Frames, is_hello
+from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, CoordinatorLink, Kind, Line, expected
 from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Welcome
 
-WAIT_SECONDS = 1.0
 TELL_SECONDS = 30.0
-AHEAD_MESSAGES = 4
 
 
 class CoordinatorChannel:
@@ -38,32 +38,76 @@ class CoordinatorChannel:
         self.lines = {site: Line(site, sends="down", limit=limit, ahead=ahead) for site in sites}
         self._link, self._spec = link, spec
         self._routes: dict[str, bytes] = {}
+        self.hellos: dict[str, Hello] = {}  # of who is in
+        self._met: set[str] = set()  # who has ever said Hello
         self._done: set[str] = set()
-        self._lost: set[str] = set()
+        self._lost: set[str] = set()  # and of these, who has said Hello again
+        self._returned: set[str] = set()
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
 
-    def admit(self, waiting: Callable[[list[str]], None] = lambda absent: None) -> None:
+    def admit(
+        self,
+        waiting: Callable[[list[str]], None] = lambda absent: None,
+        *,
+        again: bool = False,
+        seconds: float | None = None,
+    ) -> None:
         """Wait until every site is here; every half minute ``waiting`` hears who is not.
+
+        Args:
+            waiting: hears names.
+            again: wait for one that leaves meanwhile, too.
+            seconds: how long to wait at most.
 
         Raises:
             ProtocolError: a site was given another spec.
-            PeerLost: a site left.
+            PeerLost: a site left, or did not come in time.
         """
-        told, awaited = time.monotonic(), list(self.sites)
-        while awaited:
-            for site in [each for each in awaited if self.lines[each].waiting()]:
-                self._check(site, self.receive(site, Hello))
-                awaited.remove(site)
-            if awaited:
+        began = told = time.monotonic()
+        while absent := [site for site in self.sites if site not in self.hellos]:
+            for site in [each for each in absent if self.lines[each].waiting()]:
+                self._enter(site)
+            if absent := [site for site in self.sites if site not in self.hellos]:
                 self._pump(WAIT_SECONDS)
-            if awaited and time.monotonic() > told + TELL_SECONDS:
-                told = time.monotonic()
-                waiting(awaited)
+                self._let_go() if again else self._check_lost()
+            now = time.monotonic()
+            if absent and now > told + TELL_SECONDS:
+                told = now
+                waiting(absent)
+            if absent and seconds is not None and now > began + seconds:
+                names = ", ".join(absent)
+                raise PeerLost(
+                    f"waited {seconds / 60:.0f} minutes for {names}; see their logs, then run again"
+                )
 
-    def welcome(self, records: tuple[int, ...]) -> None:
-        """Let everyone begin, with the counts of training records the schedule is made from."""
-        self.broadcast(Welcome(records))
+    def readmit(self, waiting: Callable[[list[str]], None], seconds: float | None) -> list[str]:
+        """Wait until every site that was lost is here again; give their names."""
+        lost = sorted(self._lost)
+        self._let_go()
+        self.admit(waiting, again=True, seconds=seconds)
+        return lost
+
+    def welcome(self, records: tuple[int, ...], commit: int = -1, generation: int = 0) -> None:
+        """Let everyone begin or go on; what was said in an earlier generation and not heard is void.
+
+        Args:
+            records: the counts of training records the schedule is made from.
+            commit: the one to go on from, -1: none.
+            generation: higher than any before.
+        """
+        for line in self.lines.values():
+            line.begin(generation)
+        self.broadcast(Welcome(records, commit))
+
+    def state(self) -> dict[str, Any]:
+        """Give what was counted on each line."""
+        return {site: line.state() for site, line in self.lines.items()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on counting from there."""
+        for site, line in self.lines.items():
+            line.load(state[site])
 
     def counted(self) -> Counter[str]:
         """Add up the bytes of all sites' lines, by direction, phase and kind."""
@@ -71,7 +115,7 @@ class CoordinatorChannel:
 
     def heard(self) -> int:
         """Count the messages that have come from all sites."""
-        return sum(line.seen for line in self.lines.values())
+        return sum(line.taken for line in self.lines.values())
 
     def absent(self) -> list[str]:
         """Name the sites that have not come yet."""
@@ -82,6 +126,7 @@ class CoordinatorChannel:
         self.listener(site, message)
         for frames in self.lines[site].frames(message):
             if not self._link.send(self._routes[site], frames):
+                self._lost.add(site)
                 raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
 
     def broadcast(self, message: Message) -> None:
@@ -91,10 +136,12 @@ class CoordinatorChannel:
 
     def receive(self, site: str, kind: type[Kind], position: Position | None = None) -> Kind:
         """Wait for a site's next message, which must be of this kind and place."""
-        line = self.lines[site]
-        while not line.waiting():
+        while True:
+            self._check_lost()
+            if self.lines[site].waiting():
+                break
             self._pump(WAIT_SECONDS)
-        heard = expected(line.hear(), kind, site, position)
+        heard = expected(self.lines[site].hear(), kind, site, position)
         self.listener(site, heard)
         return heard
 
@@ -108,23 +155,30 @@ class CoordinatorChannel:
             for index, site in enumerate(self.sites)
         ]
 
-    def dismiss(self) -> list[Done]:
-        """Wait until every site has written its outputs, then let all leave."""
+    def finish(self) -> list[Done]:
+        """Wait until every site has written its outputs; from then on it may leave."""
         done = self.gather(Done)
         self._done |= set(self.sites)
-        self.broadcast(Bye())
         return done
+
+    def dismiss(self) -> None:
+        """Let all leave; one that has left already is done too."""
+        for site in self.sites:
+            with suppress(PeerLost):
+                self.send(site, Bye())
 
     def close(self) -> None:
         """Close the link."""
         self._link.close()
 
-    def _check(self, site: str, hello: Hello) -> None:
+    def _enter(self, site: str) -> None:
+        hello = expected(self.lines[site].hear(), Hello, site, None)
         if (hello.site, hello.spec) != (site, self._spec):
             raise ProtocolError(
                 f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected "
                 f"'{site}' with {self._spec[:12]}; give both the same spec file"
             )
+        self.hellos[site] = hello
 
     def _pump(self, seconds: float) -> None:
         got = self._link.receive(seconds)
@@ -132,73 +186,45 @@ class CoordinatorChannel:
             self._deliver(*got)
         if gone := self._link.gone():
             self._lost |= {site for site, route in self._routes.items() if route in gone} - self._done
+
+    def _check_lost(self) -> None:
         for site in sorted(self._lost):
-            if not self.lines[site].waiting():  # what it said before is heard first
+            # what it said before is heard first, unless it has come back since
+            if site in self._returned or not self.lines[site].waiting():
                 raise PeerLost(f"site '{site}' ended or its connection broke; see its log, then run again")
 
+    def _let_go(self) -> None:
+        """Forget the connections of who is lost; who has come back has another."""
+        for site in self._lost:
+            self.hellos.pop(site, None)
+            if site not in self._returned:
+                self._routes.pop(site, None)
+                self.lines[site].restart()
+        self._returned -= self._lost
+        self._lost = set()
+
     def _deliver(self, site: str, route: bytes, frames: Frames) -> None:
-        line = self.lines.get(site)
-        current = self._routes.get(site)
-        if line is None or (current is not None and current != route):
-            return  # an admitted key may hold one connection: the one that said Hello
-        message = line.accept(frames)
+        if site not in self.lines or (self._routes.get(site) != route and self._is_stale(site, frames)):
+            return
+        message = self.lines[site].accept(frames)
         if message is None:
             return
-        if current is None:
+        if site not in self._routes:
             expected(message, Hello, site, None)
             self._routes[site] = route
+            self._met.add(site)
 
+    def _is_stale(self, site: str, frames: Frames) -> bool:
+        """Say whether to leave out what came over another connection than the one that said Hello last.
 
-class SiteChannel:
-    """A site's side of its conversation with the coordinator; made only by the release gate."""
-
-    def __init__(self, link: SiteLink, *, limit: int, release: Callable[[Message, int], None]) -> None:
-        """Say nothing yet.
-
-        Args:
-            link: the frames' carrier.
-            limit: bytes of arrays that one message may carry.
-            release: called with each message and its bytes before it leaves; raises to refuse.
+        Another Hello is the end of the connection before.
         """
-        self.line = Line("coordinator", sends="up", limit=limit, ahead=AHEAD_MESSAGES * limit)
-        self._link, self._release, self._entered = link, release, False
-
-    def enter(self, hello: Hello, waiting: Callable[[int], None]) -> Welcome:
-        """Say Hello until the coordinator says Welcome; ``waiting`` hears how often it refused."""
-        self.send(hello)
-        refusals = 0
-        while not self.line.waiting():
-            self._pump()
-            if self._link.refusals > refusals:
-                refusals = self._link.refusals
-                waiting(refusals)
-            if self._link.retry_if_refused():
-                self.line.sent = 0
-                self.send(hello)
-        self._entered = True
-        return self.receive(Welcome)
-
-    def send(self, message: Message) -> None:
-        """Send to the coordinator, if the gate lets it pass."""
-        for frames in self.line.frames(message):
-            self._release(message, sum(len(part) for part in frames))
-            self._link.send(frames)
-
-    def receive(self, kind: type[Kind], position: Position | None = None) -> Kind:
-        """Wait for the coordinator's next message, which must be of this kind and place."""
-        while not self.line.waiting():
-            self._pump()
-            if self._entered and self._link.connections_lost and not self.line.waiting():
-                raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
-        return expected(self.line.hear(), kind, "coordinator", position)
-
-    def leave(self, done: Done) -> None:
-        """Say what was written, wait for the Bye, and close."""
-        self.send(done)
-        self.receive(Bye)
-        self._link.close()
-
-    def _pump(self) -> None:
-        frames = self._link.receive(WAIT_SECONDS)
-        if frames:
-            self.line.accept(frames)
+        if site not in self._met:
+            return False
+        if not is_hello(frames):
+            return True
+        if self._routes.pop(site, None) is not None:
+            self.lines[site].restart()
+            self._lost.add(site)
+            self._returned.add(site)
+        return False

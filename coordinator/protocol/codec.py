@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.messages import AnyMessage, Array
+from coordinator.protocol.messages import AnyMessage, Array, Hello
 
 CHUNK_BYTES: Final = 256 * 1024
 HEADER_BYTES: Final = 1024 * 1024
@@ -185,6 +185,14 @@ def _is_shape(shape: Any) -> bool:
         and len(shape) <= 8
         and all(type(extent) is int and 0 <= extent < 2**40 for extent in shape)
     )
+
+
+def is_hello(frames: Frames) -> bool:
+    """Say whether a two-frame message is a Hello."""
+    try:
+        return len(frames) == 1 and isinstance(Arriving(frames[0], 0).envelope.message, Hello)
+    except ProtocolError:
+        return False
 
 
 def payload_bytes(frames: Frames) -> int:

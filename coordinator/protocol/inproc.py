@@ -61,9 +61,12 @@ class Spoke:
         """Put a copy into the coordinator's queue."""
         self._up.put((self._site, self._site.encode(), [bytes(frame) for frame in frames]))
 
-    def retry_if_refused(self) -> bool:
+    def retry(self) -> bool:
         """Never: there is no one who refuses."""
         return False
+
+    def reconnect(self) -> None:
+        """Stay connected: threads do not vanish."""
 
     def close(self) -> None:
         """Nothing to close."""

@@ -1,13 +1,15 @@
 """A line to one peer, below the conversation: sequence numbers, reassembly, counts, what is expected."""
 
 from collections import Counter, deque
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from coordinator.errors import ProtocolError
 from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
-from coordinator.protocol.messages import Message, Position, Refused, phase_of
+from coordinator.protocol.messages import Hello, Message, Position, Refused, Welcome, phase_of
 
 Kind = TypeVar("Kind", bound=Message)
+WAIT_SECONDS = 1.0  # between two looks at what else has happened
+AHEAD_MESSAGES = 4
 
 
 class CoordinatorLink(Protocol):
@@ -27,7 +29,8 @@ class SiteLink(Protocol):
 
     def receive(self, seconds: float) -> Frames | None: ...  # noqa: D102
     def send(self, frames: Frames) -> None: ...  # noqa: D102
-    def retry_if_refused(self) -> bool: ...  # noqa: D102
+    def retry(self) -> bool: ...  # noqa: D102
+    def reconnect(self) -> None: ...  # noqa: D102
     def close(self) -> None: ...  # noqa: D102
 
 
@@ -43,8 +46,9 @@ class Line:
             limit: bytes of arrays that one message may carry.
             ahead: bytes that may wait here to be heard.
         """
-        self.sent = self.seen = 0
+        self.sent = self.seen = self.generation = 0
         self.bytes: Counter[str] = Counter()
+        self.released = self.taken = 0  # messages, which reconnecting does not set back
         self._peer, self._limit, self._ahead = peer, limit, ahead
         self._out, self._in = sends, "down" if sends == "up" else "up"
         self._inbox: deque[tuple[Message, int]] = deque()
@@ -54,7 +58,8 @@ class Line:
     def frames(self, message: Message) -> list[Frames]:
         """Number and count a message, and give its two-frame messages."""
         self.sent += 1
-        envelope = Envelope(0, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
+        self.released += 1
+        envelope = Envelope(self.generation, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
         frames = list(encode(envelope))
         self._count(message, self._out, sum(len(part) for pair in frames for part in pair))
         return frames
@@ -68,7 +73,7 @@ class Line:
         if not whole or self._arriving is None:
             return None
         envelope, self._arriving = self._arriving.envelope, None
-        if not self._is_new(envelope):
+        if not (self._is_new(envelope) and self._is_current(envelope)):
             return None
         self._inbox.append((envelope.message, self._weight))
         self._waiting += self._weight
@@ -86,8 +91,30 @@ class Line:
         """Give the oldest message that waits; only now its bytes count, as they did when it was sent."""
         message, size = self._inbox.popleft()
         self._waiting -= size
+        self.taken += 1
         self._count(message, self._in, size)
         return message
+
+    def begin(self, generation: int) -> None:
+        """Begin a generation: what came of an earlier one and was not yet heard is void."""
+        self.generation = generation
+        self._inbox.clear()
+        self._waiting = 0
+
+    def restart(self) -> None:
+        """Begin anew over a new connection; what was counted stays."""
+        self.begin(0)
+        self.sent = self.seen = 0
+        self._arriving = None
+
+    def state(self) -> dict[str, Any]:
+        """Give what was counted."""
+        return {"bytes": dict(self.bytes), "released": self.released, "taken": self.taken}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on counting from there."""
+        self.bytes = Counter(state["bytes"])
+        self.released, self.taken = state["released"], state["taken"]
 
     def _assemble(self, frames: Frames) -> bool:
         if len(frames) > 2:
@@ -111,6 +138,12 @@ class Line:
         new = envelope.sequence == self.seen + 1
         self.seen += new
         return new
+
+    def _is_current(self, envelope: Envelope) -> bool:
+        """Say whether a message is of this generation; a Hello belongs to none, a Welcome begins the next."""
+        if isinstance(envelope.message, Welcome) and envelope.generation > self.generation:
+            self.begin(envelope.generation)
+        return isinstance(envelope.message, Hello) or envelope.generation == self.generation
 
 
 def expected(message: Message, kind: type[Kind], peer: str, position: Position | None) -> Kind:

@@ -22,17 +22,36 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, forbid_unk
 
 
 class Hello(Message, frozen=True):
-    """Site: I am here, this is the spec I was given (sha256), this is the last thing I heard."""
+    """Site: I am here, with this spec (sha256), and can go on from these commits (number to hash)."""
 
     site: str
     spec: str
     last_seen: int
+    commits: dict[int, str] = {}
 
 
 class Welcome(Message, frozen=True):
-    """Coordinator: you are in; and the counts of training records, in the study's site order."""
+    """Coordinator: you are in, go on from this commit (-1: begin); the training records in the sites' order.
+
+    It begins a generation: what was said before it and not yet heard is void, on both sides.
+    """
 
     records: tuple[int, ...]
+    commit: int = -1
+
+
+class Committed(Message, frozen=True):
+    """Site: my state at this commit lies on my disk; its hash, and that of my ledger's last line (sha256)."""
+
+    number: int
+    hash: str
+    ledger: str
+
+
+class Kept(Message, frozen=True):
+    """Coordinator: everyone's state at this commit lies on disk, and mine."""
+
+    number: int
 
 
 class Done(Message, frozen=True):
@@ -199,6 +218,7 @@ def phase_of(message: Message) -> str:
 
 
 AnyMessage = (
-    Hello | Welcome | Refused | Done | Bye | Aggregated | Agreed | Activations | CutGradient | Features
-    | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated | Verdict | Scores
+    Hello | Welcome | Committed | Kept | Refused | Done | Bye | Aggregated | Agreed | Activations
+    | CutGradient | Features | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated
+    | Verdict | Scores
 )  # fmt: skip

@@ -18,7 +18,7 @@ from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 from zmq.utils.monitor import parse_monitor_message
 
-from coordinator.errors import ConfigError, PeerLost
+from coordinator.errors import ConfigError, PeerRemoved
 from coordinator.protocol.codec import Frames
 
 ZAP_DOMAIN: Final = "suture"
@@ -27,7 +27,7 @@ SILENCE_SECONDS: Final = 60
 HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
-LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at
+LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at, and a lost connection made anew
 REFUSED: Final = (
     zmq.EVENT_HANDSHAKE_FAILED_AUTH
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -97,7 +97,7 @@ class Router:
         The site is what the handshake proved. A message whose key is not on the list is dropped.
 
         Raises:
-            PeerLost: a connected site is admitted no more.
+            PeerRemoved: a connected site is admitted no more.
         """
         self._wait(seconds)
         try:
@@ -144,7 +144,7 @@ class Router:
                 connection.shutdown(plain_socket.SHUT_RDWR)
         if removed:
             names = ", ".join(sorted(set(removed.values())))
-            raise PeerLost(f"'{names}' was removed from the manifest; its connection was shut")
+            raise PeerRemoved(f"'{names}' was removed from the manifest; its connection was shut")
 
     def _wait(self, seconds: float) -> None:
         if time.monotonic() > self._looked + LOOK_SECONDS:
@@ -196,13 +196,23 @@ class Dealer:
         """Queue a message; libzmq sends it."""
         self._socket.send_multipart(frames, copy=False)
 
-    def retry_if_refused(self) -> bool:
-        """Try a new socket if the coordinator refused this one 10 s ago: libzmq would never retry."""
-        if not self._refused_at or time.monotonic() < self._refused_at + RETRY_SECONDS:
-            return False
+    def retry(self) -> bool:
+        """Try a new socket if this one was refused 10 s ago or lost its connection; say whether it did.
+
+        libzmq would never retry after a refusal, and after a loss it would not say Hello again.
+        """
+        if self._refused_at:
+            due = time.monotonic() > self._refused_at + RETRY_SECONDS
+        else:
+            due = self.connections_lost > 0 and time.monotonic() > self._made_at + LOOK_SECONDS
+        if due:
+            self.reconnect()
+        return due
+
+    def reconnect(self) -> None:
+        """Drop what was not sent, and connect anew."""
         _close(self._socket, self._monitor, 0)
         self._connect()
-        return True
 
     def close(self) -> None:
         """Send what is on its way, for a few seconds at most, and close."""
@@ -211,7 +221,7 @@ class Dealer:
 
     def _connect(self) -> None:
         server, secret, public = self._keys
-        self._refused_at, self.connections_lost = 0.0, 0
+        self._refused_at, self.connections_lost, self._made_at = 0.0, 0, time.monotonic()
         self._socket = _socket(self._context, zmq.DEALER)
         self._socket.set(zmq.CURVE_SERVERKEY, server)
         self._socket.set(zmq.CURVE_SECRETKEY, secret)

@@ -26,6 +26,7 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     write_json(options.state / "out" / "statistics.json", statistics)
     how = f"normalisation kept from {spec.frozen}" if spec.frozen else left_out(statistics)
     say(event="note", text=how)
+    channel.finish()
     channel.dismiss()
     channel.close()
     say(event="done", seconds=time.monotonic() - started)

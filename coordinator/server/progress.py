@@ -30,6 +30,15 @@ class Progress:
         name = f"{run.study}/{run.task}/{run.strategy}/{run.seed}"
         say(event="start", run=name, rounds=rounds, trials=trials, steps=steps)
 
+    def state(self) -> dict[str, Any]:
+        """Give the history, the steps and seconds so far."""
+        return {"history": list(self.history), "step": self._step, "seconds": self.seconds()}
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from there."""
+        self.history, self._step = list(state["history"]), state["step"]
+        self._started, self._last = time.perf_counter() - state["seconds"], 0.0
+
     def seconds(self) -> float:
         """Give the wall seconds since the start."""
         return time.perf_counter() - self._started

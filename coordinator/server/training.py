@@ -11,9 +11,12 @@ import torch
 from coordinator import final_model, specs
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party
+from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
 from coordinator.driver import coordinate as walk
+from coordinator.errors import PeerLost, PeerRemoved
+from coordinator.keeping import Keeping, Keeps
 from coordinator.limits import ahead_limit, message_limit
 from coordinator.model_files import about, weights_file, write_parts
 from coordinator.outcome import write_bytes, write_json
@@ -23,6 +26,7 @@ from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
 from coordinator.schedule import Item
 from coordinator.search import Search
+from coordinator.server.committing import CoordinatorCommits, Heads, Interruptions, next_generation
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.specs import Run
@@ -31,35 +35,99 @@ from coordinator.wire import WIRE, Recorder
 
 
 def coordinate(options: argparse.Namespace, open_channel: Callable[..., CoordinatorChannel]) -> None:
-    """Coordinate a run and write its results under ``out``."""
+    """Coordinate a run and write its results under ``out``; a party that is lost is waited for."""
     run, statistics = specs.read(Run, options.spec), read_statistics(options.statistics)
     torch.set_num_threads(run.threads)
-    party = Party(run, Cohort.of(statistics, run.sites))
-    check_device(party, COORDINATOR)
-    channel = open_channel(run, message_limit(run, party.cohort), ahead_limit(run, party.cohort))
-    recorder = Recorder(run.record_round, len(run.training.learning_rates))
-    if run.record_round is not None:
-        channel.listener = recorder.hear
-    progress = Progress(run, party.cohort, channel)
-    channel.admit(still_waiting)
-    channel.welcome(party.cohort.train)
-    clock = Clock()
-    search = Search(lambda: (channel.counted().total(), channel.heard()))
-
-    def watch(item: Item, now: Party) -> None:
-        progress.see(item, now)
-        search.see(item, now)
-
-    walk(party, channel, watch)
-    costs = {**costs_of(party, clock, channel.counted()), **search.costs(party.best_at[0])}
-    out = options.state / "out"
-    hashes = write_parts(party.parts, COORDINATOR, out / "model", about(run, COORDINATOR, statistics))
-    recorder.write(options.state / WIRE)  # beside out/, whose files alone become results
-    done = channel.dismiss()
-    everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(channel.sites, done, strict=True))}
-    write_results(run, statistics, out, progress.history, everyone)
+    cohort = Cohort.of(statistics, run.sites)
+    check_device(Party(run, cohort), COORDINATOR)
+    channel = open_channel(run, message_limit(run, cohort), ahead_limit(run, cohort))
+    work = Work(run, statistics, cohort, channel, options.state)
+    patient, back = run.on_loss.policy == "wait", list(channel.sites)
+    channel.admit(still_waiting, again=patient)
+    work.admitted()
+    while True:
+        try:
+            work.see_through(back)
+            break
+        except PeerRemoved:
+            raise
+        except PeerLost as lost:
+            if not patient:
+                raise
+            say(event="note", text=f"{lost}; waiting")
+            back = channel.readmit(still_waiting, seconds_of(run.on_loss))
     channel.close()
-    say(event="done", seconds=progress.seconds())
+    say(event="done", seconds=work.progress.seconds())
+
+
+class Work:
+    """A run at the coordinator: everything that goes back to a commit when a party was lost."""
+
+    def __init__(
+        self, run: Run, statistics: dict[str, Any], cohort: Cohort, channel: CoordinatorChannel, state: Path
+    ) -> None:
+        """Begin nothing yet."""
+        self._run, self._statistics, self._cohort, self._channel = run, statistics, cohort, channel
+        self._state, self._heads, self._interruptions = state, Heads(), Interruptions()
+        self._recorder = Recorder(run.record_round, len(run.training.learning_rates))
+        if run.record_round is not None:
+            channel.listener = self._recorder.hear
+        self.progress = Progress(run, cohort, channel)
+        self._begun = False
+        self._clock, self._search = Clock(), Search(lambda: (channel.counted().total(), channel.heard()))
+
+    def admitted(self) -> None:
+        """Take over the commits of an earlier attempt, now that everybody is here."""
+        kept: dict[str, Keeps] = {
+            "lines": self._channel,
+            "progress": self.progress,
+            "clock": self._clock,
+            "search": self._search,
+            "wire": self._recorder,
+            "heads": self._heads,
+            "interruptions": self._interruptions,
+        }
+        commits = Commits(self._state / COMMITS, spec_hash(self._run, self._statistics))
+        self._keeping = Keeping(commits, kept)
+        self._commits = CoordinatorCommits(self._keeping, self._channel, self._heads)
+
+    def see_through(self, back: list[str]) -> None:
+        """Go on from the last commit that all hold, to the written results.
+
+        Args:
+            back: the sites that have come, or come back.
+        """
+        number, generation = self._commits.choose(back), next_generation(self._state)
+        self._keeping.rewind(number)
+        if number >= 0 or self._begun:
+            self._interruptions.note(back, number, generation)
+            say(event="note", text=f"{', '.join(back)} here; all {from_commit(number)}")
+        self._begun = True
+        self._channel.welcome(self._cohort.train, number, generation)
+        party = Party(self._run, self._cohort)
+        walk(party, self._channel, self._watch, self._commits)
+        self._hand_in(party)
+
+    def _watch(self, item: Item, party: Party) -> None:
+        self.progress.see(item, party)
+        self._search.see(item, party)
+
+    def _hand_in(self, party: Party) -> None:
+        run, out = self._run, self._state / "out"
+        costs = {
+            **costs_of(party, self._clock, self._channel.counted()),
+            **self._search.costs(party.best_at[0]),
+        }
+        hashes = write_parts(
+            party.parts, COORDINATOR, out / "model", about(run, COORDINATOR, self._statistics)
+        )
+        self._recorder.write(self._state / WIRE)  # beside out/, whose files alone become results
+        done = self._channel.finish()
+        everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(self._channel.sites, done, strict=True))}
+        write_results(run, self._statistics, out, self.progress.history, everyone)
+        write_bytes(out / "interruptions.jsonl", _lines(self._interruptions.rows))
+        write_json(out / "ledgers.json", self._heads.by_site)
+        self._channel.dismiss()
 
 
 def write_results(

@@ -16,9 +16,9 @@ from coordinator.exported import whole_party
 from coordinator.model_files import About, checked_parts, part_hash
 from coordinator.presets import PRESETS
 from coordinator.protocol.callers import Callers
-from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.messages import Activations, Done, Features, Hello, Scores, Validated, Welcome
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.server.predicting import answer, coordinator_part, prediction_of
 from coordinator.specs import Prediction
 from sites.gate import Gate

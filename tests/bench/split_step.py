@@ -109,7 +109,7 @@ def site_program(folder: Path, endpoint: str) -> None:
     torch.set_num_threads(1)
     manifest, secret = read_manifest(folder / "manifest.json"), read_secret(folder / f"{SITE}.secret")
     link = Dealer(endpoint, manifest[COORDINATOR].curve, secret.curve, manifest[SITE].curve)
-    channel = open_channel(a_run(), link, folder / "ledger.jsonl", limit=message_limit(a_run(), COHORT))
+    channel, _ = open_channel(a_run(), link, folder / "ledger.jsonl", limit=message_limit(a_run(), COHORT))
     rows = Rows(torch.randn(RECORDS, FEATURES), (torch.rand(RECORDS) > 0.5).float())
     none = Rows(rows.inputs[:0], rows.labels[:0])
     channel.enter(Hello(SITE, "bench", 0), lambda refusals: None)

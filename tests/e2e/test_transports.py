@@ -14,11 +14,12 @@ from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party
 from coordinator.driver import coordinate, take_part
 from coordinator.model_files import weights_file, write_parts
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.keys import read_manifest, read_secret
 from coordinator.protocol.messages import Done, Hello
 from coordinator.protocol.seals import Sealer
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
 from sites.training import records_of, site_data
@@ -97,7 +98,8 @@ def in_one_process(folder, run, statistics_file, keys):
     channel.welcome(cohort.train)
     coordinate(party, channel, lambda item, now: None)
     hashes = write_parts(party.parts, "coordinator", folder)
-    done = dict(zip(run.parties, channel.dismiss(), strict=True))
+    done = dict(zip(run.parties, channel.finish(), strict=True))
+    channel.dismiss()
     everyone = {"coordinator": Done(hashes, {}), **done}
     for thread in threads:
         thread.join(30)

@@ -10,8 +10,9 @@ from pathlib import Path
 import zmq
 from nacl.public import PrivateKey
 
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Hello
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer, Router
 
 LIMIT = 1 << 26

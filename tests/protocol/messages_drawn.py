@@ -30,6 +30,7 @@ FIELDS = {
     tuple[Array, ...]: st.lists(ARRAYS, max_size=4).map(tuple),
     tuple[int, ...]: st.lists(INTEGERS, max_size=5).map(tuple),
     tuple[str, ...]: st.lists(TEXTS, max_size=5).map(tuple),
+    dict[int, str]: st.dictionaries(INTEGERS, TEXTS, max_size=4),
     dict[str, str]: st.dictionaries(TEXTS, TEXTS, max_size=4),
     dict[str, int]: st.dictionaries(TEXTS, INTEGERS, max_size=4),
     dict[str, float]: st.dictionaries(TEXTS, FLOATS, max_size=4),

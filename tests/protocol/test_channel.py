@@ -8,7 +8,7 @@ from protocol.meeting import LIMIT, SITES, SPEC, hello, meeting, wait_for
 from protocol.messages_drawn import framed
 
 from coordinator.errors import PeerLost, ProtocolError
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.messages import (
     Activations,
@@ -22,6 +22,7 @@ from coordinator.protocol.messages import (
     Verdict,
     Welcome,
 )  # fmt: skip
+from coordinator.protocol.site_channel import SiteChannel
 
 PLACE = (0, 1, 0, 3)
 
@@ -213,6 +214,7 @@ def test_both_sides_count_the_same_bytes_by_phase_and_kind(transport):
             channel.send(name, CutGradient(PLACE, np.zeros((7, 30_000), np.float32)))
             site.receive(CutGradient, PLACE)
         leaving = [pool.submit(site.leave, Done({}, {})) for site in sites.values()]
+        channel.finish()
         channel.dismiss()
         for each in leaving:
             each.result(30)
@@ -283,12 +285,13 @@ def test_sites_leave_after_bye_and_the_coordinator_after_every_done(transport):
     with meeting(transport) as parties, ThreadPoolExecutor(3) as pool:
         channel, sites = parties.entered()
         first = pool.submit(sites["west"].leave, Done({"front": "1"}, {}))
-        dismissed = pool.submit(channel.dismiss)
+        finished = pool.submit(channel.finish)
         wait_for(lambda: channel.lines["west"].waiting())
-        assert not dismissed.done()
+        assert not finished.done()
         assert not first.done()
         last = pool.submit(sites["east"].leave, Done({"front": "0"}, {"flops": 1.0}))
-        assert [done.hashes["front"] for done in dismissed.result(30)] == ["0", "1"]
+        assert [done.hashes["front"] for done in finished.result(30)] == ["0", "1"]
+        channel.dismiss()
         first.result(30)
         last.result(30)
         channel.close()
@@ -299,6 +302,7 @@ def test_bye_reaches_a_site_although_the_coordinator_closes_at_once():
         with meeting() as parties, ThreadPoolExecutor(2) as pool:
             channel, sites = parties.entered()
             leaving = [pool.submit(site.leave, Done({}, {})) for site in sites.values()]
+            channel.finish()
             channel.dismiss()
             channel.close()
             for each in leaving:
@@ -309,6 +313,7 @@ def test_a_site_that_leaves_after_bye_is_not_lost():
     with meeting() as parties, ThreadPoolExecutor(2) as pool:
         channel, sites = parties.entered()
         leaving = [pool.submit(site.leave, Done({}, {})) for site in sites.values()]
+        channel.finish()
         channel.dismiss()
         for each in leaving:
             each.result(30)

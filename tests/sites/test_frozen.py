@@ -9,9 +9,10 @@ import pytest
 from coordinator.algorithms.agree import coordinator_agree, site_agree
 from coordinator.config import Columns, Data, Site
 from coordinator.errors import ConfigError, ProtocolError
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.messages import Hello
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement
 from coordinator.statistics import read_statistics, with_frozen
 from sites import prepared

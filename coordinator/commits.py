@@ -1,0 +1,157 @@
+"""A party's commits on disk: states from which it can go on, the last two of them.
+
+A commit is two files, its tensors and then its JSON, whose appearance makes it whole. A commit of another
+run (other hyperparameters, data or code) is moved aside and never gone on from; a damaged one is passed over.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from safetensors import SafetensorError
+from safetensors.torch import load, save
+
+import coordinator
+from coordinator.algorithms.tensors import apart
+from coordinator.config import OnLoss
+from coordinator.outcome import write_bytes
+from coordinator.specs import Run, digest
+from coordinator.trees import flatten, rebuild
+
+FORMAT: Final = 1
+KEPT: Final = 2
+ASIDE: Final = "aside"
+COMMITS: Final = "commits"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A state after an item of the schedule; `extra` is what the party keeps beside the algorithm's."""
+
+    number: int
+    item: int
+    state: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+class Commits:
+    """The folder."""
+
+    def __init__(self, folder: Path, spec: str) -> None:
+        """Look at what is there, and move what is of another run aside.
+
+        Args:
+            folder: made if it is missing.
+            spec: hash of all that the run's outcome depends on (`spec_hash`).
+        """
+        self.folder, self._spec = folder, spec
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for path in self._paths():
+            if (found := _read(path)) is not None and found["spec"] != spec:
+                self._move_aside(path)
+        self._hashes = {n: h for path in self._paths() for n, h in self._sound(path)}
+
+    def held(self) -> dict[int, str]:
+        """Give the commits that can be gone on from, the newest last: number to hash (sha256)."""
+        return dict(sorted(self._hashes.items()))
+
+    def write(self, commit: Commit) -> str:
+        """Write a commit durably, and forget all but the one before it; give its hash."""
+        tensors: dict[str, Any] = {}
+        plain = {key: flatten(getattr(commit, key), key, tensors) for key in ("state", "extra")}
+        content = save(apart({name: value.cpu().contiguous() for name, value in tensors.items()}))
+        write_bytes(self._tensors(commit.number), content)
+        head = {"format": FORMAT, "spec": self._spec, "number": commit.number, "item": commit.item}
+        text = json.dumps({**head, "tensors": _sha256(content), **plain}).encode()
+        write_bytes(self._json(commit.number), text)
+        self._hashes[commit.number] = _sha256(text)
+        self._forget(sorted(self._hashes)[:-KEPT])
+        return self._hashes[commit.number]
+
+    def read(self, number: int) -> Commit:
+        """Read a commit that is held."""
+        found, tensors = json.loads(self._json(number).read_bytes()), load(self._tensors(number).read_bytes())
+        state, extra = (rebuild(found[key], tensors) for key in ("state", "extra"))
+        return Commit(number, found["item"], state, extra)
+
+    def rewind(self, number: int) -> None:
+        """Forget the commits after one, -1: all."""
+        self._forget([each for each in self._hashes if each > number])
+
+    def _forget(self, numbers: list[int]) -> None:
+        for number in numbers:
+            del self._hashes[number]
+            self._json(number).unlink(missing_ok=True)
+            self._tensors(number).unlink(missing_ok=True)
+
+    def _sound(self, path: Path) -> list[tuple[int, str]]:
+        found = _read(path)
+        if found is None:
+            return []
+        try:
+            content = self._tensors(found["number"]).read_bytes()
+            load(content)
+        except (OSError, SafetensorError):
+            return []
+        text = path.read_bytes()
+        return [(found["number"], _sha256(text))] if _sha256(content) == found["tensors"] else []
+
+    def _move_aside(self, path: Path) -> None:
+        aside = self.folder / ASIDE
+        aside.mkdir(exist_ok=True)
+        for each in (path, path.with_suffix(".safetensors")):
+            if each.exists():
+                each.replace(aside / each.name)
+
+    def _paths(self) -> list[Path]:
+        return sorted(self.folder.glob("[0-9]*.json"))
+
+    def _json(self, number: int) -> Path:
+        return self.folder / f"{number:08}.json"
+
+    def _tensors(self, number: int) -> Path:
+        return self.folder / f"{number:08}.safetensors"
+
+
+def spec_hash(run: Run, statistics: Mapping[str, Any]) -> str:
+    """Hash all that decides a run's outcome: its spec, the agreed statistics and counts, the code."""
+    agreed = json.dumps(statistics, sort_keys=True)
+    return _sha256("\n".join((digest(run), agreed, code_hash())).encode())
+
+
+@cache
+def code_hash() -> str:
+    """Hash the code that trains: the coordinator package's source."""
+    root = Path(coordinator.__file__).parent
+    total = hashlib.sha256()
+    for path in sorted(root.rglob("*.py")):
+        total.update(f"{path.relative_to(root)}\0".encode())
+        total.update(path.read_bytes())
+    return total.hexdigest()
+
+
+def from_commit(number: int) -> str:
+    """Say from where a run goes on."""
+    return f"go on from commit {number}" if number >= 0 else "begin anew: there is no commit yet"
+
+
+def seconds_of(on_loss: OnLoss) -> float | None:
+    """Give how long a lost party is waited for, None: for ever."""
+    return None if on_loss.minutes is None else on_loss.minutes * 60
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return None
+    whole = isinstance(found, dict) and {"format", "spec", "number", "item", "tensors"} <= found.keys()
+    return found if whole and found["format"] == FORMAT else None
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

@@ -1,0 +1,51 @@
+"""What a party keeps beside the algorithm's state, such as its counts, so that they go on too."""
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from coordinator.algorithms.party import Party
+from coordinator.checkpoint import go_on, state_of
+from coordinator.commits import Commit, Commits
+
+
+class Keeps(Protocol):
+    """Something whose state a commit holds; plain values, tensors and arrays, nested."""
+
+    def state(self) -> dict[str, Any]:
+        """Give it."""
+
+    def load(self, state: dict[str, Any]) -> None:
+        """Go on from it."""
+
+
+class Keeping:
+    """A party's commits, and the one its walk goes on from."""
+
+    def __init__(self, commits: Commits, kept: Mapping[str, Keeps]) -> None:
+        """Begin at the schedule's start, with everything as it is now."""
+        self.commits, self._kept = commits, kept
+        self._first = {name: each.state() for name, each in kept.items()}
+        self._from: Commit | None = None
+
+    def rewind(self, number: int) -> None:
+        """Go on from a commit, -1: begin anew; later commits are forgotten."""
+        self.commits.rewind(number)
+        self._from = self.commits.read(number) if number >= 0 else None
+        extra = self._from.extra if self._from else self._first
+        for name, each in self._kept.items():
+            each.load(extra[name])
+
+    def start(self) -> int:
+        """Give the item after which the commit was made, -1: none."""
+        return self._from.item if self._from else -1
+
+    def go_on(self, party: Party) -> None:
+        """Put a party into the commit's state."""
+        if self._from:
+            go_on(party, self._from.state)
+        self._from = None  # its tensors are the party's now
+
+    def write(self, party: Party, number: int, item: int, **more: Any) -> str:
+        """Write a commit of this party; give its hash."""
+        extra = {name: each.state() for name, each in self._kept.items()} | more
+        return self.commits.write(Commit(number, item, state_of(party), extra))

@@ -1,0 +1,116 @@
+"""A site's conversation with the coordinator over a link, from Hello to Bye, and back after a loss."""
+
+import time
+from collections.abc import Callable
+
+from coordinator.errors import PeerLost
+from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, Kind, Line, SiteLink, expected
+from coordinator.protocol.messages import Bye, Done, Hello, Kept, Message, Position, Welcome
+
+
+class Rewound(Exception):
+    """The coordinator told this site to go on from a commit."""
+
+    def __init__(self, welcome: Welcome) -> None:
+        """Take what it said."""
+        super().__init__(f"go on from commit {welcome.commit}")
+        self.welcome = welcome
+
+
+class SiteChannel:
+    """A site's side of its conversation with the coordinator; made only by the release gate."""
+
+    def __init__(self, link: SiteLink, *, limit: int, release: Callable[[Message, int], None]) -> None:
+        """Say nothing yet.
+
+        Args:
+            link: the frames' carrier.
+            limit: bytes of arrays that one message may carry.
+            release: called with each message and its bytes before it leaves; raises to refuse.
+        """
+        self.line = Line("coordinator", sends="up", limit=limit, ahead=AHEAD_MESSAGES * limit)
+        self._link, self._release, self._entered = link, release, False
+        self.kept = -1  # the last commit of which the coordinator said that all hold it
+
+    def enter(
+        self,
+        hello: Hello,
+        waiting: Callable[[int], None],
+        *,
+        again: bool = False,
+        seconds: float | None = None,
+    ) -> Welcome:
+        """Say Hello until the coordinator says Welcome.
+
+        Args:
+            hello: what to say.
+            waiting: hears how often the coordinator refused.
+            again: over a new connection, after the one before was lost.
+            seconds: how long to wait at most.
+
+        Raises:
+            PeerLost: the coordinator did not answer in time.
+        """
+        self._entered, refusals, began = False, 0, time.monotonic()
+        if again:
+            self._link.reconnect()
+            self.line.restart()
+        self.send(hello)
+        while not self.line.waiting():
+            self._pump()
+            if self._link.refusals > refusals:
+                refusals = self._link.refusals
+                waiting(refusals)
+            if self._link.retry():
+                self.line.restart()
+                self.send(hello)
+            if seconds is not None and time.monotonic() > began + seconds:
+                raise PeerLost(f"the coordinator did not answer for {seconds / 60:.0f} minutes; see its log")
+        welcome = expected(self.line.hear(), Welcome, "coordinator", None)
+        self._entered, self.kept = True, welcome.commit
+        return welcome
+
+    def send(self, message: Message) -> None:
+        """Send to the coordinator, if the gate lets it pass."""
+        for frames in self.line.frames(message):
+            self._release(message, sum(len(part) for part in frames))
+            self._link.send(frames)
+
+    def receive(self, kind: type[Kind], position: Position | None = None) -> Kind:
+        """Wait for the coordinator's next message, which must be of this kind and place.
+
+        Raises:
+            Rewound: it says to go on from a commit instead.
+        """
+        while isinstance(message := self._next(), Kept):
+            pass
+        return expected(message, kind, "coordinator", position)
+
+    def await_kept(self, number: int) -> None:
+        """Wait until the coordinator has said that everyone's state at a commit lies on disk."""
+        while self.kept < number:
+            expected(self._next(), Kept, "coordinator", None)
+
+    def leave(self, done: Done) -> None:
+        """Say what was written, wait for the Bye, and close."""
+        self.send(done)
+        self.receive(Bye)
+        self._link.close()
+
+    def _next(self) -> Message:
+        while not self.line.waiting():
+            self._pump()
+            if self._entered and self._link.connections_lost and not self.line.waiting():
+                raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
+        message = self.line.hear()
+        if self._entered and isinstance(message, Welcome):
+            self.kept = message.commit
+            raise Rewound(message)
+        if isinstance(message, Kept):
+            self.kept = message.number
+        return message
+
+    def _pump(self) -> None:
+        frames = self._link.receive(WAIT_SECONDS)
+        if frames:
+            self.line.accept(frames)
