@@ -11,13 +11,12 @@ import pytest
 
 from tests.containers.gangs import left, nobody_left, wait_for
 from tests.e2e.checkout import copy_checkout, snakemake
+from tests.e2e.gang import OUTSIDE, begin, in_the_middle, pid_of, read
 
 STUDY = "config/studies/ci.yaml"
 RUN, PARTIES = "breast_cancer/split/0", ("coordinator", "north", "south")
 AGREED = "results/ci/statistics/breast_cancer/0/statistics.json"
 ECHOES = {"lifeline", "peer_lost"}  # asked to leave, one may see another's leaving first
-OUTSIDE = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-OUTSIDE["SUTURE_RUNTIME"] = "host"
 
 
 @pytest.fixture(scope="module")
@@ -26,44 +25,12 @@ def study(tmp_path_factory):
     folder = copy_checkout(tmp_path_factory.mktemp("study"))
     text = (folder / STUDY).read_text(encoding="utf-8")
     assert "rounds: 3" in text
-    (folder / STUDY).write_text(text.replace("rounds: 3", "rounds: 20000"), encoding="utf-8")
+    endless = text.replace("rounds: 3", "rounds: 20000") + "\non_loss: {policy: abort}\n"
+    (folder / STUDY).write_text(endless, encoding="utf-8")
     snakemake(folder, "--configfile", STUDY, "--", AGREED)
     check = ["-m", "coordinator", "check", STUDY, "--plan", "plan.json"]
     subprocess.run([sys.executable, *check], cwd=folder, env=OUTSIDE, check=True, capture_output=True)
     return folder
-
-
-def begin(study, place):
-    """Start a launcher that keeps its parties' state in a folder of the test's own."""
-    plan = json.loads((study / "plan.json").read_text())
-    options = {"spec": plan["runs"][RUN]["spec"], "statistics": AGREED, "log": place / "run.log"}
-    options |= {"state": place / "state", "results": place / "results"}
-    words = [word for name, value in options.items() for word in (f"--{name}", str(value))]
-    words = [sys.executable, "-m", "containers", "launch", *words]
-    return subprocess.Popen(words, cwd=study, env=OUTSIDE, stderr=subprocess.PIPE, text=True)
-
-
-def in_the_middle(launcher, log):
-    """Wait until a round is over."""
-    wait_for(lambda: launcher.poll() is not None or (log.exists() and "round " in log.read_text()), 120)
-    assert launcher.poll() is None, log.read_text() if log.exists() else "it never began"
-
-
-def pid_of(place, party):
-    wanted = f"--state {place}/state/{party} ".encode()
-    found = [
-        path
-        for path in Path("/proc").glob("[0-9]*/cmdline")
-        if wanted in read(path).replace(b"\0", b" ") + b" "
-    ]
-    return int(found[0].parent.name)
-
-
-def read(path):
-    try:
-        return path.read_bytes()
-    except OSError:
-        return b""
 
 
 def causes(state, parties=PARTIES):
@@ -72,7 +39,7 @@ def causes(state, parties=PARTIES):
 
 @pytest.mark.parametrize("victim", ["north", "coordinator"])
 def test_a_killed_party_stops_the_run_and_is_named(study, tmp_path, victim):
-    launcher = begin(study, tmp_path)
+    launcher = begin(study, tmp_path, RUN, AGREED)
     in_the_middle(launcher, tmp_path / "run.log")
     os.kill(pid_of(tmp_path, victim), signal.SIGKILL)
     said = launcher.communicate(timeout=60)[1]
@@ -84,7 +51,7 @@ def test_a_killed_party_stops_the_run_and_is_named(study, tmp_path, victim):
 
 
 def test_a_killed_launcher_leaves_nobody(study, tmp_path):
-    launcher = begin(study, tmp_path)
+    launcher = begin(study, tmp_path, RUN, AGREED)
     in_the_middle(launcher, tmp_path / "run.log")
     launcher.kill()
     launcher.communicate()
@@ -93,7 +60,7 @@ def test_a_killed_launcher_leaves_nobody(study, tmp_path):
 
 
 def test_a_launcher_killed_while_its_parties_start_leaves_nobody(study, tmp_path):
-    launcher = begin(study, tmp_path)
+    launcher = begin(study, tmp_path, RUN, AGREED)
     wait_for(lambda: launcher.poll() is not None or len(left(tmp_path)) == 1 + len(PARTIES))
     assert launcher.poll() is None
     launcher.kill()
