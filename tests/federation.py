@@ -12,6 +12,7 @@ from coordinator.commits import Commits
 from coordinator.config import Model, Training
 from coordinator.draws import key
 from coordinator.driver import coordinate, take_part
+from coordinator.errors import ProtocolError
 from coordinator.keeping import Keeping
 from coordinator.presets import PRESETS
 from coordinator.protocol.channel import CoordinatorChannel
@@ -42,6 +43,10 @@ def a_run(preset, sizes, *, model=None, cut=("layer1",), **changes):
         model=model or Model(name="mlp", hidden=(16, 8), dropout=0.3), training=training, validation=0.1,
         missing="impute", release="predictions", threads=1, **axes,
     )  # fmt: skip
+
+
+class Killed(Exception):
+    """What a watch raises to end a run in the middle, at all parties."""
 
 
 class Several(dict):
@@ -112,7 +117,14 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
         channel.welcome(cohort.train, chosen, next_generation(commits))
     else:
         channel.welcome(cohort.train)
-    coordinate(party, channel, watch, together)
+    try:
+        coordinate(party, channel, watch, together)
+    except Killed:
+        for site in run.parties:
+            hub.send(site.encode(), [b"the coordinator is gone"])
+        for thread in threads:
+            thread.join(30)
+        raise
     channel.finish()
     channel.dismiss()
     for thread in threads:
@@ -145,6 +157,10 @@ def _site(name, party, link, outcomes, commits):
         gate = Gate(party.run, commits / f"{name}.jsonl")
         own = SiteCommits(Keeping(held, {"line": channel.line}), channel, gate)
         own.rewind(welcome.commit)
-    logits = take_part(party, channel, lambda item, state: None, own)
+    try:
+        logits = take_part(party, channel, lambda item, state: None, own)
+    except ProtocolError:  # of what was said to it when the coordinator was killed
+        assert own
+        return
     outcomes[name] = (party, logits, sent, channel)
     channel.leave(Done({}, {}))

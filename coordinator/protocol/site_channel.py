@@ -66,9 +66,8 @@ class SiteChannel:
                 self.send(hello)
             if seconds is not None and time.monotonic() > began + seconds:
                 raise PeerLost(f"the coordinator did not answer for {seconds / 60:.0f} minutes; see its log")
-        welcome = expected(self.line.hear(), Welcome, "coordinator", None)
-        self._entered, self.kept = True, welcome.commit
-        return welcome
+        self._entered = True
+        return expected(self._next(), Welcome, "coordinator", None)
 
     def send(self, message: Message) -> None:
         """Send to the coordinator, if the gate lets it pass."""
@@ -84,12 +83,17 @@ class SiteChannel:
         """
         while isinstance(message := self._next(), Kept):
             pass
+        if isinstance(message, Welcome) and kind is not Welcome:
+            raise Rewound(message)
         return expected(message, kind, "coordinator", position)
 
     def await_kept(self, number: int) -> None:
         """Wait until the coordinator has said that everyone's state at a commit lies on disk."""
         while self.kept < number:
-            expected(self._next(), Kept, "coordinator", None)
+            message = self._next()
+            if isinstance(message, Welcome):
+                raise Rewound(message)
+            expected(message, Kept, "coordinator", None)
 
     def leave(self, done: Done) -> None:
         """Say what was written, wait for the Bye, and close."""
@@ -103,11 +107,9 @@ class SiteChannel:
             if self._entered and self._link.connections_lost and not self.line.waiting():
                 raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
         message = self.line.hear()
-        if self._entered and isinstance(message, Welcome):
-            self.kept = message.commit
-            raise Rewound(message)
-        if isinstance(message, Kept):
-            self.kept = message.number
+        match message:
+            case Kept(number) | Welcome(_, number):
+                self.kept = number
         return message
 
     def _pump(self) -> None:

@@ -1,10 +1,8 @@
 """A run that goes on from its last commit ends with the weights of one that was not disturbed."""
 
-import shutil
-
 import pytest
 import torch
-from federation import a_run, federate
+from federation import Killed, a_run, federate
 from test_exactness import SIZES
 
 from coordinator.presets import PRESETS
@@ -20,10 +18,6 @@ ALSO = {
     "centralized, joint": ("centralized", {"batches": "joint"}),
 }
 CASES = {**{preset: (preset, {}) for preset in PRESETS}, **ALSO}
-
-
-class Killed(Exception):
-    """What stands for SIGKILL at the coordinator; the sites' threads wait for ever."""
 
 
 def after(items):
@@ -52,14 +46,12 @@ def test_a_killed_run_ends_as_an_undisturbed_one(tmp_path, name, share):
     run = a_run(preset, SIZES, training=TRAINING, **changes)
     undisturbed, sites = parts_of(federate(run, SIZES))
     items = sum(1 for _ in schedule(run, SIZES))
-    killed = tmp_path / "killed"
     with pytest.raises(Killed):
-        federate(run, SIZES, commits=killed, watch=after(max(2, int(share * items))))
-    shutil.copytree(killed, tmp_path / "again")  # the killed run's threads still have theirs open
-    begun = len(list((tmp_path / "again" / "coordinator").glob("*.json")))
+        federate(run, SIZES, commits=tmp_path, watch=after(max(2, int(share * items))))
+    begun = len(list((tmp_path / "coordinator").glob("*.json")))
     seen = []
     found, again = parts_of(
-        federate(run, SIZES, commits=tmp_path / "again", watch=lambda item, party: seen.append(item))
+        federate(run, SIZES, commits=tmp_path, watch=lambda item, party: seen.append(item))
     )
     if begun:
         assert len(seen) < items  # it did not begin anew

@@ -30,6 +30,7 @@ from coordinator.errors import ConfigError, PeerLost, ProtocolError
 from coordinator.protocol import sockets
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Hello, Validated, Verdict, Welcome
+from coordinator.protocol.site_channel import Rewound
 from coordinator.protocol.sockets import Router
 
 PLACE = (0, 0, 0, -1)
@@ -212,12 +213,31 @@ def test_a_second_connection_with_a_site_s_key_changes_and_reads_nothing(parties
 
 def test_the_end_of_a_second_connection_is_not_the_end_of_the_site(parties):
     channel, sites = parties.entered()
-    second = parties.dealer(parties.keys["west"])
-    second.send(framed(hello("west"))[0])
+    second = parties.site("west")
+    second.line.sent = 1
+    second.send(Verdict(PLACE, False))
     wait_for(lambda: channel._pump(0.1) or len(parties.router._connections) == 3)
-    second._context.destroy(linger=0)
+    second._link._context.destroy(linger=0)
     wait_for(lambda: channel._pump(0.1) or len(parties.router._connections) == 2)
     sites["west"].send(Verdict(PLACE, True))
+    assert channel.receive("west", Verdict).best
+
+
+def test_a_hello_with_a_site_s_key_takes_its_conversation_over(parties):
+    """A site whose machine vanished comes back before its connection is known to be dead."""
+    channel, sites = parties.entered()
+    back = parties.site("west")
+    back.send(hello("west"))
+    with pytest.raises(PeerLost, match="'west' ended or its connection broke"):
+        channel.receive("west", Verdict)
+    assert channel.readmit(print, 30) == ["west"]
+    channel.welcome((1, 1), 7, generation=2)
+    assert back.receive(Welcome).commit == 7
+    with pytest.raises(Rewound) as told:
+        sites["east"].receive(Verdict)
+    assert told.value.welcome.commit == 7
+    sites["west"].send(Verdict(PLACE, False))  # from the connection before: nobody listens
+    back.send(Verdict(PLACE, True))
     assert channel.receive("west", Verdict).best
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.command_line import main
 from sites.__main__ import COMMANDS
-from sites.ledger import START, Ledger, verified
+from sites.ledger import START, WENT_ON, Ledger, released, verified
 
 SIZES = (10, 200, 3000, 40)
 
@@ -80,8 +80,28 @@ def test_another_attempt_goes_on_after_a_line_cut_off_by_a_power_cut(path, capsy
 
 def test_it_is_held_against_the_socket_s_count(path, tmp_path, capsys):
     costs = tmp_path / "costs.json"
-    costs.write_text(json.dumps({"north": {"bytes_up": 3210.0}, "south": {"bytes_up": 3211.0}}))
+    kinds = {"bytes_up.training.activations": 3200.0, "bytes_up.control.hello": 10.0, "bytes_up": 3210.0}
+    south = {**kinds, "bytes_up.training.activations": 3201.0}
+    costs.write_text(json.dumps({"north": kinds, "south": south}))
     assert verify(path, "--costs", costs, "--site", "north") == 0
     assert verify(path, "--costs", costs, "--site", "south") == 2
     assert "a difference of 1" in capsys.readouterr().err
     assert verify(path, "--costs", costs, "--site", "west") == 2
+
+
+def test_what_was_rolled_back_and_released_again_is_counted_once(path):
+    ledger = Ledger(path)
+    ledger.write("Hello", (), 10, labels=False, spec="one")
+    ledger.write("Activations", (0, 0, 0, 0), 100, labels=False)
+    ledger.write("Committed", (1,), 50, labels=False)
+    ledger.write("Activations", (0, 1, 0, 0), 100, labels=False)  # rolled back
+    ledger.write("Hello", (), 12, labels=False, spec="one")
+    ledger.write(WENT_ON, (1,), 0, labels=False)
+    ledger.write("Activations", (0, 1, 0, 0), 100, labels=False)
+    assert released(path) == 200
+    ledger.write(WENT_ON, (-1,), 0, labels=False)  # the disk with the commits was lost
+    assert released(path) == 0
+    ledger.write("Hello", (), 12, labels=False, spec="another run")
+    ledger.write(WENT_ON, (1,), 0, labels=False)
+    assert released(path) == 0
+    assert verify(path) == 0
