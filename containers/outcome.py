@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ NEXT = {
     "peer_lost": "look at the other parties' logs and at the network between them; then run again",
     "lifeline": "look at its log for what it was doing; then run again",
     "killed": "somebody or the system ended it (SIGKILL is often memory running out); then run again",
+    "disk": "make room, or let the party write there; then run again: it goes on from the last commit",
     "crash": "this is a fault of the program: report it with the log",
 }
 
@@ -113,5 +115,6 @@ def _signal_name(number: int) -> str:
 
 def _write(found: Outcome, path: Path) -> None:
     partial = path.with_suffix(f".{os.getpid()}.partial")
-    partial.write_text(json.dumps(asdict(found)) + "\n", encoding="utf-8")
-    partial.rename(path)
+    with suppress(OSError):  # the party's disk may be full: what is found is said all the same
+        partial.write_text(json.dumps(asdict(found)) + "\n", encoding="utf-8")
+        partial.rename(path)

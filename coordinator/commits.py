@@ -118,9 +118,13 @@ class Commits:
 
 
 def spec_hash(run: Run, statistics: Mapping[str, Any]) -> str:
-    """Hash all that decides a run's outcome: its spec, the agreed statistics and counts, the code."""
+    """Hash all that decides a run's outcome: its spec, the agreed statistics and counts, the code.
+
+    What is done when a party is lost may change while one is.
+    """
+    decisive = run.model_copy(update={"on_loss": OnLoss()})
     agreed = json.dumps(statistics, sort_keys=True)
-    return _sha256("\n".join((digest(run), agreed, code_hash())).encode())
+    return _sha256("\n".join((digest(decisive), agreed, code_hash())).encode())
 
 
 @cache

@@ -1,14 +1,16 @@
 """How a party's run ended, for the launcher and the operator: ``exit.json``."""
 
+import errno
 import json
 import os
 import sys
 import time
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
-from coordinator.errors import ConfigError, DataError, PeerLost, ProtocolError, SutureError
+from coordinator.errors import ConfigError, DataError, PeerLost, PeerRemoved, ProtocolError, SutureError
 from coordinator.lifeline import LifelineCut
 
 CAUSES: dict[type[SutureError], str] = {
@@ -16,32 +18,56 @@ CAUSES: dict[type[SutureError], str] = {
     DataError: "data",
     ProtocolError: "protocol",
     PeerLost: "peer_lost",
+    PeerRemoved: "peer_lost",
     LifelineCut: "lifeline",
+}
+RESERVE, RESERVED_BYTES = ".reserve", 16 * 1024
+ROOM = "make room, then run again: it goes on from the last commit"
+DISK = {
+    errno.ENOSPC: ROOM,
+    errno.EDQUOT: ROOM,
+    errno.EFBIG: ROOM,
+    errno.EROFS: "let this party write there, then run again",
+    errno.EACCES: "let this party write there, then run again",
 }
 
 
 def recorded(party: str, state: Path, work: Callable[[], None]) -> int:
     """Do a party's work, and write how it ended; give the exit status.
 
-    An error of Suture's own is said in a sentence, any other with its traceback.
+    An error of Suture's own is said in a sentence, as is a full or read-only disk; any other with its
+    traceback.
     """
-    state.mkdir(parents=True, exist_ok=True)
-    cause, code, message = "ok", 0, ""
+    found: Exception | None = None
     try:
+        write_bytes(state / RESERVE, bytes(RESERVED_BYTES))  # room for the last words on a full disk
         work()
-    except BrokenPipeError:  # nobody reads this party's words any more
-        cause, code, message = "lifeline", LifelineCut.exit_status, "the launcher is gone"
-    except tuple(CAUSES) as error:
-        cause, code, message = CAUSES[type(error)], error.exit_status, str(error)
-        print(f"{party}: {message}", file=sys.stderr, flush=True)
     except Exception as error:  # noqa: BLE001 - not swallowed: written down, and the party ends with it
-        cause, code, message = "crash", 1, f"{type(error).__name__}: {error}"
-        traceback.print_exc()
-    write_json(
-        state / "exit.json",
-        {"party": party, "code": code, "cause": cause, "message": message, "time": time.time()},
-    )
+        found = error
+    cause, code, message = end_of(found, state)
+    ended = {"party": party, "code": code, "cause": cause, "message": message, "time": time.time()}
+    with suppress(*([OSError] if cause == "disk" else [])):
+        (state / RESERVE).unlink(missing_ok=True)
+        write_json(state / "exit.json", ended)
+    if found is not None and cause == "crash":
+        traceback.print_exception(found)
+    elif message and not isinstance(found, BrokenPipeError):
+        print(f"{party}: {message}", file=sys.stderr, flush=True)
     return code
+
+
+def end_of(error: Exception | None, state: Path) -> tuple[str, int, str]:
+    """Give the cause, the exit status and the message of an end."""
+    match error:
+        case None:
+            return "ok", 0, ""
+        case BrokenPipeError():  # nobody reads this party's words any more
+            return "lifeline", LifelineCut.exit_status, "the launcher is gone"
+        case SutureError() if type(error) in CAUSES:
+            return CAUSES[type(error)], error.exit_status, str(error)
+        case OSError() if error.errno in DISK:
+            return "disk", 1, f"{error.filename or state}: {error.strerror}; {DISK[error.errno]}"
+    return "crash", 1, f"{type(error).__name__}: {error}"
 
 
 def write_json(path: Path, content: object) -> None:
@@ -53,11 +79,15 @@ def write_bytes(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, and onto the disk."""
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    with partial.open("wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.rename(path)
+    try:
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.rename(path)
+    except OSError:  # a full disk: what was there stays, and half a file gives its room back
+        partial.unlink(missing_ok=True)
+        raise
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(folder)

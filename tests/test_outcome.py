@@ -1,6 +1,9 @@
 """How a party's run ended: exit.json, and the exit status."""
 
+import errno
 import json
+import os
+import resource
 
 import pytest
 
@@ -50,6 +53,28 @@ def test_any_other_error_is_a_crash_with_its_traceback(tmp_path, capsys):
     status, found = ending(tmp_path, raising(ZeroDivisionError("by zero")))
     assert (status, found["cause"], found["message"]) == (1, "crash", "ZeroDivisionError: by zero")
     assert "Traceback" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS])
+def test_a_full_or_read_only_disk_is_a_sentence(tmp_path, capsys, number):
+    status, found = ending(tmp_path, raising(OSError(number, os.strerror(number), "state/commits/1")))
+    assert (status, found["cause"]) == (1, "disk")
+    assert found["message"].startswith(f"state/commits/1: {os.strerror(number)}; ")
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_write_that_fails_leaves_what_was_there(tmp_path):
+    path = tmp_path / "commit"
+    write_bytes(path, b"before")
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, limit[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            write_bytes(path, bytes(1000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_bytes() == b"before"
+    assert [each.name for each in tmp_path.iterdir()] == ["commit"]
 
 
 def test_a_later_end_replaces_an_earlier_one(tmp_path):

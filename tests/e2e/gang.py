@@ -12,13 +12,13 @@ OUTSIDE = {name: value for name, value in os.environ.items() if name != "PYTHONP
 OUTSIDE["SUTURE_RUNTIME"] = "host"
 
 
-def begin(study, place, run, statistics, *options):
+def begin(study, place, run, statistics, *options, within=()):
     """Start a launcher that keeps its parties' state in a folder of the test's own."""
     plan = json.loads((study / "plan.json").read_text())
     given = {"spec": plan["runs"][run]["spec"], "statistics": statistics, "log": place / "run.log"}
     given |= {"state": place / "state", "results": place / "results"}
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    words = [sys.executable, "-m", "containers", "launch", *words, *options]
+    words = [*within, sys.executable, "-m", "containers", "launch", *words, *options]
     return subprocess.Popen(words, cwd=study, env=OUTSIDE, stderr=subprocess.PIPE, text=True)
 
 

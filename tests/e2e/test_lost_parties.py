@@ -8,6 +8,8 @@ import sys
 
 import pytest
 
+from containers.runtimes import bubblewrap
+from tests.conftest import require
 from tests.containers.gangs import left, nobody_left, wait_for
 from tests.e2e.gang import OUTSIDE, begin, pid_of
 from tests.e2e.tiny_study import ROOT, TASK, launch, prepare_table
@@ -106,3 +108,18 @@ def test_a_party_killed_too_often_ends_the_run(study, tmp_path):
     assert "party 'north' ended first (crash, exit status 137): ended by SIGKILL" in said
     assert not (tmp_path / "results").exists()
     assert not left(tmp_path)
+
+
+def test_a_full_disk_ends_the_run_with_a_sentence(study, tmp_path):
+    if bubblewrap.problem():
+        require("bwrap", bubblewrap.problem())
+    full = tmp_path / "state" / "north"
+    full.mkdir(parents=True)
+    small = ["bwrap", "--dev-bind", "/", "/", "--size", "60000", "--tmpfs", str(full), "--"]
+    launcher = begin(study, tmp_path, f"{TASK}/split/0", STATISTICS, within=small)
+    said = launcher.communicate(timeout=120)[1]
+    assert launcher.returncode == 1, said
+    assert "party 'north' ended first (disk, exit status 1)" in said
+    assert "No space left on device" in said
+    assert "Traceback" not in said
+    assert not (tmp_path / "results").exists()

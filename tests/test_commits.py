@@ -1,0 +1,136 @@
+"""Commits on disk: written in an order that no power cut turns against them, checked when they are read."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from federation import a_run
+
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.party import Party
+from coordinator.checkpoint import state_of
+from coordinator.commits import Commit, Commits, spec_hash
+from coordinator.config import OnLoss
+from coordinator.trees import flatten, rebuild
+
+STATE = {"parts": {"front": {"w": torch.arange(6.0).reshape(2, 3)}}, "seen": {0: (1.5, 2)}}
+
+
+def commit(number):
+    return Commit(number, 10 * number, STATE, {"bytes": {"up": number}})
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Three commits of one run, of which two are kept."""
+    commits = Commits(tmp_path / "commits", "spec")
+    for number in (1, 2, 3):
+        commits.write(commit(number))
+    return tmp_path / "commits"
+
+
+def test_two_are_kept_and_read_as_they_were_written(folder):
+    commits = Commits(folder, "spec")
+    assert list(commits.held()) == [2, 3]
+    found = commits.read(3)
+    assert (found.number, found.item, found.extra) == (3, 30, {"bytes": {"up": 3}})
+    assert torch.equal(found.state["parts"]["front"]["w"], STATE["parts"]["front"]["w"])
+    assert found.state["seen"] == {0: [1.5, 2]}
+
+
+@pytest.mark.parametrize("name", ["00000003.json", "00000003.safetensors"])
+@pytest.mark.parametrize("harm", [lambda b: b[:-1], lambda b: b[:-20] + b"\0" * 20, lambda b: b""])
+def test_of_a_damaged_one_nothing_is_used(folder, name, harm):
+    path = folder / name
+    path.write_bytes(harm(path.read_bytes()))
+    assert list(Commits(folder, "spec").held()) == [2]
+
+
+def test_another_run_s_are_moved_aside_and_stay(folder):
+    assert Commits(folder, "another learning rate").held() == {}
+    assert sorted(path.name for path in (folder / "aside").iterdir()) == [
+        "00000002.json", "00000002.safetensors", "00000003.json", "00000003.safetensors",
+    ]  # fmt: skip
+    assert not list(folder.glob("0*"))
+
+
+def test_what_decides_a_run_s_outcome_is_its_hash_and_how_long_is_waited_is_not():
+    run, statistics = a_run("split", (10, 20)), {"sites": {"site0": {"train": 10}}}
+    same = spec_hash(run, statistics)
+    patient = run.model_copy(update={"on_loss": OnLoss(minutes=5, restarts=9)})
+    assert spec_hash(patient, statistics) == same
+    faster = run.training.model_copy(update={"learning_rates": (0.1,)})
+    assert spec_hash(run.model_copy(update={"training": faster}), statistics) != same
+    assert spec_hash(run, {"sites": {"site0": {"train": 11}}}) != same
+
+
+def test_rewinding_forgets_what_came_later(folder):
+    commits = Commits(folder, "spec")
+    commits.rewind(2)
+    assert list(Commits(folder, "spec").held()) == [2]
+    commits.rewind(-1)
+    assert Commits(folder, "spec").held() == {}
+
+
+def test_the_order_of_calls_survives_a_power_cut(tmp_path, monkeypatch):
+    """Write and sync a file, rename it, sync the folder; last the JSON that makes the commit whole."""
+    calls = []
+
+    def noting(name, real):
+        def call(*args):
+            calls.append((name, place_of(args[0])))
+            return real(*args)
+
+        return call
+
+    commits = Commits(tmp_path, "spec")
+    monkeypatch.setattr(os, "fsync", noting("sync", os.fsync))
+    monkeypatch.setattr(Path, "rename", noting("rename", Path.rename))
+    commits.write(commit(1))
+    assert calls == [
+        ("sync", ".00000001.safetensors"), ("rename", ".00000001.safetensors"), ("sync", tmp_path.name),
+        ("sync", ".00000001.json"), ("rename", ".00000001.json"), ("sync", tmp_path.name),
+    ]  # fmt: skip
+
+
+def place_of(what):
+    path = Path(f"/proc/self/fd/{what}").readlink() if isinstance(what, int) else what
+    return path.name.partition(f".{os.getpid()}")[0]
+
+
+def test_a_file_that_was_not_synced_does_not_count(folder):
+    """After a power cut a file may be there with its name, its length and none of its bytes."""
+    newest = folder / "00000003.safetensors"
+    newest.write_bytes(bytes(newest.stat().st_size))
+    assert list(Commits(folder, "spec").held()) == [2]
+
+
+def test_a_commit_holds_all_that_a_party_has():
+    """A new field of Party must be kept, or follow from the run."""
+    follows = {
+        "run", "cohort", "index", "data", "sealer", "shapes", "tensors", "class_weights", "site_shapes",
+        "site_parameters",
+    }  # fmt: skip
+    kept = {**state_of(Party(a_run("local", (10,)), Cohort((6,), (10,), (5,), (5,))))}
+    assert set(Party.__dataclass_fields__) - follows == kept.keys()
+
+
+def test_nested_values_come_back_as_they_were():
+    value = {
+        "a": [torch.ones(2), None, True, float("inf")],
+        3: {"x": np.arange(4), "nan": float("nan")},
+        "empty": {},
+    }
+    tensors = {}
+    text = json.dumps(flatten(value, "root", tensors))
+    found = rebuild(json.loads(text), tensors)
+    assert found.keys() == value.keys()
+    assert torch.equal(found["a"][0], value["a"][0])
+    assert found["a"][1:] == value["a"][1:]
+    assert np.array_equal(found[3]["x"], value[3]["x"])
+    assert np.isnan(found[3]["nan"])
+    with pytest.raises(TypeError, match="root/f: a function cannot be kept"):
+        flatten({"f": place_of}, "root", {})
