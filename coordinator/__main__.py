@@ -8,6 +8,7 @@ COMMANDS = {
     "serve": ("coordinator.server.serve", "coordinate one run: wait for the sites and train"),
     "serve-predictions": ("coordinator.server.predicting", "predict with sites, by a run's cut model"),
     "export": ("coordinator.export", "put a finished run's whole model into a folder, with its model card"),
+    "status": ("coordinator.status", "say how runs stand at this moment, from their state folders"),
     "evaluate": ("coordinator.comparison.evaluate", "compare a study's finished runs"),
     "fork-server": ("coordinator.fork_server", "start parties by forking, for the launcher"),
     "admit": ("coordinator.admit", "put a site's keys on the manifest, by its request and fingerprint"),

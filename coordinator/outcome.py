@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from coordinator.errors import ConfigError, DataError, PeerLost, PeerRemoved, ProtocolError, SutureError
+from coordinator.lease import take
 from coordinator.lifeline import LifelineCut
 
 CAUSES: dict[type[SutureError], str] = {
@@ -38,6 +39,14 @@ def recorded(party: str, state: Path, work: Callable[[], None]) -> int:
     An error of Suture's own is said in a sentence, as is a full or read-only disk; any other with its
     traceback.
     """
+    try:
+        lease = take(state)
+    except ConfigError as error:  # the folder is another's: nothing is written there
+        print(f"{party}: {error}", file=sys.stderr, flush=True)
+        return error.exit_status
+    except OSError as error:
+        print(f"{party}: {end_of(error, state)[2]}", file=sys.stderr, flush=True)
+        return 1
     found: Exception | None = None
     try:
         write_bytes(state / RESERVE, bytes(RESERVED_BYTES))  # room for the last words on a full disk
@@ -53,6 +62,7 @@ def recorded(party: str, state: Path, work: Callable[[], None]) -> int:
         traceback.print_exception(found)
     elif message and not isinstance(found, BrokenPipeError):
         print(f"{party}: {message}", file=sys.stderr, flush=True)
+    os.close(lease)
     return code
 
 

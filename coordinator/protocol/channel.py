@@ -81,6 +81,10 @@ class CoordinatorChannel:
                     f"waited {seconds / 60:.0f} minutes for {names}; see their logs, then run again"
                 )
 
+    def lost(self) -> list[str]:
+        """Name the sites that are lost and not yet waited for."""
+        return sorted(self._lost)
+
     def readmit(self, waiting: Callable[[list[str]], None], seconds: float | None) -> list[str]:
         """Wait until every site that was lost is here again; give their names."""
         lost = sorted(self._lost)

@@ -24,11 +24,12 @@ from coordinator.participation import participation_rows
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
-from coordinator.schedule import Item
+from coordinator.schedule import Item, Validate
 from coordinator.search import Search
 from coordinator.server.committing import CoordinatorCommits, Heads, Interruptions, next_generation
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
+from coordinator.server.status import Status
 from coordinator.specs import Run
 from coordinator.statistics import read_statistics
 from coordinator.wire import WIRE, Recorder
@@ -43,7 +44,8 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     channel = open_channel(run, message_limit(run, cohort), ahead_limit(run, cohort))
     work = Work(run, statistics, cohort, channel, options.state)
     patient, back = run.on_loss.policy == "wait", list(channel.sites)
-    channel.admit(still_waiting, again=patient)
+    work.status.tell("waiting", list(channel.sites))
+    channel.admit(work.waiting, again=patient)
     work.admitted()
     while True:
         try:
@@ -55,7 +57,8 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
             if not patient:
                 raise
             say(event="note", text=f"{lost}; waiting")
-            back = channel.readmit(still_waiting, seconds_of(run.on_loss))
+            work.status.tell("waiting", channel.lost())
+            back = channel.readmit(work.waiting, seconds_of(run.on_loss))
     channel.close()
     say(event="done", seconds=work.progress.seconds())
 
@@ -72,9 +75,14 @@ class Work:
         self._recorder = Recorder(run.record_round, len(run.training.learning_rates))
         if run.record_round is not None:
             channel.listener = self._recorder.hear
-        self.progress = Progress(run, cohort, channel)
+        self.progress, self.status = Progress(run, cohort, channel), Status(state, run, channel)
         self._begun = False
         self._clock, self._search = Clock(), Search(lambda: (channel.counted().total(), channel.heard()))
+
+    def waiting(self, absent: list[str]) -> None:
+        """Say who is waited for."""
+        still_waiting(absent)
+        self.status.tell("waiting", absent)
 
     def admitted(self) -> None:
         """Take over the commits of an earlier attempt, now that everybody is here."""
@@ -103,6 +111,7 @@ class Work:
             self._interruptions.note(back, number, generation)
             say(event="note", text=f"{', '.join(back)} here; all {from_commit(number)}")
         self._begun = True
+        self.status.tell("training", commit=number, generation=generation)
         self._channel.welcome(self._cohort.train, number, generation)
         party = Party(self._run, self._cohort)
         walk(party, self._channel, self._watch, self._commits)
@@ -111,6 +120,9 @@ class Work:
     def _watch(self, item: Item, party: Party) -> None:
         self.progress.see(item, party)
         self._search.see(item, party)
+        if isinstance(item, Validate):
+            held = max(self._keeping.commits.held(), default=-1)
+            self.status.tell("training", trial=item.trial, round=item.round + 1, commit=held)
 
     def _hand_in(self, party: Party) -> None:
         run, out = self._run, self._state / "out"
