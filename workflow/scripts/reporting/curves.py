@@ -12,7 +12,7 @@ from reporting.files import Results, Row, distinct
 UNIT = alt.Scale(domain=[0, 1])
 FREE = alt.Scale(zero=False)
 FEW = alt.Axis(tickCount=5)
-LEARNING = {"round": "rounds", "seconds": "seconds", "bytes": "bytes moved, both ways (log scale)"}
+LEARNING = {"round": "round, from 0", "seconds": "seconds", "bytes": "bytes moved, both ways (log scale)"}
 
 
 def roc(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:

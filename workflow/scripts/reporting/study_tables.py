@@ -32,7 +32,7 @@ def strategies(results: Results, task: str) -> Table:
 def chosen(results: Results, task: str) -> Table:
     """List the learning rate and the round that validation loss chose."""
     rows = results.rows("figures/chosen.csv", task=task)
-    columns = ["seed", "learning rate", "best round", "validation loss", "rates tried"]
+    columns = ["seed", "learning rate", "best round, from 0", "validation loss", "rates tried"]
     table = Table("What validation loss chose", columns, group="strategy")
     for row in rows:
         head = row["strategy"] if row["site"] == "all" else f"{row['strategy']}, {row['site']}"
