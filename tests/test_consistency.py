@@ -75,6 +75,23 @@ def test_a_site_that_does_not_allow_it_is_neither_recorded_nor_audited(
     assert check(capsys, path, "--set=record_wire=false", "--set=audit=none") == (0, "")
 
 
+@pytest.mark.parametrize("more", ["allow_recording: true", "allow_models: [some.package:Net]"])
+def test_a_study_s_entry_allows_no_more_than_the_site_s_own_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str
+) -> None:
+    text = changed("bootstrap: 200", f"sites:\n  south:\n    name: south\n    {more}")
+    path = study_file(tmp_path, text, own_sites=True)
+    south = path.parent / "sites" / "south.yaml"
+    south.write_text("name: south\n")
+    status, said = check(capsys, path)
+    assert status == 2
+    assert f"study.yaml:{line_of(text, more)}: the study's entry of 'south' allows what" in said
+    south.write_text(f"name: south\n{more}\n")
+    assert check(capsys, path) == (0, "")
+    south.unlink()  # a site of this study alone
+    assert check(capsys, path) == (0, "")
+
+
 def test_a_round_to_record_needs_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, said = check(capsys, study_file(tmp_path, changed("bootstrap: 200", "record_round: 2")))
     assert status == 2
