@@ -62,7 +62,7 @@ def shadow_models(
         build: gives a new model from a seed.
         inputs: gives the inputs of some auxiliary records.
         labels: (records,) float32 of them.
-        training: the study's; of its learning rates the last is used.
+        training: the attacked model's, with one learning rate: the one it was trained at.
         seed: keys halves, first parameters and batches.
         shadows: how many models.
         epochs: passes of each over its half.

@@ -1,15 +1,18 @@
 """An auditor attacks what a whole run left: its wire, its models; each arm by what it gives away."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from coordinator.config import Model
+from coordinator.errors import DataError
 from coordinator.model_files import write_parts
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.wire import Recorder, read_wire
 from sites.attacked import Attacked, Hospital, activations
+from sites.audit import with_chosen_rate
 from sites.inputs import Inputs
 from sites.label_attacks import label_rows
 from sites.membership_attacks import Targets, membership_rows, targets_of
@@ -131,6 +134,21 @@ def test_the_front_an_attacker_has_is_the_one_that_scored(
     found = attacked(tmp_path, monkeypatch, "split", **changes)
     test = found.hospitals[1].inputs("test")
     assert np.array_equal(activations(found.front("site0"), test), found.scored(1))
+
+
+def test_shadow_models_are_trained_at_the_rate_that_was_chosen(tmp_path: Path) -> None:
+    run = a_run("fedavg", SIZES, training={"learning_rates": (0.1, 0.01, 3.0)})
+    history = tmp_path / "runs" / run.task / run.strategy / str(run.seed) / "history.jsonl"
+    history.parent.mkdir(parents=True)
+    rows = [(0.1, True), (0.1, True), (0.01, True), (0.01, False), (3.0, False)]
+    lines = [json.dumps({"learning_rate": rate, "best": best}) for rate, best in rows]
+    history.write_text("\n".join(lines))
+    found = with_chosen_rate(run, tmp_path)
+    assert found.training.learning_rates == (0.01,)
+    assert found.model_copy(update={"training": run.training}) == run
+    history.write_text("")
+    with pytest.raises(DataError, match="not a run's history"):
+        with_chosen_rate(run, tmp_path)
 
 
 def test_too_few_auxiliary_records_teach_no_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
