@@ -40,7 +40,8 @@ def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Stu
     for label, task in study.tasks.items():
         for index, name in enumerate(task.sites):
             where = ("tasks", label, "sites", index)
-            bare = Site(name=name) if isinstance(merged["tasks"][label]["sites"], int) else None
+            needs_none = isinstance(merged["tasks"][label]["sites"], int)
+            bare = Site(name=name) if needs_none and not (folder / f"{name}.yaml").is_file() else None
             found = _inline(study, name, folder, lines) or bare
             sites[name] = found or _read_site(folder, name, line_of(where, lines))
     return with_folds(study, lines), sites, lines

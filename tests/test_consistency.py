@@ -92,6 +92,20 @@ def test_a_study_s_entry_allows_no_more_than_the_site_s_own_file(
     assert check(capsys, path) == (0, "")
 
 
+def test_a_numbered_site_needs_no_file_and_is_heard_where_it_has_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = changed("bootstrap: 200", "audit: small").replace("[north, south]", "2")
+    path = study_file(tmp_path, text, own_sites=True)
+    assert check(capsys, path, "--set=audit=none") == (0, "")
+    status, said = check(capsys, path)
+    assert status == 2
+    assert "allow_recording: true in config/sites/site01.yaml" in said
+    for name in ("site01", "site02"):
+        (path.parent / "sites" / f"{name}.yaml").write_text(f"name: {name}\nallow_recording: true\n")
+    assert check(capsys, path) == (0, "")
+
+
 def test_a_round_to_record_needs_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, said = check(capsys, study_file(tmp_path, changed("bootstrap: 200", "record_round: 2")))
     assert status == 2
