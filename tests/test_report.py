@@ -307,3 +307,4 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     assert "Attacks: not measured." not in page.text
     assert "No attack was made." not in page.text
     assert "Measured in part, no verdict." in page.text
+    assert "holds a few small attacks" in page.text
