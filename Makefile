@@ -13,7 +13,7 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run env test test-system lint bench bench-data floors exactness simulation clean-state
+.PHONY: run env test test-system lint bench bench-data floors exactness simulation chaos clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' workflow/run.sh
@@ -53,6 +53,12 @@ simulation: env
 # what equals what, to the bit or closely: every claim, with the largest difference found
 exactness: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.exactness
+
+# runs broken at random, each from a plan that can be replayed (--only NUMBER): about half a minute a plan
+PLANS ?= 200
+SEED ?= 0
+chaos: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.chaos.run --plans $(PLANS) --seed $(SEED)
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

@@ -39,6 +39,7 @@ class CoordinatorChannel:
         self._link, self._spec = link, spec
         self._routes: dict[str, bytes] = {}
         self.hellos: dict[str, Hello] = {}  # of who is in
+        self._welcomed = False
         self._met: set[str] = set()  # who has ever said Hello
         self._done: set[str] = set()
         self._lost: set[str] = set()  # and of these, who has said Hello again
@@ -100,6 +101,7 @@ class CoordinatorChannel:
             commit: the one to go on from, -1: none.
             generation: higher than any before.
         """
+        self._welcomed = True
         for line in self.lines.values():
             line.begin(generation)
         self.broadcast(Welcome(records, commit))
@@ -229,6 +231,8 @@ class CoordinatorChannel:
             return True
         if self._routes.pop(site, None) is not None:
             self.lines[site].restart()
-            self._lost.add(site)
-            self._returned.add(site)
+            self.hellos.pop(site, None)
+            if self._welcomed:  # before that it has nothing to go back to
+                self._lost.add(site)
+                self._returned.add(site)
         return False

@@ -27,7 +27,8 @@ SILENCE_SECONDS: Final = 60
 HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
-LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at, and a lost connection made anew
+RECONNECT_SECONDS: Final = 1
+LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at
 DENIED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 # without a detail: another key was pinned than the coordinator's, or the connection was lost meanwhile
 REFUSED: Final = DENIED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
@@ -202,7 +203,7 @@ class Dealer:
         if self._refused_at:
             due = time.monotonic() > self._refused_at + RETRY_SECONDS
         else:
-            due = self.connections_lost > 0 and time.monotonic() > self._made_at + LOOK_SECONDS
+            due = self.connections_lost > 0 and time.monotonic() > self._made_at + RECONNECT_SECONDS
         if due:
             self.reconnect()
         return due

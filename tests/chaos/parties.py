@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import time
 from pathlib import Path
 
 from tests.chaos.plans import PARTIES, SITES, Fault
@@ -10,6 +11,7 @@ from tests.containers.gangs import wait_for
 from tests.e2e.tiny_study import command, environment
 
 STOPPED_SECONDS = 2.0
+WAITING_SECONDS = 30.0  # what the others may take to leave once one is done
 
 
 class Parties:
@@ -28,12 +30,14 @@ class Parties:
         self.proxies = {site: Proxy() for site in SITES}
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._port = 0
+        self._seen: dict[str, float] = {}
         (place / "keys").mkdir(parents=True, mode=0o700)
         words = command("coordinator", "keys", "--out", place / "keys", *PARTIES)
         subprocess.run(words, cwd=folder, env=environment(folder), check=True)
 
     def start(self, party: str) -> None:
         """Start a party; the coordinator where it listened before, a site by its proxy."""
+        self._seen.pop(party, None)
         state = self.place / party
         state.mkdir(exist_ok=True, mode=0o700)
         (state / "exit.json").unlink(missing_ok=True)
@@ -82,6 +86,18 @@ class Parties:
     def ended(self) -> list[str]:
         """Name the parties whose processes have ended."""
         return [party for party, process in self.running.items() if process.poll() is not None]
+
+    def to_start(self) -> list[str]:
+        """Name whom an operator starts again: who failed, or is done while others still wait for them."""
+        ended, now = self.ended(), time.monotonic()
+        for party in ended:
+            self._seen.setdefault(party, now)
+        waited = len(ended) < len(PARTIES)
+        return [
+            party
+            for party in ended
+            if self.running[party].returncode or (waited and now > self._seen[party] + WAITING_SECONDS)
+        ]
 
     def close(self) -> None:
         """Leave nothing behind."""

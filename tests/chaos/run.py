@@ -1,4 +1,4 @@
-"""Runs plans, and says of each whether the run ended as its policy says; a table, and exit status 1 if one did not."""
+"""Runs plans, and says of each whether the run ended as its policy says; exit status 1 if one did not."""
 
 import argparse
 import json
@@ -73,10 +73,9 @@ class Study:
             due = faults[0] if faults else None
             if due and parties.proxies[due.site].up >= due.share * self.sent[plan.strategy][due.site]:
                 parties.harm(faults.popleft())
-            for party in parties.ended():
-                if may_start(party, parties):
-                    parties.start(party)
-                    times += 1
+            for party in parties.to_start():
+                parties.start(party)
+                times += 1
             if time.monotonic() > began + LONGEST_SECONDS:
                 raise Broken(f"not ended after {LONGEST_SECONDS:.0f} s; {logs(parties)}")
             time.sleep(0.02)
@@ -103,11 +102,6 @@ class Study:
             )
             if released(ledger) > costs[site]["bytes_up"]:
                 raise Broken(f"{site}: the ledger holds more than was sent")
-
-
-def may_start(party: str, parties: Parties) -> bool:
-    """Say whether a party that ended is started again: it was harmed, lost its peer, or the others go on."""
-    return parties.running[party].returncode != 0 or len(parties.ended()) < len(PARTIES)
 
 
 def all_well(parties: Parties) -> bool:

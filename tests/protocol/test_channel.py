@@ -345,3 +345,17 @@ def test_a_site_that_floods_is_refused_before_memory_grows():
         sites["west"].send(Activations((0, 0, 1, step), np.zeros((10, 50), "float32"), None))
     with pytest.raises(ProtocolError, match=r"'west' sent .* ahead of its turn"):
         channel.receive("east", Activations)
+
+
+def test_a_site_may_say_hello_again_before_anything_has_begun():
+    with meeting() as parties:
+        channel = parties.coordinator()
+        parties.site("east").send(hello("east"))
+        first, second = parties.site("west"), parties.site("west")
+        first.send(hello("west"))
+        wait_for(lambda: channel._pump(0.05) or channel.lines["west"].waiting())
+        second.send(hello("west"))
+        wait_for(lambda: channel._pump(0.05) or len(parties.router._connections) == 3)
+        channel.admit()
+        channel.welcome((1, 1))
+        assert second.receive(Welcome) == Welcome((1, 1))

@@ -226,6 +226,8 @@ def test_the_end_of_a_second_connection_is_not_the_end_of_the_site(parties):
 def test_a_hello_with_a_site_s_key_takes_its_conversation_over(parties):
     """A site whose machine vanished comes back before its connection is known to be dead."""
     channel, sites = parties.entered()
+    channel.welcome((1, 1), generation=1)
+    assert sites["east"].receive(Welcome) == Welcome((1, 1))
     back = parties.site("west")
     back.send(hello("west"))
     with pytest.raises(PeerLost, match="'west' ended or its connection broke"):
