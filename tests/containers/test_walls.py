@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,7 @@ from tests.containers.gangs import (
 
 ALL_FOREVER = dict.fromkeys(("coordinator", *SITES), FOREVER)
 NOTHING = "0" * 16
-PROGRAM = {"bubblewrap": "bwrap"}  # what SUTURE_REQUIRE calls it
+PROGRAM = {"apptainer": "apptainer", "bubblewrap": "bwrap"}  # what SUTURE_REQUIRE calls it
 
 
 @pytest.fixture(params=[name for name in STRONGEST_FIRST if name != "host"])
@@ -214,14 +215,16 @@ def test_the_host_runtime_says_that_it_has_no_walls(hospital):
 
 
 def test_auto_takes_the_strongest_that_works(monkeypatch):
-    problem.cache_clear()
-    monkeypatch.setattr(bubblewrap, "problem", lambda: "")
-    assert choose("auto") == "bubblewrap"
-    problem.cache_clear()
-    monkeypatch.setattr(bubblewrap, "problem", lambda: "no namespaces here")
-    assert choose("auto") == "host"
-    with pytest.raises(ConfigError, match="--runtime bubblewrap: no namespaces here, or choose another"):
-        choose("bubblewrap")
+    for name in STRONGEST_FIRST[:-1]:
+        monkeypatch.setattr(RUNTIMES[name], "problem", lambda: "")
+    for name, weaker in pairwise(STRONGEST_FIRST):
+        problem.cache_clear()
+        assert choose("auto") == name
+        problem.cache_clear()
+        monkeypatch.setattr(RUNTIMES[name], "problem", lambda: "no such walls here")
+        assert choose("auto") == weaker
+        with pytest.raises(ConfigError, match=f"--runtime {name}: no such walls here, or choose another"):
+            choose(name)
     problem.cache_clear()
 
 
