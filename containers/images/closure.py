@@ -15,7 +15,7 @@ MARKERS = {"python_version": PYTHON, "python_full_version": f"{PYTHON}.0", "extr
 
 def needed(folder: Path, names: Iterable[str]) -> set[str]:
     """Name what distributions and their dependencies are, of those installed in a folder."""
-    installed = {canonicalize_name(found.name): found for found in distributions(path=[str(folder)])}
+    installed = {str(canonicalize_name(found.name)): found for found in distributions(path=[str(folder)])}
     waiting, seen = [str(canonicalize_name(name)) for name in names], set[str]()
     while waiting:
         name = waiting.pop()

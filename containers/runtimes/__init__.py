@@ -6,7 +6,7 @@ from functools import cache
 from typing import Protocol
 
 from containers.errors import ConfigError
-from containers.runtimes import apptainer, bubblewrap, host
+from containers.runtimes import apptainer, bubblewrap, docker, host
 from containers.sandbox import Sandbox
 
 
@@ -25,9 +25,9 @@ class Runtime(Protocol):
 
 
 RUNTIMES: dict[str, Runtime] = {
-    "apptainer": apptainer, "bubblewrap": bubblewrap, "host": host,
+    "apptainer": apptainer, "docker": docker, "bubblewrap": bubblewrap, "host": host,
 }  # fmt: skip
-STRONGEST_FIRST = ("apptainer", "bubblewrap", "host")
+STRONGEST_FIRST = ("apptainer", "docker", "bubblewrap", "host")
 
 
 def add_runtime(parser: argparse.ArgumentParser) -> None:

@@ -3,8 +3,6 @@
 An image's own programs, or the host's on an otherwise empty root where the sandbox has no image.
 """
 
-import csv
-import io
 import os
 import shutil
 import subprocess
@@ -13,6 +11,7 @@ from collections.abc import Iterator
 from containers import host_programs
 from containers.images.furnishing import furnished, working_folder
 from containers.images.skeleton import skeleton
+from containers.runtimes.mounts import mount
 from containers.sandbox import Bind, Sandbox, same_place
 
 ISOLATION = (
@@ -32,7 +31,9 @@ def problem() -> str:
         return "the program apptainer is missing; install Apptainer"
     try:
         words = argv(Sandbox(command=("true",)))
-        done = subprocess.run(words, cwd="/", capture_output=True, text=True, timeout=PROBE_SECONDS)
+        done = subprocess.run(
+            words, cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=PROBE_SECONDS
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return f"apptainer does not run here ({error})"
     said = (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]
@@ -56,7 +57,7 @@ def argv(sandbox: Sandbox) -> list[str]:
         *(("--memory", str(sandbox.memory)) if sandbox.memory and grouped else ()),
         *(("--pids-limit", str(sandbox.pids)) if sandbox.pids and grouped else ()),
         *(("--nv",) if sandbox.gpus else ()),
-        *(word for bind in binds for word in ("--mount", _mount(bind))),
+        *(word for bind in binds for word in ("--mount", mount(bind))),
         *("--pwd", str(working_folder(sandbox, binds))),
         str(sandbox.image or skeleton()),
         *("/usr/bin/env", "-i", *_variables(sandbox)),
@@ -84,11 +85,3 @@ def _variables(sandbox: Sandbox) -> Iterator[str]:
     inside = {**sandbox.environment, "HOME": "/tmp", "TMPDIR": "/tmp"}
     inside.setdefault("PATH", os.defpath)
     yield from (f"{name}={value}" for name, value in inside.items())
-
-
-def _mount(bind: Bind) -> str:
-    """Write a mount as one line of CSV, so that a path may hold a comma or a colon."""
-    words = ["type=bind", f"source={bind.source}", f"destination={bind.target}"]
-    line = io.StringIO()
-    csv.writer(line, lineterminator="").writerow([*words, *(["ro"] if bind.mode == "ro" else [])])
-    return line.getvalue()
