@@ -20,15 +20,10 @@ LICENCE: Final = "Apache-2.0"
 TRIMMED: Final = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian"),
     *("var/cache/*", "var/log/*", "var/lib/apt/lists/*", "etc/hostname", "etc/resolv.conf", "etc/machine-id"),
-    *(f"{WHEELS}/bin", f"{WHEELS}/torch/include", f"{WHEELS}/torch/test", f"{WHEELS}/torch/lib/*.a"),
-    *(
-        f"{WHEELS}/torch/share",
-        f"{WHEELS}/torch/bin",
-        f"{WHEELS}/pyarrow/include",
-        f"{WHEELS}/numpy/_core/include",
-    ),
-    *(f"{WHEELS}/{name}/tests" for name in ("pandas", "pyarrow", "joblib", "networkx")),
-    *(f"{WHEELS}/{name}/**/tests" for name in ("numpy", "scipy", "sklearn", "sympy", "networkx")),
+    *(f"{WHEELS}/{name}" for name in ("bin", "torch/include", "torch/share", "torch/lib/*.a", "torch/test")),
+    *(f"{WHEELS}/torch/bin/{name}" for name in ("*Test", "protoc*", "test_*")),
+    *(f"{WHEELS}/pyarrow/{name}" for name in ("include", "*flight*", "*substrait*", "*s3*")),
+    *(f"{WHEELS}/{name}" for name in ("**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.h")),
 )
 
 

@@ -186,9 +186,14 @@ class Study(Record):
         description="cost to target: until validation loss (nats a record) is at most so much above the "
         "reference's best",
     )
-    runtime: Literal["auto", "bubblewrap", "host"] = Field(
+    runtime: Literal["auto", "apptainer", "docker", "bubblewrap", "host"] = Field(
         "auto",
         description="walls around each process; auto: the strongest that work here, host: none",
+    )
+    images: Literal["auto", "built", "host"] = Field(
+        "auto",
+        description="whose programs run inside; auto: Suture's own images, built where they are missing, if the "
+        "runtime takes images; host: this machine's",
     )
     reference: Name = Field("centralized", description="the strategy others are compared with")
     sites: dict[Name, Site] = Field(
