@@ -6,6 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from containers.runtimes import problem
+from tests.docker_daemon import asked_for, daemon
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -23,6 +26,30 @@ def data_root() -> Path:
     if not folder.is_dir():
         require("data", f"{folder} is no folder; config/studies/README.md says where to get the files")
     return folder
+
+
+# what SUTURE_REQUIRE calls each runtime with walls
+PROGRAMS = {"apptainer": "apptainer", "docker": "docker", "bubblewrap": "bwrap"}
+
+
+@pytest.fixture(scope="session")
+def docker_daemon() -> Iterator[None]:
+    """Have Docker answer, if the tests are to have it."""
+    with daemon():
+        yield
+
+
+@pytest.fixture(params=list(PROGRAMS))
+def walls(request: pytest.FixtureRequest) -> str:
+    """Name each runtime with walls; one that does not work here is a named skip."""
+    name = str(request.param)
+    if name == "docker":
+        if not asked_for():
+            pytest.skip("docker: a daemon is started only where SUTURE_REQUIRE asks for it")
+        request.getfixturevalue("docker_daemon")
+    if found := problem(name):
+        require(PROGRAMS[name], found)
+    return name
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from containers.errors import ConfigError
 from containers.images import closure
 from containers.images.manifest import settle
 from containers.images.recipe import (
+    COMPILE,
     COORDINATOR,
     DEBIAN,
     PYTHON,
@@ -77,6 +78,8 @@ def unpack_interpreter(root: Path) -> None:
     root.mkdir()
     run(["tar", "--extract", "--no-same-owner", "--file", str(archive), "--directory", str(root)])
     archive.unlink()
+    for name in ("passwd", "group"):  # what configuring base-passwd would do
+        shutil.copyfile(root / f"usr/share/base-passwd/{name}.master", root / "etc" / name)
     run(["ldconfig", "-r", str(root)])
 
 
@@ -115,14 +118,7 @@ def precompile(root: Path, *folders: str) -> None:
 
     One process, in order and by content hash: what a compiled file holds depends on what was compiled before.
     """
-    words = [
-        "-m",
-        "compileall",
-        "-q",
-        "--invalidation-mode",
-        "unchecked-hash",
-        *(f"/{name}" for name in folders),
-    ]
+    words = [*COMPILE, *(f"/{name}" for name in folders)]
     enter = ("bwrap", "--bind", str(root), "/", "--dev", "/dev", "--proc", "/proc", "--unshare-all", "--")
     done = [program("chroot", "coreutils"), str(root)] if os.geteuid() == 0 else list(enter)
     run([*done, "/usr/bin/python3", *words], allowed=(0, 1))  # 1: a wheel holds a file for other Pythons

@@ -59,7 +59,8 @@ def furnished(sandbox: Sandbox, kind: str) -> Sandbox:
         sandbox,
         image=str(built(name)[kind]),
         command=("python3" if program == sys.executable else program, *rest),
-        environment={**inside, "PATH": PATH_INSIDE},
+        # libraries ask for a user's name, which an image cannot look up
+        environment={"USER": "suture", **inside, "PATH": PATH_INSIDE},
     )
 
 

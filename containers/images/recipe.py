@@ -22,9 +22,14 @@ TRIMMED: Final = (
     *("var/cache/*", "var/log/*", "var/lib/apt/lists/*", "etc/hostname", "etc/resolv.conf", "etc/machine-id"),
     *(f"{WHEELS}/{name}" for name in ("bin", "torch/include", "torch/share", "torch/lib/*.a", "torch/test")),
     *(f"{WHEELS}/torch/bin/{name}" for name in ("*Test", "protoc*", "test_*")),
-    *(f"{WHEELS}/pyarrow/{name}" for name in ("include", "*flight*", "*substrait*", "*s3*")),
+    *(f"{WHEELS}/pyarrow/{name}" for name in ("include", "*flight*", "*_s3fs*", "libarrow_s3*")),
+    *(f"{WHEELS}/{name}" for name in ("PIL/_avif*", "pillow.libs/libavif*", "sympy/**/benchmarks")),
+    "usr/lib/*/gconv",
     *(f"{WHEELS}/{name}" for name in ("**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.h")),
 )
+# what our imports never reach is not compiled: a tenth of the image
+UNCOMPILED: Final = "/torch/(_inductor|onnx|ao|testing)/|/(networkx|setuptools|pygments|fsspec)/"
+COMPILE: Final = ("-m", "compileall", "-q", "-x", UNCOMPILED, "--invalidation-mode", "unchecked-hash")
 
 
 @dataclass(frozen=True)

@@ -4,9 +4,11 @@
 same content from Debian's packages.
 """
 
+import shlex
 from collections.abc import Iterator
 
 from containers.images.recipe import (
+    COMPILE,
     DEBIAN,
     LICENCE,
     PUBLIC_BASE,
@@ -129,7 +131,7 @@ def _trim() -> Iterator[str]:
 
 def _compile(*folders: str) -> str:
     names = " ".join(f"/{folder}" for folder in folders)
-    return f"PYTHONHASHSEED=0 python3 -m compileall -q --invalidation-mode unchecked-hash {names}"
+    return f"PYTHONHASHSEED=0 python3 {shlex.join(COMPILE)} {names}"
 
 
 def _joined(steps: Iterator[str]) -> str:

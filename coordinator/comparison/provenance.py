@@ -79,7 +79,7 @@ def isolation(spec: Evaluation, results: Path) -> dict[str, Any]:
 
 
 def images(spec: Evaluation, results: Path) -> dict[str, list[str]]:
-    """Name the content hashes of the images the runs' parties ran in; more than one where they were rebuilt."""
+    """Name the content hashes of the images that runs used; more than one where one was rebuilt."""
     found: dict[str, set[str]] = {}
     for walls in _walls(spec, results).values():
         for name, content in walls.get("images", {}).items():

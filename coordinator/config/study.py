@@ -192,8 +192,8 @@ class Study(Record):
     )
     images: Literal["auto", "built", "host"] = Field(
         "auto",
-        description="whose programs run inside; auto: Suture's own images, built where they are missing, if the "
-        "runtime takes images; host: this machine's",
+        description="whose programs run inside; auto: Suture's own images, built where they are missing, "
+        "if the runtime takes images; host: this machine's",
     )
     reference: Name = Field("centralized", description="the strategy others are compared with")
     sites: dict[Name, Site] = Field(

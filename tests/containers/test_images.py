@@ -157,7 +157,7 @@ def test_a_command_runs_in_the_image_that_holds_its_program(images):
     found = furnished(SITES, "sif")
     assert found.image == "/i/site.sif"
     assert found.command == ("python3", "-m", "sites", "join")
-    assert found.environment == {"TZ": "UTC", "PATH": furnishing.PATH_INSIDE}
+    assert found.environment == {"TZ": "UTC", "USER": "suture", "PATH": furnishing.PATH_INSIDE}
     other = Sandbox(command=(PYTHON, "workflow/scripts/report.py"))
     assert furnished(other, "sif") == other
     assert furnishing.digests("sif") == {"coordinator": "coordinator" * 3, "site": "site" * 3}

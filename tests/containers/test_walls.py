@@ -14,7 +14,6 @@ import pytest
 from containers.errors import ConfigError
 from containers.runtimes import RUNTIMES, STRONGEST_FIRST, bubblewrap, choose, problem
 from containers.sandbox import Bind, Sandbox
-from tests.conftest import require
 from tests.containers.drive import STUB
 from tests.containers.gangs import (
     FOREVER,
@@ -30,19 +29,6 @@ from tests.containers.gangs import (
 
 ALL_FOREVER = dict.fromkeys(("coordinator", *SITES), FOREVER)
 NOTHING = "0" * 16
-PROGRAM = {
-    "apptainer": "apptainer",
-    "docker": "docker",
-    "bubblewrap": "bwrap",
-}  # what SUTURE_REQUIRE calls it
-
-
-@pytest.fixture(params=[name for name in STRONGEST_FIRST if name != "host"])
-def walls(request):
-    """Name each runtime with walls; one that does not work here is a named skip."""
-    if found := problem(request.param):
-        require(PROGRAM[request.param], found)
-    return request.param
 
 
 def run(walls, folder, *words, options=(), **settings):
