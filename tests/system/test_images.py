@@ -27,7 +27,8 @@ for package in sys.argv[1:]:
                 importlib.import_module(found.name)
             except Exception as error:
                 failed[found.name] = repr(error)
-there = [name for name in ("sites", "pandas", "pydicom", "coordinator.server") if importlib.util.find_spec(name)]
+wanted = ("sites", "pandas", "pydicom", "coordinator.server")
+there = [name for name in wanted if importlib.util.find_spec(name)]
 print(json.dumps({"failed": failed, "there": there}))
 """
 
