@@ -14,14 +14,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from tests import namespaces
 from tests.conftest import require
+from tests.namespaces import Network
 
 PR_SET_PDEATHSIG = 1
 UP_SECONDS = 60.0
-PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "ip", "nsenter", "unshare")
-CONTROLLER = "10.77.9.254"
-NODES = {"n1": "10.77.9.1", "n2": "10.77.9.2"}
-BRIDGE = "suturebr"
+PROGRAMS = ("munged", "slurmctld", "slurmd", "sbatch", "srun")
+NETWORK = Network("stslurm", "10.77.9.254", {"n1": "10.77.9.1", "n2": "10.77.9.2"})
 # where Snakemake's own job steps look for it, whatever SLURM_CONF says
 CONF = Path("/etc/slurm/slurm.conf")
 NODE = "CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 RealMemory=8000 State=UNKNOWN"
@@ -29,10 +29,10 @@ NODE = "CPUs=8 Boards=1 SocketsPerBoard=1 CoresPerSocket=8 ThreadsPerCore=1 Real
 
 def missing() -> str:
     """Say what a cluster needs and this machine lacks, or nothing."""
-    if os.geteuid() != 0:
-        return "a cluster of the tests' own needs root"
     lacking = [name for name in PROGRAMS if not shutil.which(name)]
-    return f"{', '.join(lacking)} missing (Debian: slurm-wlm munge iproute2)" if lacking else ""
+    if lacking:
+        return f"{', '.join(lacking)} missing (Debian: slurm-wlm munge)"
+    return namespaces.missing()
 
 
 @contextmanager
@@ -45,16 +45,15 @@ def cluster() -> Iterator[Path]:
     before = CONF.read_bytes() if CONF.is_file() else None
     started: list[subprocess.Popen[bytes]] = []
     try:
-        remove_network()
-        make_network()
-        write_conf(folder)
-        for name, words in daemons(folder):
-            started.append(start(folder / f"{name}.log", words))
-        wait_idle(folder)
-        yield folder
+        with namespaces.joined(NETWORK):
+            write_conf(folder)
+            for name, words in daemons(folder):
+                started.append(start(folder / f"{name}.log", words))
+            wait_idle(folder)
+            yield folder
+            end(started)
     finally:
         end(started)
-        remove_network()
         CONF.unlink(missing_ok=True)
         if before is not None:
             CONF.write_bytes(before)
@@ -71,27 +70,27 @@ def daemons(folder: Path) -> Iterator[tuple[str, list[str]]]:
         ["munged", "--foreground", "--force", *(f"--{name}={value}" for name, value in options.items())],
     )
     yield "slurmctld", ["slurmctld", "-D", "-c"]
-    for name in NODES:
+    for name in NETWORK.hosts:
         inside = f"hostname {name}; exec slurmd -D -N {name}"
         yield (
             f"slurmd-{name}",
-            ["nsenter", f"--net=/run/netns/suture-{name}", "unshare", "--uts", "sh", "-c", inside],
+            [*NETWORK.enter(name), "unshare", "--uts", "sh", "-c", inside],
         )
 
 
 def write_conf(folder: Path) -> None:
     """Write the configuration, and a key for munge."""
-    for name in ("munge", "state", *NODES):
+    for name in ("munge", "state", *NETWORK.hosts):
         (folder / name).mkdir(mode=0o755)
     (folder / "munge" / "key").write_bytes(os.urandom(128))
     (folder / "munge" / "key").chmod(0o400)
     host = os.uname().nodename
     nodes = [
         f"NodeName={name} NodeHostname={name} NodeAddr={address} Port={16818 + number} {NODE}"
-        for number, (name, address) in enumerate(NODES.items())
+        for number, (name, address) in enumerate(NETWORK.hosts.items())
     ]
     lines = f"""ClusterName=test
-SlurmctldHost={host}({CONTROLLER})
+SlurmctldHost={host}({NETWORK.here})
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge/socket
 CredType=cred/munge
@@ -117,39 +116,11 @@ JobCompType=jobcomp/none
 KillWait=5
 PropagateResourceLimits=NONE
 {chr(10).join(nodes)}
-PartitionName=main Nodes={",".join(NODES)} Default=YES MaxTime=INFINITE DefaultTime=30 State=UP
+PartitionName=main Nodes={",".join(NETWORK.hosts)} Default=YES MaxTime=INFINITE DefaultTime=30 State=UP
 """
     CONF.parent.mkdir(exist_ok=True)
     CONF.unlink(missing_ok=True)
     CONF.write_text(lines, encoding="utf-8")
-
-
-def make_network() -> None:
-    """Join two namespaces and this one by a bridge."""
-    run("ip", "link", "add", BRIDGE, "type", "bridge")
-    run("ip", "address", "add", f"{CONTROLLER}/24", "dev", BRIDGE)
-    run("ip", "link", "set", BRIDGE, "up")
-    for name, address in NODES.items():
-        space = f"suture-{name}"
-        run("ip", "netns", "add", space)
-        run("ip", "link", "add", f"suture{name}", "type", "veth", "peer", "name", "eth0", "netns", space)
-        run("ip", "link", "set", f"suture{name}", "master", BRIDGE, "up")
-        run("ip", "-n", space, "address", "add", f"{address}/24", "dev", "eth0")
-        for link in ("eth0", "lo"):
-            run("ip", "-n", space, "link", "set", link, "up")
-
-
-def remove_network() -> None:
-    """Take away what an earlier test was killed before it could."""
-    for name in NODES:
-        subprocess.run(["ip", "netns", "delete", f"suture-{name}"], capture_output=True)
-        subprocess.run(["ip", "link", "delete", f"suture{name}"], capture_output=True)
-    subprocess.run(["ip", "link", "delete", BRIDGE], capture_output=True)
-
-
-def run(*words: str) -> None:
-    """Run a command that must succeed."""
-    subprocess.run(words, check=True, capture_output=True)
 
 
 def start(log: Path, words: Sequence[str]) -> "subprocess.Popen[bytes]":
@@ -165,7 +136,8 @@ def start(log: Path, words: Sequence[str]) -> "subprocess.Popen[bytes]":
 def end(started: "Sequence[subprocess.Popen[bytes]]") -> None:
     """End the daemons, the last started first, and what they had started."""
     for process in reversed(started):
-        process.terminate()
+        if process.poll() is None:
+            process.terminate()
         try:
             process.wait(20)
         except subprocess.TimeoutExpired:
