@@ -66,6 +66,10 @@ def build_bases(folder: Path) -> None:
     precompile(site, WHEELS, f"usr/lib/python{PYTHON}")
     settle(site)
     copy_less(site, coordinator)
+    for former in folder.glob(
+        "base-*"
+    ):  # what another requirements.txt made; an image keeps its own by links
+        shutil.rmtree(former)
     partial.rename(folder / f"base-{key()}")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,8 @@ def images() -> Path:
     """Build both images for Apptainer, or find them built."""
     if found := problem("apptainer"):
         require("apptainer", found)
+    if not shutil.which("mmdebstrap"):
+        require("mmdebstrap", "it is missing, and images are built by it (Debian: mmdebstrap)")
     words = [sys.executable, "-m", "containers", "build", "--for", "sif"]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
