@@ -1,6 +1,7 @@
 """A study on a real cluster of two nodes: the same weights as on this machine."""
 
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -16,23 +17,22 @@ PROFILE = ("--workflow-profile", "workflow/profiles/slurm")
 
 
 @pytest.fixture
-def slurm():
+def slurm() -> Iterator[Path]:
     with cluster() as folder:
         yield folder
 
 
-def test_a_study_on_a_cluster_gives_the_same_weights(slurm: Path, tmp_path: Path) -> None:
-    """In Apptainer's walls on both nodes, with nothing but what the profile says."""
+def test_a_study_on_a_cluster_gives_the_same_weights(
+    slurm: Path, reference: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    """In Apptainer's walls on the nodes, with nothing but what the profile says."""
     if found := problem("apptainer"):
         require("apptainer", found)
-    on_cluster, here = tmp_path / "cluster", tmp_path / "here"
-    study(on_cluster, "apptainer", rounds=2)
+    study(tmp_path, "apptainer", rounds=2)
     for name in ("workflow", "profiles"):
-        (on_cluster / name).symlink_to(ROOT / name)
-    said = snakemake(on_cluster, "-s", str(ROOT / "Snakefile"), "--configfile", "config/study.yaml", *PROFILE)
-    snakemake(here, *study(here, "host", rounds=2), "--", *WEIGHTS)
-    for name in WEIGHTS:
-        assert (on_cluster / name).read_bytes() == (here / name).read_bytes(), said
-    walls = json.loads((on_cluster / WEIGHTS[0]).with_name("isolation.json").read_text(encoding="utf-8"))
+        (tmp_path / name).symlink_to(ROOT / name)
+    where = ("-s", str(ROOT / "Snakefile"), "--configfile", "config/study.yaml", *PROFILE)
+    said = snakemake(tmp_path, *where, "--", *WEIGHTS)
+    assert {name: (tmp_path / name).read_bytes() for name in WEIGHTS} == reference, said
+    walls = json.loads((tmp_path / WEIGHTS[0]).with_name("isolation.json").read_text(encoding="utf-8"))
     assert walls["runtime"] == "apptainer"
-    assert (on_cluster / "results" / "ci" / "report.html").is_file()
