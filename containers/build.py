@@ -17,7 +17,7 @@ from containers.errors import ConfigError
 from containers.images import furnishing
 from containers.images.base import build_bases, key
 from containers.images.manifest import digest
-from containers.images.packing import PACKS
+from containers.images.packing import HELD, PACKS
 from containers.images.recipe import RECIPES, Recipe
 from containers.images.source import content, labels, whole_root
 from containers.runtimes import RUNTIMES, add_runtime, choose
@@ -68,7 +68,7 @@ def there(recipe: Recipe, folder: Path, kind: str) -> dict[str, Any]:
         found = json.loads((folder / f"{recipe.name}.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    packed = Path(found.get(kind, "")).is_file() if kind == "sif" else kind in found
+    packed = HELD[kind](found.get(kind, ""))
     return dict(found) if found.get("labels") == labels(recipe) and packed else {}
 
 

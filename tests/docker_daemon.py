@@ -40,7 +40,10 @@ def daemon() -> Iterator[None]:
         started.terminate()
         started.wait()
         problem.cache_clear()
-        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run(
+            ["umount", folder / "run" / "netns" / "default"], capture_output=True
+        )  # it leaves that
+        shutil.rmtree(folder)
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":

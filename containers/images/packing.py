@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
+from containers.errors import ConfigError
 from containers.images.base import base_root, key, program, run
 from containers.images.recipe import SUTURE, USER, Recipe
 
@@ -83,6 +84,13 @@ def pack_docker(recipe: Recipe, folder: Path, labels: Mapping[str, str], digest:
     return name
 
 
+def _in_docker(name: str) -> bool:
+    try:
+        return bool(name and run([*docker(), "images", "--quiet", name]).strip())
+    except ConfigError:  # no daemon answers, so it holds nothing for us
+        return False
+
+
 def docker() -> list[str]:
     """Name Docker's program, and the daemon that the environment asks for."""
     return [
@@ -105,3 +113,7 @@ def _apptainer() -> str:
 
 
 PACKS: Final[Mapping[str, Pack]] = {"sif": pack_sif, "docker": pack_docker}
+HELD: Final[Mapping[str, Callable[[str], bool]]] = {
+    "sif": lambda name: bool(name) and Path(name).is_file(),
+    "docker": _in_docker,
+}
