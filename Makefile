@@ -13,7 +13,8 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run env test test-system lint bench bench-data floors exactness simulation chaos clean-state
+.PHONY: run env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
+	simulation chaos clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' workflow/run.sh
@@ -26,6 +27,21 @@ test: env
 
 test-system: env
 	@$(QUIET) $(VENV_PYTHON) -m pytest tests/system
+
+# the images that Apptainer and Docker run parties in; the base is made once for a requirements.txt
+containers: env
+	@$(VENV_PYTHON) -m containers build
+
+# walls, images and whole studies in every runtime; SUTURE_REQUIRE says which must be there
+test-containers: export SUTURE_REQUIRE ?= apptainer,bwrap,docker,images
+test-containers: env
+	@$(QUIET) $(VENV_PYTHON) -m pytest tests/containers/test_images.py tests/containers/test_walls.py \
+		tests/system/test_walls.py tests/system/test_images.py
+
+# a coordinator and four hospitals with addresses and disks of their own: two minutes
+rehearsal: export SUTURE_REQUIRE ?= netns,rehearsal
+rehearsal: env
+	@$(QUIET) $(VENV_PYTHON) -m pytest -s tests/system/test_rehearsal.py
 
 lint: env
 	@$(VENV_PYTHON) -m ruff check $(SOURCES)

@@ -12,6 +12,8 @@ from importlib import import_module  # noqa: E402
 from containers.errors import EXIT_BAD_INPUT, ConfigError  # noqa: E402
 
 COMMANDS = {
+    "build": "build the images that walls are built around, where they are missing",
+    "recipes": "write the images' recipes out, for Docker and Apptainer",
     "launch": "start a coordinator and its sites, watch them, collect their results",
     "run": "run one command in its own sandbox",
 }

@@ -13,6 +13,7 @@ from containers.attempt import clear, forget_commits, next_attempt
 from containers.errors import ConfigError
 from containers.follow import Ending, Progress, follow
 from containers.gang import Gang, read_gang
+from containers.images.furnishing import digests
 from containers.lifetime import die_with_parent, hold
 from containers.outcome import Outcome, earliest, outcome
 from containers.parties import PROGRAMS, Meeting, keys
@@ -147,7 +148,9 @@ def conclude(gang: Gang, setting: Setting, watch: Watch, ending: Ending, seconds
     if len(watch.members) < len(gang.parties):
         say(f"{gang.name}: failed, because the coordinator left before the sites could start; see its log")
         return 1
-    collect(gang, {"runtime": setting.runtime, "isolation": setting.isolation})
+    images = digests(RUNTIMES[setting.runtime].IMAGES)
+    walls = {"runtime": setting.runtime, "isolation": setting.isolation}
+    collect(gang, {**walls, "images": images} if images else walls)
     forget_commits(gang)
     say(f"{gang.name}: done in {clock(seconds)}; results in {gang.results}")
     return 0

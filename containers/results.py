@@ -5,12 +5,13 @@ import shutil
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from containers.errors import ConfigError
 from containers.gang import Gang
 
 
-def collect(gang: Gang, isolation: Mapping[str, str]) -> None:
+def collect(gang: Gang, isolation: Mapping[str, Any]) -> None:
     """Replace the content of the results folder by every party's ``out/`` and ``isolation.json``.
 
     The folder itself stays, since Snakemake has made it; each file is renamed into place, so that

@@ -44,6 +44,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
     return {
         "study": study.name,
         "runtime": study.runtime,
+        "images": study.images,
         "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
         "runs": {key: _run(run, save) for key, run in runs.items()},
         "audits": _audits(study, runs, save),

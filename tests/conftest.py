@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+from containers.runtimes import problem
+from tests.docker_daemon import daemon
+
 ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -26,6 +29,12 @@ def require(name: str, missing: str) -> None:
     pytest.skip(f"{name}: {missing}")
 
 
+def asked_for(name: str, what: str) -> None:
+    """Skip by name what takes long or leaves much, unless SUTURE_REQUIRE asks for it."""
+    if name not in os.environ.get("SUTURE_REQUIRE", "").split(","):
+        pytest.skip(f"{name}: {what} only where SUTURE_REQUIRE asks for it")
+
+
 @pytest.fixture(scope="session")
 def data_root() -> Path:
     """Name the folder with the hospitals' files: SUTURE_DATA_ROOT, or ../shared/data."""
@@ -33,6 +42,29 @@ def data_root() -> Path:
     if not folder.is_dir():
         require("data", f"{folder} is no folder; config/studies/README.md says where to get the files")
     return folder
+
+
+# what SUTURE_REQUIRE calls each runtime with walls
+PROGRAMS = {"apptainer": "apptainer", "docker": "docker", "bubblewrap": "bwrap"}
+
+
+@pytest.fixture(scope="session")
+def docker_daemon() -> Iterator[None]:
+    """Have Docker answer, if the tests are to have it."""
+    with daemon():
+        yield
+
+
+@pytest.fixture(params=list(PROGRAMS))
+def walls(request: pytest.FixtureRequest) -> str:
+    """Name each runtime with walls; one that does not work here is a named skip."""
+    name = str(request.param)
+    if name == "docker":
+        asked_for("docker", "a daemon is started")
+        request.getfixturevalue("docker_daemon")
+    if found := problem(name):
+        require(PROGRAMS[name], found)
+    return name
 
 
 @pytest.fixture

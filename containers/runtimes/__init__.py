@@ -6,15 +6,16 @@ from functools import cache
 from typing import Protocol
 
 from containers.errors import ConfigError
-from containers.runtimes import bubblewrap, host
+from containers.runtimes import apptainer, bubblewrap, docker, host
 from containers.sandbox import Sandbox
 
 
 class Runtime(Protocol):
-    """What a runtime's module holds: its walls in words, and whether one party may be forked from another."""
+    """What a runtime's module holds: its walls in words, and what may be forked, what images it takes."""
 
     ISOLATION: str
     FORKS: bool
+    IMAGES: str  # in which form it takes an image; empty: it runs the host's programs
 
     def argv(self, sandbox: Sandbox) -> list[str]:
         """Return the command line that runs the sandbox's command inside its walls."""
@@ -23,8 +24,10 @@ class Runtime(Protocol):
         """Say why it cannot be used on this machine, or nothing."""
 
 
-RUNTIMES: dict[str, Runtime] = {"bubblewrap": bubblewrap, "host": host}
-STRONGEST_FIRST = ("bubblewrap", "host")
+RUNTIMES: dict[str, Runtime] = {
+    "apptainer": apptainer, "docker": docker, "bubblewrap": bubblewrap, "host": host,
+}  # fmt: skip
+STRONGEST_FIRST = ("apptainer", "docker", "bubblewrap", "host")
 
 
 def add_runtime(parser: argparse.ArgumentParser) -> None:

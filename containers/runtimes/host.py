@@ -4,6 +4,7 @@ from containers.sandbox import Sandbox
 
 ISOLATION = "none: plain processes on the host"
 FORKS = True  # no wall is lost if one site is forked from another's program
+IMAGES = ""  # the host's own programs
 
 
 def argv(sandbox: Sandbox) -> list[str]:

@@ -36,6 +36,7 @@ def provenance(spec: Evaluation, results: Path) -> dict[str, Any]:
         "hashes": {
             "specification": digest(spec.model_copy(update={"study": study})),
             "code": code_hashes(),
+            "images": images(spec, results),
             "prepared": cohort.hashes(spec),
             "weights": {key: _weights(results, spec, key) for key in spec.runs},
         },
@@ -72,9 +73,19 @@ def machine() -> dict[str, Any]:
 
 def isolation(spec: Evaluation, results: Path) -> dict[str, Any]:
     """Say in which walls the runs' parties ran: one level if all agree, and each run's own."""
-    runs = {key: _level(folder_of(results, run) / "isolation.json") for key, run in spec.runs.items()}
+    found = _walls(spec, results)
+    runs = {key: str(walls.get("isolation", "unknown")) for key, walls in found.items()}
     levels = sorted(set(runs.values()))
     return {"level": levels[0] if len(levels) == 1 else f"mixed ({'; '.join(levels)})", "runs": runs}
+
+
+def images(spec: Evaluation, results: Path) -> dict[str, list[str]]:
+    """Name the content hashes of the images that runs used; more than one where one was rebuilt."""
+    found: dict[str, set[str]] = {}
+    for walls in _walls(spec, results).values():
+        for name, content in walls.get("images", {}).items():
+            found.setdefault(name, set()).add(str(content))
+    return {name: sorted(contents) for name, contents in sorted(found.items())}
 
 
 def code_hashes() -> dict[str, str]:
@@ -94,11 +105,15 @@ def _sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def _level(path: Path) -> str:
+def _walls(spec: Evaluation, results: Path) -> dict[str, dict[str, Any]]:
+    return {key: _read(folder_of(results, run) / "isolation.json") for key, run in spec.runs.items()}
+
+
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return str(json.loads(path.read_text(encoding="utf-8"))["isolation"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return "unknown"
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        return {}
 
 
 def _weights(results: Path, spec: Evaluation, key: str) -> str | None:

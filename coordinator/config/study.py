@@ -205,9 +205,14 @@ class Study(Record):
         description="cost to target: until validation loss (nats a record) is at most so much above the "
         "reference's best",
     )
-    runtime: Literal["auto", "bubblewrap", "host"] = Field(
+    runtime: Literal["auto", "apptainer", "docker", "bubblewrap", "host"] = Field(
         "auto",
         description="walls around each process; auto: the strongest that work here, host: none",
+    )
+    images: Literal["auto", "built", "host"] = Field(
+        "auto",
+        description="whose programs run inside; auto: Suture's own images if the runtime takes images and "
+        "they were made once (make containers); built: make them where they are missing; host: this machine's",
     )
     on_loss: OnLoss = Field(default_factory=OnLoss, description="a party ends or cannot be reached")
     commit_steps: Count = Field(

@@ -18,7 +18,8 @@ LONGEST_SECONDS = 300.0
 POOL = "centralized"  # one client, which is neither hospital
 STRATEGIES = tuple(name for name in PRESETS if name != POOL)
 OPTIONS = (
-    f"tasks.{TASK}.training.rounds=6", f"tasks.{TASK}.training.learning_rates=[0.01, 0.003]",
+    f"tasks.{TASK}.training.rounds=6", f"tasks.{TASK}.training.optimizer=sgd",  # which every strategy takes
+    f"tasks.{TASK}.training.learning_rates=[0.1, 0.03]",
     "on_loss.minutes=2", "commit_steps=5",
 )  # fmt: skip
 

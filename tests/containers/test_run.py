@@ -83,7 +83,7 @@ def everybody():
         (["run", "--bind", "/no/such/folder", "--", "true"], "does not exist"),
         (
             ["run", "--runtime", "dokcer", "--", "true"],
-            "unknown runtime 'dokcer'; known names: auto, bubble",
+            "unknown runtime 'dokcer'; known names: auto, apptainer, bubble",
         ),
         (["run", "--network", "all", "--", "true"], "invalid choice"),
         (["launch"], "required: --spec, --state, --results"),

@@ -43,7 +43,7 @@ def read_plan():
 
 PLAN = read_plan()
 # not a parameter of the rules: the same numbers come out of any walls, so others rerun nothing
-os.environ |= {"SUTURE_RUNTIME": PLAN["runtime"]}
+os.environ |= {"SUTURE_RUNTIME": PLAN["runtime"], "SUTURE_IMAGES": PLAN["images"]}
 STUDY = PLAN["study"]
 DEALS = {Path(task["deal"]["folder"]).name: task["deal"] for task in PLAN["tasks"].values() if task["deal"]}
 # A site's preparation lies under a digest of all it depends on, so tasks and studies share it.
@@ -129,6 +129,16 @@ def summaries():
 
 def prepared_of(wildcards):
     return prepared_files(wildcards.task)
+
+
+def build_images():
+    """Build the images that the runtime needs and lacks.
+
+    No rule's input, since images change no result: neither another runtime nor a rebuilt image reruns a job.
+    """
+    done = subprocess.run([sys.executable, "-m", "containers", "build", "--if-wanted"])
+    if done.returncode:
+        raise WorkflowError("the images could not be built; the lines above say why")
 
 
 def hold_folder():

@@ -1,0 +1,1 @@
+"""What the containers are made of: recipes, how they are built, and where they lie."""

@@ -1,0 +1,38 @@
+"""A study on a real cluster of two nodes: the same weights as on this machine."""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from containers.runtimes import problem
+from tests.conftest import ROOT, require
+from tests.e2e.checkout import snakemake
+from tests.slurm_cluster import cluster
+from tests.system.test_walls import WEIGHTS, study
+
+pytestmark = pytest.mark.timeout(1800)  # a hang, not slowness: a cluster is asked for its jobs' states slowly
+PROFILE = ("--workflow-profile", "workflow/profiles/slurm")
+
+
+@pytest.fixture
+def slurm() -> Iterator[Path]:
+    with cluster() as folder:
+        yield folder
+
+
+def test_a_study_on_a_cluster_gives_the_same_weights(
+    slurm: Path, reference: Mapping[str, bytes], tmp_path: Path
+) -> None:
+    """In Apptainer's walls on the nodes, with nothing but what the profile says."""
+    if found := problem("apptainer"):
+        require("apptainer", found)
+    study(tmp_path, "apptainer", rounds=2)
+    for name in ("workflow", "profiles"):
+        (tmp_path / name).symlink_to(ROOT / name)
+    where = ("-s", str(ROOT / "Snakefile"), "--configfile", "config/study.yaml", *PROFILE)
+    said = snakemake(tmp_path, *where, "--", *WEIGHTS)
+    assert {name: (tmp_path / name).read_bytes() for name in WEIGHTS} == reference, said
+    walls = json.loads((tmp_path / WEIGHTS[0]).with_name("isolation.json").read_text(encoding="utf-8"))
+    assert walls["runtime"] == "apptainer"
