@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from rich.table import Table
 from coordinator.errors import ConfigError, DataError
 
 START: Final = "0" * 64
+HELLO: Final = "Hello"  # begins a session; names the spec
 WENT_ON: Final = "WentOn"  # no release: from which commit the run went on
 # what the costs count and the comparison leaves out: no release, or of a conversation that began again
 UNCOMPARED: Final = frozenset(
@@ -42,7 +44,7 @@ class Ledger:
 
     def write(self, kind: str, place: tuple[int, ...], size: int, *, labels: bool, **more: str) -> None:
         """Write one release down: its kind, place in the schedule and size in bytes."""
-        if kind == "Hello":
+        if kind == HELLO:
             more = {**more, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         entry = {"kind": kind, "position": list(place), "bytes": size, "labels": labels, **more}
         line = json.dumps({**entry, "after": self.head}, separators=(",", ":")).encode()
@@ -83,21 +85,16 @@ def verified(path: Path) -> tuple[list[Session], str, list[int]]:
     Raises:
         DataError: a line does not follow the one before.
     """
-    sessions, head, unfinished = [], START, []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        entry = _entry(line)
-        if entry is None:  # cut off, as the next line's hash of it says; nothing of it left
-            head = head_of(line)
+    sessions: list[Session] = []
+    head, unfinished = START, []
+    for number, line, entry in chained(path):
+        head = head_of(line)
+        if entry is None:
             unfinished.append(number)
             continue
-        if entry["after"] != head:
-            raise DataError(
-                f"{path}:{number}: this line was not written after the one before it; the ledger was changed"
-            )
-        head = head_of(line)
         if entry["kind"] == WENT_ON:
             continue
-        if entry["kind"] == "Hello":
+        if entry["kind"] == HELLO:
             sessions.append(Session(entry.get("spec", ""), entry.get("time", "")))
         if not sessions:
             raise DataError(
@@ -106,6 +103,23 @@ def verified(path: Path) -> tuple[list[Session], str, list[int]]:
         sessions[-1].sizes[entry["kind"]] += entry["bytes"]
         sessions[-1].messages[entry["kind"]] += 1
     return sessions, head, unfinished
+
+
+def chained(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
+    """Give each line's number, text and content, None where it was cut off and so nothing of it left.
+
+    Raises:
+        DataError: a line does not follow the one before.
+    """
+    head = START
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        entry = _entry(line)
+        if entry is not None and entry["after"] != head:
+            raise DataError(
+                f"{path}:{number}: this line was not written after the one before it; the ledger was changed"
+            )
+        head = head_of(line)
+        yield number, line, entry
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
