@@ -138,7 +138,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs", type=Path, help="the run's costs.json: the coordinator's count to compare with"
     )
-    parser.add_argument("--site", help="whose ledger it is, in that file")
+    parser.add_argument(
+        "--heads", type=Path, help="the run's ledgers.json: the heads that the coordinator kept, by commit"
+    )
+    parser.add_argument("--site", help="whose ledger it is, in these files")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -153,6 +156,9 @@ def run(options: argparse.Namespace) -> int:
     sessions, head, unfinished = verified(options.file)
     if options.head and not _was_head(options.file, options.head):
         raise DataError(f"{options.file}: no line has the hash {options.head}: the ledger's end was cut off")
+    if options.heads:
+        kept = check_heads(options.heads, options.site, options.file)
+        print(f"{options.file}: holds all {kept} heads that the coordinator kept, in their order")
     if options.costs:
         check_costs(options.costs, options.site, released(options.file))
     table = Table("session", "began", "spec", "kind", "messages", "bytes")
@@ -169,6 +175,27 @@ def run(options: argparse.Namespace) -> int:
 
 def _was_head(path: Path, head: str) -> bool:
     return head == START or any(head_of(line) == head for line in path.read_bytes().splitlines())
+
+
+def check_heads(path: Path, site: str | None, ledger: Path) -> int:
+    """Find the heads that the coordinator kept, a commit each, in a ledger; give how many there are.
+
+    Raises:
+        ConfigError: the file has no such site.
+        DataError: one is not there after the one before it.
+    """
+    try:
+        heads = [str(head) for head in json.loads(path.read_text(encoding="utf-8"))[site]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"--heads {path}: no heads of site '{site}'; name it with --site") from None
+    lines = iter(ledger.read_bytes().splitlines())
+    for place, head in enumerate(heads, start=1):
+        if not any(head_of(line) == head for line in lines):  # goes on after the head before
+            raise DataError(
+                f"{ledger}: head {place} of the {len(heads)} that the coordinator kept ({head[:12]}…) is not "
+                "there after the one before it: the ledger was rewritten, or its end was cut off"
+            )
+    return len(heads)
 
 
 def check_costs(path: Path, site: str | None, written: int) -> None:
