@@ -55,8 +55,10 @@ def show(spec: Run | Agreement, approval: Approved, policy: Policy, manifest: Ma
     """Print what is asked, as a plain table that a person reads before approving."""
     print(name_of(spec))
     described = of_run(spec, policy) if isinstance(spec, Run) else of_agreement(spec)
-    for key, value in (*of_any(spec), *described, *of_parties(approval)):
-        print(f"  {key:<24}{value}")
+    rows = [*of_any(spec), *described, *of_parties(approval)]
+    width = max(len(key) for key, _ in rows)
+    for key, value in rows:
+        print(f"  {key:<{width}}  {value}")
     if name_of(spec) in policy.approved and (changes := not_approved(policy, spec, manifest)):
         print("  differs from what was approved before:")
         print("".join(f"    {change}\n" for change in changes), end="")
