@@ -17,15 +17,19 @@ class Spent:
     rounds: int = 0
     rollbacks: int = 0
     at: tuple[int, ...] = ()  # the trial and round of the last release; empty where an attempt begins
+    restarted: bool = False  # and it has not yet said from where it goes on
 
     def after(self, kind: str, place: tuple[int, ...], size: int) -> "Spent":
         """Give what it is with one more line of the ledger."""
         if kind == WENT_ON:
-            return replace(self, rollbacks=self.rollbacks + 1, at=())
+            return replace(self, rollbacks=self.rollbacks + 1, at=(), restarted=False)
+        more = replace(self, bytes=self.bytes + size)
         if kind == HELLO:
-            return replace(self, bytes=self.bytes + size, at=())
-        at = place[:2] if len(place) == 4 and place[0] >= 0 else self.at  # the final scoring is of no round
-        return replace(self, bytes=self.bytes + size, rounds=self.rounds + (at != self.at), at=at)
+            return replace(more, at=(), restarted=self.rounds > 0)
+        if len(place) < 4 or place[0] < 0 or place[:2] == self.at:  # the final scoring is of no round
+            return more
+        back = self.rollbacks + self.restarted  # to the beginning: there was no commit to go on from
+        return replace(more, rounds=self.rounds + 1, rollbacks=back, at=place[:2], restarted=False)
 
 
 def spent_in(entries: Iterable[Mapping[str, Any]], spec: str) -> Spent:

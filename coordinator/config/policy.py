@@ -28,7 +28,7 @@ class Limits(Record):
         "limit",
     )
     rollbacks: Times | None = Field(
-        None, description="how often the run may go back to a commit; empty: no limit"
+        None, description="how often the run may go back to a commit, or begin anew; empty: no limit"
     )
 
 

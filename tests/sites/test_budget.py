@@ -136,6 +136,20 @@ def test_a_run_goes_back_as_often_as_the_policy_says(path):
     assert spent(path).rollbacks == 1
 
 
+def test_beginning_anew_for_want_of_a_commit_is_going_back(path):
+    for expected in range(3):
+        gate = Gate(RUN, path, policy(rollbacks=2))
+        gate.release(HELLO, 1)
+        gate.release(HELLO, 1)  # refused at first, and said again
+        gate.release(activations(0), 1)
+        gate.release(activations(1), 1)
+        assert spent(path).rollbacks == expected
+    gate = Gate(RUN, path, policy(rollbacks=2))
+    gate.release(HELLO, 1)
+    with pytest.raises(ConfigError, match=r"refused Activations: .*limits\.rollbacks is 2"):
+        gate.release(activations(0), 1)
+
+
 def test_without_limits_nothing_is_counted_against(path):
     gate = Gate(RUN, path)
     gate.release(HELLO, 10**12)
