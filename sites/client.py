@@ -103,7 +103,8 @@ class Keys:
 
 def _refused(times: int) -> None:
     print(
-        f"the coordinator refused this site's key (refusal {times}): is it in the manifest? trying again",
+        f"the coordinator refused this site's key, or broke off the handshake ({times} times): is it in its "
+        "manifest, and the coordinator's in this one? trying again",
         file=sys.stderr,
         flush=True,
     )

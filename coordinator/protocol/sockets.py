@@ -28,11 +28,9 @@ HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
 LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at, and a lost connection made anew
-REFUSED: Final = (
-    zmq.EVENT_HANDSHAKE_FAILED_AUTH
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-)
+DENIED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
+# without a detail: another key was pinned than the coordinator's, or the connection was lost meanwhile
+REFUSED: Final = DENIED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
 class Wake(Protocol):
@@ -233,11 +231,11 @@ class Dealer:
     def _look_at_monitor(self) -> None:
         while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
-            if event["event"] & REFUSED:
-                self.refusals += 1
+            if event["event"] & DENIED:
                 self._refused_at = self._refused_at or time.monotonic()
             else:
                 self.connections_lost += 1
+            self.refusals += event["event"] != zmq.EVENT_DISCONNECTED
 
 
 def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":

@@ -30,6 +30,10 @@ class Progress:
         name = f"{run.study}/{run.task}/{run.strategy}/{run.seed}"
         say(event="start", run=name, rounds=rounds, trials=trials, steps=steps)
 
+    def begin(self) -> None:
+        """Start the clock anew: from here on parties are trained, not waited for."""
+        self._started = time.perf_counter()
+
     def state(self) -> dict[str, Any]:
         """Give the history, the steps and seconds so far."""
         return {"history": list(self.history), "step": self._step, "seconds": self.seconds()}

@@ -86,6 +86,7 @@ class Work:
 
     def admitted(self) -> None:
         """Take over the commits of an earlier attempt, now that everybody is here."""
+        self.progress.begin()
         kept: dict[str, Keeps] = {
             "lines": self._channel,
             "progress": self.progress,

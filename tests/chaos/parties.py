@@ -1,0 +1,99 @@
+"""The parties of one run as at real hospitals: started by hand, each with its own folder, over TCP."""
+
+import signal
+import subprocess
+from pathlib import Path
+
+from tests.chaos.plans import PARTIES, SITES, Fault
+from tests.chaos.proxy import Proxy
+from tests.containers.gangs import wait_for
+from tests.e2e.tiny_study import command, environment
+
+STOPPED_SECONDS = 2.0
+
+
+class Parties:
+    """Starts a run's processes, harms them, and starts them again."""
+
+    def __init__(self, folder: Path, place: Path, spec: str, statistics: Path) -> None:
+        """Make keys in a folder of this run's own.
+
+        Args:
+            folder: the study's, in which specs' paths hold.
+            place: of this run: state folders and keys.
+            spec: the run's.
+            statistics: agreed on.
+        """
+        self._folder, self.place, self._given = folder, place, ("--spec", spec, "--statistics", statistics)
+        self.proxies = {site: Proxy() for site in SITES}
+        self.running: dict[str, subprocess.Popen[bytes]] = {}
+        self._port = 0
+        (place / "keys").mkdir(parents=True, mode=0o700)
+        words = command("coordinator", "keys", "--out", place / "keys", *PARTIES)
+        subprocess.run(words, cwd=folder, env=environment(folder), check=True)
+
+    def start(self, party: str) -> None:
+        """Start a party; the coordinator where it listened before, a site by its proxy."""
+        state = self.place / party
+        state.mkdir(exist_ok=True, mode=0o700)
+        (state / "exit.json").unlink(missing_ok=True)
+        keys = ("--secret", self.place / "keys" / f"{party}.secret")
+        keys += ("--manifest", self.place / "keys" / "manifest.json", "--state", state)
+        if party in SITES:
+            which = ("sites", "join", "--site", party, "--endpoint", self.proxies[party].endpoint)
+        else:
+            (state / "endpoint").unlink(missing_ok=True)
+            which = ("coordinator", "serve", "--endpoint", f"tcp://127.0.0.1:{self._port}")
+        with (self.place / f"{party}.txt").open("ab") as log:
+            self.running[party] = subprocess.Popen(
+                command(*which, *self._given, *keys), cwd=self._folder, env=environment(self._folder),
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+            )  # fmt: skip
+        if party not in SITES:
+            self._find(state / "endpoint")
+
+    def _find(self, published: Path) -> None:
+        ended = self.running["coordinator"]
+        wait_for(lambda: published.exists() or ended.poll() is not None)
+        if published.exists():
+            self._port = int(published.read_text().rpartition(":")[2])
+            for proxy in self.proxies.values():
+                proxy.target = ("127.0.0.1", self._port)
+
+    def harm(self, fault: Fault) -> None:
+        """Let one thing go wrong."""
+        match fault.kind:
+            case "kill":
+                self.kill(fault.victim)
+            case "kill_all":
+                for party in PARTIES:
+                    self.kill(party)
+            case "stop":
+                self.running[fault.victim].send_signal(signal.SIGSTOP)
+                with_patience(self.running[fault.victim])
+            case "cut" | "half_close" | "delay":
+                getattr(self.proxies[fault.site], fault.kind)()
+
+    def kill(self, party: str) -> None:
+        """End a party as a power cut would."""
+        self.running[party].kill()
+        self.running[party].wait()
+
+    def ended(self) -> list[str]:
+        """Name the parties whose processes have ended."""
+        return [party for party, process in self.running.items() if process.poll() is not None]
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        for party in self.running:
+            self.kill(party)
+        for proxy in self.proxies.values():
+            proxy.close()
+
+
+def with_patience(process: "subprocess.Popen[bytes]") -> None:
+    """Let a stopped process go on after a while."""
+    try:
+        process.wait(STOPPED_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGCONT)

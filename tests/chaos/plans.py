@@ -1,0 +1,56 @@
+"""A fault plan: what goes wrong, with whom and when; drawn from (seed, number), to be replayed."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from coordinator.draws import key
+
+PARTIES: Final = ("coordinator", "north", "south")
+SITES: Final = PARTIES[1:]
+KINDS: Final = ("kill", "kill_all", "stop", "cut", "half_close", "delay")
+Kind = Literal["kill", "kill_all", "stop", "cut", "half_close", "delay"]
+# how much of what an undisturbed site sends has passed its proxy when the fault comes
+LATEST: Final = 0.95
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing that goes wrong, once `share` of the bytes of `site` have gone up, counting repeats."""
+
+    kind: Kind
+    victim: str
+    site: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A run of one strategy, and its faults in the order in which they come."""
+
+    number: int
+    strategy: str
+    policy: Literal["wait", "abort"]
+    faults: tuple[Fault, ...]
+
+    def words(self) -> str:
+        """Say it in a line."""
+        what = "; ".join(f"{f.kind} {f.victim} at {f.share:.2f} of {f.site}" for f in self.faults)
+        return f"plan {self.number}: {self.strategy}, {self.policy}: {what}"
+
+
+def draw(seed: int, number: int, strategies: tuple[str, ...]) -> Plan:
+    """Draw a plan; every strategy comes up in turn."""
+    draws = np.random.default_rng(key(seed, "chaos", number))
+    policy: Literal["wait", "abort"] = "abort" if draws.random() < 0.2 else "wait"
+    shares = np.sort(draws.uniform(0.0, LATEST, size=int(draws.integers(1, 4))))
+    faults = tuple(_fault(draws, float(share)) for share in shares)
+    return Plan(number, strategies[number % len(strategies)], policy, faults)
+
+
+def _fault(draws: np.random.Generator, share: float) -> Fault:
+    kind: Kind = KINDS[int(draws.integers(len(KINDS)))]
+    site = SITES[int(draws.integers(len(SITES)))]
+    victim = PARTIES[int(draws.integers(len(PARTIES)))] if kind in ("kill", "stop") else site
+    return Fault(kind, "everyone" if kind == "kill_all" else victim, site, share)

@@ -1,0 +1,150 @@
+"""Runs plans, and says of each whether the run ended as its policy says; a table, and exit status 1 if one did not."""
+
+import argparse
+import json
+import shutil
+import tempfile
+import time
+from collections import deque
+from pathlib import Path
+
+from coordinator.presets import PRESETS
+from sites.ledger import released, verified
+from tests.chaos.parties import Parties
+from tests.chaos.plans import PARTIES, SITES, Plan, draw
+from tests.e2e.tiny_study import TASK, launch, prepare_table, run_command
+
+LONGEST_SECONDS = 300.0
+POOL = "centralized"  # one client, which is neither hospital
+STRATEGIES = tuple(name for name in PRESETS if name != POOL)
+OPTIONS = (
+    f"tasks.{TASK}.training.rounds=6", f"tasks.{TASK}.training.learning_rates=[0.01, 0.003]",
+    "on_loss.minutes=2", "commit_steps=5",
+)  # fmt: skip
+
+
+class Broken(Exception):
+    """A run did not end as it should."""
+
+
+class Study:
+    """A tiny study, prepared and agreed on, and what each strategy's undisturbed run ends with."""
+
+    def __init__(self, folder: Path, strategies: tuple[str, ...]) -> None:
+        """Prepare, and run every strategy once."""
+        self.folder, self.specs = folder, {}
+        more = [f"--set={option}" for option in OPTIONS]
+        for policy in ("abort", "wait"):
+            plan = prepare_table(folder, *strategies, options=[*more, f"--set=on_loss.policy={policy}"])
+            for name in strategies:
+                self.specs[name, policy] = plan["runs"][f"{TASK}/{name}/0"]["spec"]
+        launch(folder, plan["tasks"][TASK]["agree"]["0"]["spec"], "agree", statistics=None)
+        self.statistics = folder / "results" / "agree" / "statistics.json"
+        self.hashes, self.sent = {}, {}
+        for name in strategies:
+            launch(folder, self.specs[name, "wait"], name, statistics=self.statistics)
+            results = folder / "results" / name
+            self.hashes[name] = (results / "weights.sha256").read_text()
+            costs = json.loads((results / "costs.json").read_text())
+            self.sent[name] = {site: costs[site]["bytes_up"] for site in SITES}
+
+    def carry_out(self, plan: Plan) -> int:
+        """Do what a plan says; give how often a party was started again.
+
+        Raises:
+            Broken: the run did not end, or not as an undisturbed one.
+        """
+        place = self.folder / f"plan-{plan.number}"
+        spec = self.specs[plan.strategy, plan.policy]
+        parties = Parties(self.folder, place, spec, self.statistics)
+        try:
+            for party in PARTIES:
+                parties.start(party)
+            times = self._see_through(plan, parties)
+            self._check(plan, place)
+        finally:
+            parties.close()
+        shutil.rmtree(place)
+        return times
+
+    def _see_through(self, plan: Plan, parties: Parties) -> int:
+        faults, began, times = deque(plan.faults), time.monotonic(), 0
+        while parties.ended() != list(PARTIES) or not all_well(parties):
+            due = faults[0] if faults else None
+            if due and parties.proxies[due.site].up >= due.share * self.sent[plan.strategy][due.site]:
+                parties.harm(faults.popleft())
+            for party in parties.ended():
+                if may_start(party, parties):
+                    parties.start(party)
+                    times += 1
+            if time.monotonic() > began + LONGEST_SECONDS:
+                raise Broken(f"not ended after {LONGEST_SECONDS:.0f} s; {logs(parties)}")
+            time.sleep(0.02)
+        return times
+
+    def _check(self, plan: Plan, place: Path) -> None:
+        out = place / "coordinator" / "out"
+        if (out / "weights.sha256").read_text() != self.hashes[plan.strategy]:
+            raise Broken("other weights than the undisturbed run's")
+        costs = json.loads((out / "costs.json").read_text())
+        for site in SITES:
+            ledger = place / site / "ledger.jsonl"
+            verified(ledger)
+            run_command(
+                self.folder,
+                "sites",
+                "ledger",
+                "verify",
+                ledger,
+                "--costs",
+                out / "costs.json",
+                "--site",
+                site,
+            )
+            if released(ledger) > costs[site]["bytes_up"]:
+                raise Broken(f"{site}: the ledger holds more than was sent")
+
+
+def may_start(party: str, parties: Parties) -> bool:
+    """Say whether a party that ended is started again: it was harmed, lost its peer, or the others go on."""
+    return parties.running[party].returncode != 0 or len(parties.ended()) < len(PARTIES)
+
+
+def all_well(parties: Parties) -> bool:
+    """Say whether every party ended by itself, with status 0."""
+    return all(process.poll() == 0 for process in parties.running.values())
+
+
+def logs(parties: Parties) -> str:
+    """Give the end of everybody's log."""
+    found = {party: (parties.place / f"{party}.txt").read_text().splitlines()[-3:] for party in PARTIES}
+    return json.dumps({"ended": parties.ended(), **found}, indent=1)
+
+
+def main() -> int:
+    """Run the plans and print how each ended."""
+    parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
+    parser.add_argument("--plans", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="replay this plan alone")
+    options = parser.parse_args()
+    numbers = range(options.plans) if options.only is None else [options.only]
+    folder, broken = Path(tempfile.mkdtemp(prefix="suture-chaos-")), 0
+    plans = [draw(options.seed, number, STRATEGIES) for number in numbers]
+    study = Study(folder, tuple(dict.fromkeys(plan.strategy for plan in plans)))
+    for plan in plans:
+        began = time.monotonic()
+        try:
+            times = study.carry_out(plan)
+            print(f"ok     {plan.words()} ({times} restarts, {time.monotonic() - began:.0f} s)", flush=True)
+        except (Broken, AssertionError, OSError) as error:
+            broken += 1
+            print(f"BROKEN {plan.words()}: {error}", flush=True)
+    print(f"{len(plans) - broken} of {len(plans)} plans ended as their policy says; seed {options.seed}")
+    if not broken:
+        shutil.rmtree(folder)
+    return 1 if broken else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
