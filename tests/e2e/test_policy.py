@@ -27,7 +27,7 @@ class Study:
     """A planned and prepared study between enrolled hospitals, each with a policy."""
 
     def __init__(self, folder):
-        self.folder, self.plan = folder, prepare_table(folder)
+        self.folder, self.plan, self.started = folder, prepare_table(folder), []
         self.agreement = self.plan["tasks"][TASK]["agree"]["0"]["spec"]
         (folder / "keys").mkdir(mode=0o700)
         said(folder, "coordinator", "keys", "--out", "keys", "coordinator")
@@ -57,9 +57,9 @@ class Study:
         program = ("coordinator", "serve") if party == "coordinator" else ("sites", "join", "--site", party)
         log = (self.folder / f"{place}-{party}.log").open("w")
         where = {"cwd": self.folder, "env": environment(self.folder)}
-        return subprocess.Popen(
-            command(*program, *words, *more), stdout=log, stderr=subprocess.STDOUT, **where
-        )
+        words = command(*program, *words, *more)
+        self.started.append(subprocess.Popen(words, stdout=log, stderr=subprocess.STDOUT, **where))
+        return self.started[-1]
 
     def serve(self, place, spec):
         """Start a coordinator on TCP; give its process and where it listens."""
@@ -83,7 +83,10 @@ def study(tmp_path_factory):
     for site in SITES:
         found.approve(site, found.agreement, found.spec("split"))
     took_part(found, "agreed", found.agreement)
-    return found
+    yield found
+    for process in found.started:
+        process.kill()
+        process.wait()
 
 
 def took_part(study, place, spec):
@@ -152,8 +155,8 @@ def test_a_budget_ends_a_run_and_a_restart_does_not_refill_it(study):
     whole, spec = policy.read_text(), study.spec("split")
     try:
         policy.write_text(f"limits: {{bytes: 20000}}\n{whole}")
-        server, endpoint = study.serve("limited", spec)
-        south = study.join("limited", spec, "south", endpoint)
+        _, endpoint = study.serve("limited", spec)
+        study.join("limited", spec, "south", endpoint)
         north = study.join("limited", spec, "north", endpoint)
         assert north.wait(120) == 2, study.log("limited", "north")
         assert "limits.bytes is 20000; nothing was sent" in study.log("limited", "north")
@@ -167,9 +170,6 @@ def test_a_budget_ends_a_run_and_a_restart_does_not_refill_it(study):
         assert "refused Hello" in study.log("limited", "north")
     finally:
         policy.write_text(whole)
-        for process in (server, south):
-            process.kill()
-            process.wait()
 
 
 def released(study):
