@@ -8,15 +8,14 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
 
-import coordinator
 from coordinator.algorithms.tensors import apart
+from coordinator.code import code_hash
 from coordinator.config import OnLoss
 from coordinator.outcome import write_bytes
 from coordinator.specs import Run, digest
@@ -125,17 +124,6 @@ def spec_hash(run: Run, statistics: Mapping[str, Any]) -> str:
     decisive = run.model_copy(update={"on_loss": OnLoss()})
     agreed = json.dumps(statistics, sort_keys=True)
     return _sha256("\n".join((digest(decisive), agreed, code_hash())).encode())
-
-
-@cache
-def code_hash() -> str:
-    """Hash the code that trains: the coordinator package's source."""
-    root = Path(coordinator.__file__).parent
-    total = hashlib.sha256()
-    for path in sorted(root.rglob("*.py")):
-        total.update(f"{path.relative_to(root)}\0".encode())
-        total.update(path.read_bytes())
-    return total.hexdigest()
 
 
 def from_commit(number: int) -> str:

@@ -28,14 +28,19 @@ NO_TEXT: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f\ud800-\udfff]")
 WORDS: Final = {"true": True, "false": False, "null": None, "~": None, "": None}
 
 
-def load(path: Path) -> tuple[dict[str, Any], Lines]:
-    """Read a mapping, and for the path of each key the text ``file:line``.
+def load(path: Path, *, largest: int = LARGEST_FILE) -> tuple[dict[str, Any], Lines]:
+    """Read a mapping of at most so many bytes, and for the path of each key the text ``file:line``.
 
     Raises:
         ConfigError: the file is missing, is not YAML, repeats a key or holds no mapping.
     """
+    return parse(_text(path, largest), path)
+
+
+def parse(text: str, path: Path) -> tuple[dict[str, Any], Lines]:
+    """Read the text of a file as `load` does."""
     lines: Lines = {(): f"{path}:1"}
-    value = _read(_text(path), lambda line: f"{path}:{line}", (), lines)
+    value = _read(text, lambda line: f"{path}:{line}", (), lines)
     if not isinstance(value, dict):
         found = {type(None): "nothing", list: "a list"}.get(type(value), "a single value")
         raise ConfigError(f"{path}:1: expected keys and values, found {found}")
@@ -55,14 +60,14 @@ def parse_setting(text: str, where: tuple[str, ...], lines: Lines) -> Any:
     return _read(text, lambda _: name, where, lines)
 
 
-def _text(path: Path) -> str:
+def _text(path: Path, largest: int) -> str:
     try:
         with path.open("rb") as file:
-            content = file.read(LARGEST_FILE + 1)
+            content = file.read(largest + 1)
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read ({error.strerror}); check the path") from None
-    if len(content) > LARGEST_FILE:
-        raise ConfigError(f"{path}: over {LARGEST_FILE} bytes, more than a study takes; check the path")
+    if len(content) > largest:
+        raise ConfigError(f"{path}: over {largest} bytes, more than a study takes; check the path")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -3,7 +3,6 @@
 import argparse
 from pathlib import Path
 
-from coordinator import specs
 from coordinator.algorithms.agree import site_agree
 from coordinator.outcome import write_json
 from coordinator.protocol.messages import Done
@@ -16,7 +15,7 @@ STATISTICS_LIMIT = 64 * 1024 * 1024  # bytes
 
 def take_part(options: argparse.Namespace, keys: Keys) -> None:
     """Send the aggregates, and keep what all agreed on."""
-    spec = specs.read(Agreement, options.spec)
+    spec = keys.read(Agreement)
     aggregates = aggregate(Path(spec.prepared[options.site]), spec.seed, spec.validation, spec.min_cell)
     channel, _ = keys.open(spec, STATISTICS_LIMIT)
     keys.enter(channel, spec)

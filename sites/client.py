@@ -4,10 +4,12 @@ import argparse
 import sys
 from collections.abc import Mapping
 from functools import partial
+from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TypeVar
 
 from coordinator import specs
+from coordinator.config import Policy
 from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded
@@ -17,7 +19,11 @@ from coordinator.protocol.messages import Hello, Welcome
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Agreement, Prediction, Run
+from sites.approval import check_join
 from sites.gate import Gate, open_channel
+from sites.policy import read_policy
+
+Spec = TypeVar("Spec", Run, Agreement)
 
 # what a spec's kind asks for; an agreement runs without torch
 WORK: Final[Mapping[str, str]] = {"agreement": "sites.agreeing", "run": "sites.training"}
@@ -28,6 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_party_options(parser)
     parser.add_argument("--site", required=True, help="this site's name")
     parser.add_argument("--endpoint", required=True, help="where the coordinator listens")
+    parser.add_argument("--policy", type=Path, help="this site's policy.yaml: what its steward approved")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -38,17 +45,34 @@ def run(options: argparse.Namespace) -> int:
 def _join(options: argparse.Namespace) -> None:
     lifeline = Lifeline() if options.lifeline else None
     work = load(WORK[specs.kind_of(options.spec)])
-    work.take_part(options, Keys(options, lifeline))
+    policy = read_policy(options.policy) if options.policy else None
+    work.take_part(options, Keys(options, lifeline, policy))
 
 
 class Keys:
     """A site's secret and everyone's public keys, and what can be opened with them."""
 
-    def __init__(self, options: argparse.Namespace, lifeline: Lifeline | None) -> None:
-        """Read the key files; ``lifeline`` ends waiting."""
-        self._options, self._lifeline = options, lifeline
+    def __init__(
+        self, options: argparse.Namespace, lifeline: Lifeline | None, policy: Policy | None = None
+    ) -> None:
+        """Read the key files; ``lifeline`` ends waiting, ``policy`` is what the site's steward approved."""
+        self._options, self._lifeline, self._policy = options, lifeline, policy
         self.manifest: Manifest = read_manifest(options.manifest)
         self.secret: Secret = read_secret(options.secret)
+
+    def read(self, kind: type[Spec]) -> Spec:
+        """Read the spec, which must be what the steward approved if there is a policy.
+
+        Raises:
+            ConfigError: it is another, or for other parties or code.
+        """
+        options = self._options
+        spec = specs.read(kind, options.spec)
+        if self._policy:
+            check_join(self._policy, options.policy, options.site, spec, self.manifest)
+        else:
+            print(f"{options.site}: no policy: all that this way to train releases leaves", file=sys.stderr)
+        return spec
 
     def open(self, spec: Run | Agreement | Prediction, limit: int) -> tuple[SiteChannel, Gate]:
         """Connect through the release gate."""
@@ -60,7 +84,8 @@ class Keys:
             self.manifest[site].curve,
             self._lifeline,
         )
-        return open_channel(spec, link, options.state / "ledger.jsonl", limit=limit)
+        ledger = options.state / "ledger.jsonl"
+        return open_channel(spec, link, ledger, limit=limit, policy=self._policy)
 
     def enter(
         self,

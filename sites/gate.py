@@ -7,18 +7,22 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
+from coordinator.config import Limits, Policy
 from coordinator.errors import ConfigError
 from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Committed, Message
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement, Prediction, Run, digest
-from sites.ledger import WENT_ON, Ledger
+from sites.budget import Spent, check_limits, spent_in
+from sites.ledger import HELLO, WENT_ON, Ledger, chained
 
-# what each kind of release is called in a policy; the conversation itself is always allowed
+LABELS: Final = "labels"  # beside the activations that carry them
+CONVERSATION: Final = "conversation"  # always allowed
+# what each kind of release is called in a policy
 RELEASES: Final[Mapping[str, str]] = {
-    "Hello": "conversation",
-    "Committed": "conversation",
-    "Done": "conversation",
+    "Hello": CONVERSATION,
+    "Committed": CONVERSATION,
+    "Done": CONVERSATION,
     "Aggregated": "aggregates",
     "Validated": "metrics",
     "Activations": "activations",
@@ -30,12 +34,12 @@ RELEASES: Final[Mapping[str, str]] = {
 }
 # what a site releases under each way to train; anything else is refused
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
-    "agreement": frozenset({"conversation", "aggregates"}),
-    "local": frozenset({"conversation", "metrics"}),
-    "federated": frozenset({"conversation", "metrics", "weights"}),
-    "cyclic": frozenset({"conversation", "metrics", "sealed parts"}),
-    "split": frozenset({"conversation", "metrics", "activations"}),
-    "prediction": frozenset({"conversation", "activations"}),
+    "agreement": frozenset({CONVERSATION, "aggregates"}),
+    "local": frozenset({CONVERSATION, "metrics"}),
+    "federated": frozenset({CONVERSATION, "metrics", "weights"}),
+    "cyclic": frozenset({CONVERSATION, "metrics", "sealed parts"}),
+    "split": frozenset({CONVERSATION, "metrics", "activations"}),
+    "prediction": frozenset({CONVERSATION, "activations"}),
 }
 # beside that, what becomes of a site's parts in split learning; private ones do not leave at all
 OF_PARTS: Final[Mapping[str, str]] = {
@@ -47,50 +51,97 @@ OF_PARTS: Final[Mapping[str, str]] = {
 OF_CLIPPING: Final = "gradient norms"
 
 
+def way_of(spec: Run | Agreement | Prediction) -> str:
+    """Name the way to train, as `ALLOWED` has it."""
+    return spec.algorithm if isinstance(spec, Run) else spec.kind
+
+
+def released_by(spec: Run | Agreement | Prediction) -> frozenset[str]:
+    """Name the kinds of release that a spec needs, and labels where they are shared."""
+    allowed = ALLOWED[way_of(spec)]
+    if not isinstance(spec, Run) or spec.algorithm != "split":
+        return allowed
+    if spec.site_parts in OF_PARTS:
+        allowed |= {OF_PARTS[spec.site_parts]}
+    clip = spec.training.clip
+    if clip and clip.scope == "global" and spec.back != "joint":
+        allowed |= {OF_CLIPPING}
+    return allowed | {LABELS} if spec.labels == "shared" else allowed
+
+
 class Gate:
     """Decides on each message, and keeps the ledger."""
 
-    def __init__(self, spec: Run | Agreement | Prediction, ledger: Path) -> None:
-        """Open the ledger, after what an earlier attempt released."""
-        self._way = spec.algorithm if isinstance(spec, Run) else spec.kind
-        self._allowed = ALLOWED[self._way]
-        if isinstance(spec, Run) and self._way == "split" and spec.site_parts in OF_PARTS:
-            self._allowed |= {OF_PARTS[spec.site_parts]}
-        clip = spec.training.clip if isinstance(spec, Run) and self._way == "split" else None
-        if isinstance(spec, Run) and clip and clip.scope == "global" and spec.back != "joint":
-            self._allowed |= {OF_CLIPPING}
-        self._labels = isinstance(spec, Run) and spec.labels == "shared"
+    def __init__(
+        self, spec: Run | Agreement | Prediction, ledger: Path, policy: Policy | None = None
+    ) -> None:
+        """Open the ledger, after what an earlier attempt released; without a policy nothing limits how much.
+
+        Raises:
+            DataError: there is a policy, and its limits cannot be held against a ledger that was changed.
+        """
+        self._way, self._allowed = way_of(spec), released_by(spec)
+        self._permitted = {*policy.releases, CONVERSATION} if policy else set(self._allowed)
         self._spec, self._ledger = digest(spec), Ledger(ledger)
+        self._limits, self._spent = Limits(), Spent()
+        if policy:
+            lines = (entry for _, _, entry in chained(ledger) if entry)
+            self._limits, self._spent = policy.limits, spent_in(lines, self._spec)
 
     def release(self, message: Message, size: int) -> None:
         """Write a message's kind, place and size down before it leaves.
 
         Raises:
-            ConfigError: the message may not leave under this way to train.
+            ConfigError: it may not leave under this way to train or this site's policy, or goes over a limit.
         """
         name = type(message).__name__
         labels = getattr(message, "labels", None) is not None
-        if RELEASES.get(name) not in self._allowed or (labels and not self._labels):
-            what = f"{name} with labels" if labels else name
-            raise ConfigError(
-                f"the release gate refused {what}: '{self._way}' does not release it; nothing was sent"
-            )
+        what = f"{name} with labels" if labels else name
+        self._check_kinds([RELEASES.get(name, name), *([LABELS] if labels else [])], what)
         place = (message.number,) if isinstance(message, Committed) else getattr(message, "position", ())
-        more = {"spec": self._spec} if name == "Hello" else {}
+        self._spend(name, tuple(place), size, what)
+        more = {"spec": self._spec} if name == HELLO else {}
         self._ledger.write(name, tuple(place), size, labels=labels, **more)
+
+    def _check_kinds(self, kinds: list[str], what: str) -> None:
+        for kind in kinds:
+            if kind not in self._allowed:
+                raise ConfigError(
+                    f"the release gate refused {what}: '{self._way}' does not release it; nothing was sent"
+                )
+            if kind not in self._permitted:
+                raise ConfigError(
+                    f"the release gate refused {what}: the policy's releases do not list {kind}; nothing was "
+                    "sent"
+                )
+
+    def _spend(self, name: str, place: tuple[int, ...], size: int, what: str) -> None:
+        spent = self._spent.after(name, place, size)
+        check_limits(self._limits, spent, what)
+        self._spent = spent
 
     def synced(self) -> str:
         """Bring the ledger onto the disk; give the hash of its last line."""
         return self._ledger.synced()
 
     def went_on(self, commit: int) -> None:
-        """Note that the run goes on from a commit; what was released after it stays written."""
+        """Note that the run goes on from a commit; what was released after it stays written.
+
+        Raises:
+            ConfigError: the policy does not let it go back once more.
+        """
+        self._spend(WENT_ON, (commit,), 0, f"to go back to commit {commit}")
         self._ledger.write(WENT_ON, (commit,), 0, labels=False)
 
 
 def open_channel(
-    spec: Run | Agreement | Prediction, link: SiteLink, ledger: Path, *, limit: int
+    spec: Run | Agreement | Prediction,
+    link: SiteLink,
+    ledger: Path,
+    *,
+    limit: int,
+    policy: Policy | None = None,
 ) -> tuple[SiteChannel, Gate]:
     """Make the one channel through which a site speaks, and its gate."""
-    gate = Gate(spec, ledger)
+    gate = Gate(spec, ledger, policy)
     return SiteChannel(link, limit=limit, release=gate.release), gate

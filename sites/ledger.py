@@ -10,6 +10,7 @@ import json
 import os
 import time
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +21,7 @@ from rich.table import Table
 from coordinator.errors import ConfigError, DataError
 
 START: Final = "0" * 64
+HELLO: Final = "Hello"  # begins a session; names the spec
 WENT_ON: Final = "WentOn"  # no release: from which commit the run went on
 # what the costs count and the comparison leaves out: no release, or of a conversation that began again
 UNCOMPARED: Final = frozenset(
@@ -42,7 +44,7 @@ class Ledger:
 
     def write(self, kind: str, place: tuple[int, ...], size: int, *, labels: bool, **more: str) -> None:
         """Write one release down: its kind, place in the schedule and size in bytes."""
-        if kind == "Hello":
+        if kind == HELLO:
             more = {**more, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         entry = {"kind": kind, "position": list(place), "bytes": size, "labels": labels, **more}
         line = json.dumps({**entry, "after": self.head}, separators=(",", ":")).encode()
@@ -83,21 +85,16 @@ def verified(path: Path) -> tuple[list[Session], str, list[int]]:
     Raises:
         DataError: a line does not follow the one before.
     """
-    sessions, head, unfinished = [], START, []
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        entry = _entry(line)
-        if entry is None:  # cut off, as the next line's hash of it says; nothing of it left
-            head = head_of(line)
+    sessions: list[Session] = []
+    head, unfinished = START, []
+    for number, line, entry in chained(path):
+        head = head_of(line)
+        if entry is None:
             unfinished.append(number)
             continue
-        if entry["after"] != head:
-            raise DataError(
-                f"{path}:{number}: this line was not written after the one before it; the ledger was changed"
-            )
-        head = head_of(line)
         if entry["kind"] == WENT_ON:
             continue
-        if entry["kind"] == "Hello":
+        if entry["kind"] == HELLO:
             sessions.append(Session(entry.get("spec", ""), entry.get("time", "")))
         if not sessions:
             raise DataError(
@@ -106,6 +103,23 @@ def verified(path: Path) -> tuple[list[Session], str, list[int]]:
         sessions[-1].sizes[entry["kind"]] += entry["bytes"]
         sessions[-1].messages[entry["kind"]] += 1
     return sessions, head, unfinished
+
+
+def chained(path: Path) -> Iterator[tuple[int, bytes, dict[str, Any] | None]]:
+    """Give each line's number, text and content, None where it was cut off and so nothing of it left.
+
+    Raises:
+        DataError: a line does not follow the one before.
+    """
+    head = START
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        entry = _entry(line)
+        if entry is not None and entry["after"] != head:
+            raise DataError(
+                f"{path}:{number}: this line was not written after the one before it; the ledger was changed"
+            )
+        head = head_of(line)
+        yield number, line, entry
 
 
 def _entry(line: bytes) -> dict[str, Any] | None:
@@ -124,7 +138,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--costs", type=Path, help="the run's costs.json: the coordinator's count to compare with"
     )
-    parser.add_argument("--site", help="whose ledger it is, in that file")
+    parser.add_argument(
+        "--heads", type=Path, help="the run's ledgers.json: the heads that the coordinator kept, by commit"
+    )
+    parser.add_argument("--site", help="whose ledger it is, in these files")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -139,6 +156,9 @@ def run(options: argparse.Namespace) -> int:
     sessions, head, unfinished = verified(options.file)
     if options.head and not _was_head(options.file, options.head):
         raise DataError(f"{options.file}: no line has the hash {options.head}: the ledger's end was cut off")
+    if options.heads:
+        kept = check_heads(options.heads, options.site, options.file)
+        print(f"{options.file}: holds all {kept} heads that the coordinator kept, in their order")
     if options.costs:
         check_costs(options.costs, options.site, released(options.file))
     table = Table("session", "began", "spec", "kind", "messages", "bytes")
@@ -155,6 +175,27 @@ def run(options: argparse.Namespace) -> int:
 
 def _was_head(path: Path, head: str) -> bool:
     return head == START or any(head_of(line) == head for line in path.read_bytes().splitlines())
+
+
+def check_heads(path: Path, site: str | None, ledger: Path) -> int:
+    """Find the heads that the coordinator kept, a commit each, in a ledger; give how many there are.
+
+    Raises:
+        ConfigError: the file has no such site.
+        DataError: one is not there after the one before it.
+    """
+    try:
+        heads = [str(head) for head in json.loads(path.read_text(encoding="utf-8"))[site]]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise ConfigError(f"--heads {path}: no heads of site '{site}'; name it with --site") from None
+    lines = iter(ledger.read_bytes().splitlines())
+    for place, head in enumerate(heads, start=1):
+        if not any(head_of(line) == head for line in lines):  # goes on after the head before
+            raise DataError(
+                f"{ledger}: head {place} of the {len(heads)} that the coordinator kept ({head[:12]}…) is not "
+                "there after the one before it: the ledger was rewritten, or its end was cut off"
+            )
+    return len(heads)
 
 
 def check_costs(path: Path, site: str | None, written: int) -> None:

@@ -29,6 +29,7 @@ from coordinator.protocol.messages import Done
 from coordinator.specs import Prediction
 from sites.client import Keys
 from sites.new_records import Group, from_prepared, from_raw
+from sites.policy import read_policy
 from sites.predictions import probabilities
 from sites.training import rows_of
 
@@ -53,6 +54,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     split.add_argument("--secret", type=Path, help="this site's key file")
     split.add_argument("--manifest", type=Path, help="every party's public keys")
     split.add_argument("--state", type=Path, help="folder for this site's ledger")
+    split.add_argument("--policy", type=Path, help="this site's policy.yaml: what may leave, and how much")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -112,7 +114,7 @@ def by_parts(options: argparse.Namespace) -> pd.DataFrame:
         return scored(found, partial(whole_logits, party))
     parts = {name: part_hash(dict(part.state_dict())) for name, part in party.parts.items()}
     spec = Prediction(run=what.run, site=what.party, statistics=what.statistics, parts=parts)
-    keys = Keys(options, None)
+    keys = Keys(options, None, read_policy(options.policy) if options.policy else None)
     channel, _ = keys.open(spec, message_limit(what.run, party.cohort))
     keys.enter(channel, spec)
     frame = scored(found, partial(site_logits, party, channel=channel))

@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from coordinator import specs
 from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.party import Party
 from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
@@ -39,7 +38,7 @@ Loaded = dict[str, Records]
 
 def take_part(options: argparse.Namespace, keys: Keys) -> None:
     """Train, write this site's files under ``out``, and say so; a lost coordinator is waited for."""
-    run = specs.read(Run, options.spec)
+    run = keys.read(Run)
     torch.set_num_threads(run.threads)
     statistics = read_statistics(options.statistics)
     hospitals = run.sites if options.site == POOLED else (options.site,)

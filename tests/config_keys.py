@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from coordinator.config import Record, Site, Study
+from coordinator.config import Policy, Record, Site, Study
 
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "config" / "README.md"
@@ -20,7 +20,8 @@ HEAD = "| key | default | meaning |\n|---|---|---|\n"
 NAMED = {
     "tasks": "TASK", "strategies": "LABEL", "files": "SOURCE", "select": "SOURCE", "sites": "SITE",
     "limits": "COLUMN", "times": "COLUMN", "last": "INPUT", "numbers": "INPUT", "words": "INPUT",
-    "flags": "INPUT", "options": "KEYWORD",
+    "flags": "INPUT", "options": "KEYWORD", "approved": "WORK", "code": "PACKAGE", "manifest": "PARTY",
+    "spec": "KEY",
 }  # fmt: skip
 TWICE = {"sites.SITE"}  # a site's keys have a table of their own
 
@@ -65,7 +66,7 @@ def _default(required: bool, value: dict[str, Any], below: dict[str, Any] | None
 
 def readme(text: str) -> str:
     """Replace the tables of config/README.md by what the records say."""
-    for record in (Study, Site):
+    for record in (Study, Site, Policy):
         before, rest = text.split(f"<!-- {record.__name__}: keys -->\n")
         _, after = rest.split("<!-- end -->", 1)
         table = HEAD + "\n".join(rows(record))

@@ -11,7 +11,7 @@ import pytest
 
 from coordinator.__main__ import COMMANDS
 from coordinator.command_line import main
-from coordinator.config import Site, Study
+from coordinator.config import Policy, Site, Study
 from coordinator.study import read_study
 from tests.config_keys import README, SCHEMA, readme, rows, schema
 
@@ -226,7 +226,7 @@ def test_the_readme_lists_exactly_the_keys_there_are() -> None:
     text = README.read_text(encoding="utf-8")
     assert readme(text) == text, "run python -m tests.config_keys"
     listed = {line for line in text.splitlines() if line.startswith("| `")}
-    assert listed == {*rows(Study), *rows(Site)}
+    assert listed == {*rows(Study), *rows(Site), *rows(Policy)}
 
 
 def test_the_schema_file_is_what_the_records_say() -> None:

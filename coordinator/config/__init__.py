@@ -2,6 +2,7 @@
 
 from coordinator.config.data import Columns, Data, Events, Partition, Scanner, Site, Split
 from coordinator.config.fitting import Clip, Model, Training
+from coordinator.config.policy import Approved, Limits, Policy, Release
 from coordinator.config.study import OnLoss, Strategy, Study, Task, TrainingChange
 from coordinator.config.values import (
     ClassWeights,
@@ -29,6 +30,7 @@ from coordinator.config.values import (
 )
 
 __all__ = [
+    "Approved",
     "ClassWeights",
     "Clip",
     "Columns",
@@ -39,15 +41,18 @@ __all__ = [
     "Events",
     "Factor",
     "ImportPath",
+    "Limits",
     "Modality",
     "Model",
     "Name",
     "OnLoss",
     "Partition",
+    "Policy",
     "Positive",
     "Precision",
     "Rates",
     "Record",
+    "Release",
     "Rounds",
     "Scanner",
     "Schedule",

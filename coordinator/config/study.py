@@ -211,8 +211,8 @@ class Study(Record):
     )
     images: Literal["auto", "built", "host"] = Field(
         "auto",
-        description="whose programs run inside; auto: Suture's own images if the runtime takes images and "
-        "they were made once (make containers); built: make them where they are missing; host: this machine's",
+        description="whose programs run inside; auto: Suture's own images if they were made once (make "
+        "containers) and the runtime takes any; built: make them where they are missing; host: this machine's",
     )
     on_loss: OnLoss = Field(default_factory=OnLoss, description="a party ends or cannot be reached")
     commit_steps: Count = Field(

@@ -66,6 +66,9 @@ def test_a_cut_model_predicts_through_the_coordinator(study, tmp_path, folder, n
     )  # fmt: skip
     try:
         own = ["--run", run_of(name), "--site", "north", "--secret", "keys/north.secret"]
+        policy = tmp_path / "policy.yaml"
+        policy.write_text("releases: [activations]\n")
+        own += ["--policy", policy] if name == "split_u" else []
         told = [*own, "--state", tmp_path / "north", *keys, *prepared(task), "--out", out]
         run_command(home, "sites", "predict", *told)
         said = serving.communicate(timeout=60)[1]
@@ -78,6 +81,27 @@ def test_a_cut_model_predicts_through_the_coordinator(study, tmp_path, folder, n
     assert {entry["kind"] for entry in ledger} == {"Hello", "Activations", "Done"}
     assert not any(entry["labels"] for entry in ledger)
     assert json.loads((tmp_path / "coordinator" / "exit.json").read_text())["cause"] == "ok"
+
+
+def test_a_policy_holds_for_predictions_too(study, tmp_path):
+    folder, task = study
+    endpoint, policy = f"ipc://{tmp_path}/m", tmp_path / "policy.yaml"
+    policy.write_text("releases: [weights]\n")
+    keys = ["--manifest", "keys/manifest.json", "--endpoint", endpoint, "--run", run_of("split")]
+    serve = ["coordinator", "serve-predictions", "--secret", "keys/coordinator.secret", *keys]
+    own = ["sites", "predict", "--site", "north", "--secret", "keys/north.secret", "--policy", policy, *keys]
+    where = {"cwd": folder, "env": environment(folder), "stderr": subprocess.PIPE, "text": True}
+    serving = subprocess.Popen(command(*serve, "--state", tmp_path / "coordinator"), **where)
+    try:
+        asked = [*own, "--state", tmp_path / "north", *prepared(task), "--out", "none.csv"]
+        done = subprocess.run(command(*asked), timeout=60, **where)
+    finally:
+        serving.kill()
+        serving.communicate()
+    assert done.returncode == 2, done.stderr
+    assert "the policy's releases do not list activations" in done.stderr
+    (line,) = (tmp_path / "north" / "ledger.jsonl").read_text().splitlines()
+    assert json.loads(line)["kind"] == "Hello"
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import federation
 import numpy as np
@@ -13,13 +14,14 @@ import pytest
 import torch
 from federation import LIMIT, a_run, federate
 
-from coordinator.config import Clip
+from coordinator.config import Clip, Release
 from coordinator.errors import ConfigError
 from coordinator.protocol import messages
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.messages import Activations, HeadGradient, Validated
-from coordinator.specs import Agreement
+from coordinator.specs import Agreement, digest
 from sites import gate
+from sites.budget import spent_in
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLACE = (0, 0, 0, 0)
@@ -81,6 +83,7 @@ def test_every_message_a_site_may_send_has_a_name_in_policies():
     down |= {"CutGradient", "Features", "Verdict", "Scores", "Control"}
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
     assert set(gate.RELEASES) == kinds - down
+    assert set(gate.RELEASES.values()) == {*get_args(Release), gate.CONVERSATION} - {gate.LABELS}
     of_parts = {*gate.OF_PARTS.values(), gate.OF_CLIPPING}
     assert of_parts.union(*gate.ALLOWED.values()) == set(gate.RELEASES.values())
 
@@ -170,6 +173,14 @@ def test_the_ledger_holds_every_byte_that_left(tmp_path, monkeypatch, preset):
         heard = sum(size for key, size in counted.lines[name].bytes.items() if key.startswith("up."))
         assert heard == up
         assert (ledger[0]["kind"], ledger[-1]["kind"]) == ("Hello", "Done")
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_ledger_tells_how_many_rounds_were_trained(tmp_path, monkeypatch, preset):
+    _, _, ledgers = gated(preset, tmp_path, monkeypatch)
+    run = a_run(preset, SIZES, cut=CUTS.get(preset, ()))
+    rounds = {spent_in(ledger, digest(run)).rounds for ledger in ledgers.values()}
+    assert rounds == {run.training.rounds}
 
 
 @pytest.mark.parametrize("preset", PRESETS)

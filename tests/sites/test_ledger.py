@@ -6,7 +6,7 @@ import pytest
 
 from coordinator.command_line import main
 from sites.__main__ import COMMANDS
-from sites.ledger import START, WENT_ON, Ledger, released, verified
+from sites.ledger import START, WENT_ON, Ledger, head_of, released, verified
 
 SIZES = (10, 200, 3000, 40)
 
@@ -105,3 +105,81 @@ def test_what_was_rolled_back_and_released_again_is_counted_once(path):
     ledger.write(WENT_ON, (1,), 0, labels=False)
     assert released(path) == 0
     assert verify(path) == 0
+
+
+# against the heads that the coordinator kept
+
+
+@pytest.fixture
+def told(tmp_path):
+    """Write a ledger with three commits; give it, and what the coordinator kept of it."""
+    path, heads = tmp_path / "ledger.jsonl", []
+    ledger = Ledger(path)
+    ledger.write("Hello", (), 10, labels=False, spec="one")
+    for number in range(1, 4):
+        ledger.write("Activations", (0, number, 0, 0), 100, labels=False)
+        heads.append(ledger.synced())
+        ledger.write("Committed", (number,), 50, labels=False)
+    kept = tmp_path / "ledgers.json"
+    kept.write_text(json.dumps({"north": heads, "south": []}))
+    return path, kept
+
+
+def rewritten(path, change):
+    """Write a ledger anew with changed entries and a chain that holds."""
+    head, lines = START, []
+    for entry in change([json.loads(line) for line in path.read_text().splitlines()]):
+        lines.append(json.dumps({**entry, "after": head}, separators=(",", ":")))
+        head = head_of(lines[-1].encode())
+    path.write_text("\n".join(lines) + "\n")
+    assert verify(path) == 0  # by itself it looks sound
+
+
+def test_a_ledger_holds_the_heads_that_the_coordinator_kept(told, capsys):
+    path, kept = told
+    assert verify(path, "--heads", kept, "--site", "north") == 0
+    assert "all 3 heads" in capsys.readouterr().out
+    Ledger(path).write("Done", (), 5, labels=False)
+    assert verify(path, "--heads", kept, "--site", "north") == 0
+
+
+@pytest.mark.parametrize("line", range(6))
+def test_a_rewritten_ledger_whose_chain_holds_is_detected(told, capsys, line):
+    path, kept = told
+
+    def smaller(entries):
+        entries[line]["bytes"] -= 1
+        return entries
+
+    rewritten(path, smaller)
+    assert verify(path, "--heads", kept, "--site", "north") == 2
+    assert f"head {line // 2 + 1} of the 3" in capsys.readouterr().err
+
+
+def test_a_ledger_without_a_release_is_detected(told):
+    path, kept = told
+    rewritten(path, lambda entries: [*entries[:3], *entries[4:]])
+    assert verify(path, "--heads", kept, "--site", "north") == 2
+
+
+@pytest.mark.parametrize("lines", range(6))
+def test_a_ledger_cut_off_before_a_head_is_detected(told, capsys, lines):
+    path, kept = told
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:lines]))
+    assert verify(path, "--heads", kept, "--site", "north") == 2
+    assert f"head {lines // 2 + 1} of the 3" in capsys.readouterr().err
+
+
+def test_heads_in_another_order_are_refused(told):
+    path, kept = told
+    heads = json.loads(kept.read_text())
+    kept.write_text(json.dumps({"north": heads["north"][::-1]}))
+    assert verify(path, "--heads", kept, "--site", "north") == 2
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"north": 1}'])
+def test_a_file_without_the_site_s_heads_is_refused(told, capsys, text):
+    path, kept = told
+    kept.write_text(text)
+    assert verify(path, "--heads", kept, "--site", "north") == 2
+    assert "no heads of site 'north'" in capsys.readouterr().err
