@@ -212,7 +212,7 @@ class Study(Record):
     images: Literal["auto", "built", "host"] = Field(
         "auto",
         description="whose programs run inside; auto: Suture's own images if they were made once (make "
-        "containers) and the runtime takes any; built: make them where they are missing; host: this machine's",
+        "containers) and the runtime takes any; built: make them if they are missing; host: this machine's",
     )
     on_loss: OnLoss = Field(default_factory=OnLoss, description="a party ends or cannot be reached")
     commit_steps: Count = Field(
