@@ -6,15 +6,17 @@ import torch
 from federation import a_run, federate
 from finished_run import cut_for, finish
 from test_exactness import SIZES
+from test_prediction import Served, enter, site_parts
 
 from coordinator import final_model
+from coordinator.algorithms.prediction import site_logits
 from coordinator.config import Strategy
 from coordinator.errors import ConfigError
 from coordinator.export import gathered
 from coordinator.fitting_rules import check_adapting
 from coordinator.presets import PRESETS
 from coordinator.protocol.keys import COORDINATOR
-from coordinator.protocol.messages import Gradients, Sealed, Weights
+from coordinator.protocol.messages import Done, Gradients, Sealed, Weights
 from coordinator.runs import sequence_of
 from coordinator.schedule import epoch
 from coordinator.strategies import axes_of
@@ -130,14 +132,36 @@ def test_a_site_without_training_records_adapts_nothing():
 
 @pytest.mark.parametrize("preset", ["fedavg", "split"])
 def test_the_learning_rate_stays_that_of_the_grid(preset):
-    """A schedule that ends at 0, and a warm-up, are over; a limit is of the site's own gradient."""
+    """A schedule that ends at 0, and a warm-up, are over."""
     steps = {"rounds": 2, "warm_up": 1, "schedule": "cosine"}
-    (one, *_), *_ = ran(preset, training=steps, adapt=1)[1]
-    (other, *_), *_ = ran(preset, training=steps)[1]
-    moved = max(float((tensors(one)[k] - v).abs().max()) for k, v in tensors(other).items())
-    assert moved > 0.05  # Adam's first step alone moves a parameter by the rate, 0.05
-    clip = {"clip": {"norm": 1e-3, "scope": "global"}}
-    assert ran(preset, training={**steps, **clip}, adapt=1)[0].best_at == (0, 1)
+    adapted, plain = (ran(preset, training=steps, adapt=epochs)[1][0][0] for epochs in (1, 0))
+    # Adam's first step alone moves a parameter by the rate, 0.05
+    assert max(float(each.abs().max()) for each in moved(plain, adapted)) > 0.05
+
+
+def moved(before, after):
+    return [tensors(after)[name] - value for name, value in tensors(before).items()]
+
+
+@pytest.mark.parametrize("preset", ["fedavg", "split", "split_u"])
+def test_a_limit_is_of_the_site_s_own_gradient(preset):
+    training = {"optimizer": "sgd", "clip": {"norm": 1e-3, "scope": "global"}}
+    sites = zip(ran(preset, training=training)[1], ran(preset, training=training, adapt=1)[1], strict=True)
+    for size, ((plain, *_), (adapted, *_)) in zip(SIZES, sites, strict=True):
+        far = torch.cat([each.flatten() for each in moved(plain, adapted)]).norm()
+        assert 0 < far < -(-size // 16) * 0.05 * 1e-3 * 1.01
+
+
+@pytest.mark.parametrize("preset", ["split", "split_private"])
+def test_an_adapted_model_predicts_through_the_coordinator(tmp_path, preset):
+    folder, everyone = finish(tmp_path, preset, adapt=2)
+    with Served(folder) as served:
+        party, what = site_parts(folder, "site1")
+        channel, _ = enter(served, "site1", party, what, tmp_path)
+        assert torch.equal(
+            site_logits(party, everyone["site1"][0].rows.test[0], channel), everyone["site1"][1][0]
+        )
+        channel.leave(Done({}, {}))
 
 
 @pytest.mark.parametrize(("preset", "needs"), [("fedavg", ("site",)), ("split", ("coordinator", "site"))])
