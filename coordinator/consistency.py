@@ -38,6 +38,20 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
         check_selections(name, task, sites)
         _check_sizes(name, task, study.min_patients)
         check_model(name, task, sites)
+    _check_strategies(study)
+    _check_reference(study)
+    _check_recording(study, sites)
+    if len(set(study.seeds)) != len(study.seeds):
+        raise ConfigError(f"{list(study.seeds)} names a seed twice; name each once", key="seeds")
+    if study.release != "predictions" or not study.allow_pooling:
+        raise ConfigError(
+            "'scores' compares record-level scores outside the sites and needs "
+            "release: predictions and allow_pooling: true",
+            key="evaluation",
+        )
+
+
+def _check_strategies(study: Study) -> None:
     if AGREEMENT in study.strategies:
         raise ConfigError(
             "the sites' agreement has this name; rename the strategy and give its preset",
@@ -55,6 +69,9 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
                 "set allow_pooling: true, or remove the strategy",
                 key=f"strategies.{label}",
             )
+
+
+def _check_reference(study: Study) -> None:
     if study.reference not in study.strategies:
         raise ConfigError(
             f"no strategy '{study.reference}'; {nearest(study.reference, study.strategies)}", key="reference"
@@ -63,15 +80,6 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
         raise ConfigError(
             f"others are compared with '{study.reference}', so it runs on every task; remove its tasks",
             key=f"strategies.{study.reference}.tasks",
-        )
-    _check_recording(study, sites)
-    if len(set(study.seeds)) != len(study.seeds):
-        raise ConfigError(f"{list(study.seeds)} names a seed twice; name each once", key="seeds")
-    if study.release != "predictions" or not study.allow_pooling:
-        raise ConfigError(
-            "'scores' compares record-level scores outside the sites and needs "
-            "release: predictions and allow_pooling: true",
-            key="evaluation",
         )
 
 

@@ -11,7 +11,7 @@ from safetensors.torch import load as load_tensors
 from torch import Tensor
 
 from coordinator.algorithms.party import Party, begin, switch, whole
-from coordinator.algorithms.prediction import cohort_of
+from coordinator.algorithms.prediction import cohort_of, without_training
 from coordinator.config import Record
 from coordinator.errors import ConfigError
 from coordinator.final_model import Held
@@ -90,7 +90,7 @@ def whole_party(run: Run, input_shapes: Mapping[str, tuple[int, ...]], tensors: 
         ConfigError: the weights are not those of such a model.
     """
     at = Begin(0, run.training.learning_rates[0])
-    party = begin(Party(run, cohort_of(input_shapes)), at, whole(run))
+    party = begin(Party(without_training(run), cohort_of(input_shapes)), at, whole(run))
     try:
         party.parts["model"].load_state_dict(tensors)
     except RuntimeError as error:

@@ -93,8 +93,11 @@ def sequence_of(run: Run) -> str | None:
 
     Vanilla and U-shaped split learning are the same whatever the cut, where the sites' parts are handed on;
     so are cyclical transfer and centralized training on that list of batches. SplitFed v1 is FedAvg with the
-    same rule for optimizers. Clipped party by party, where a model is cut does count.
+    same rule for optimizers. Clipped party by party, where a model is cut does count. Where some parties have
+    a GPU and others none, who computes what counts, and nothing is the same.
     """
+    if len({run.devices.get(party, "cpu") for party in (COORDINATOR, POOLED, *run.sites)}) > 1:
+        return None
     parts = (run.site_parts, run.back) if run.algorithm == "split" else None
     if run.algorithm == "cyclic" or run.batches == "by_site" or (parts and parts[0] == "handed_on"):
         what = f"in turn {run.turn} {run.order} {run.interleave}"

@@ -40,8 +40,9 @@ def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Stu
     for label, task in study.tasks.items():
         for index, name in enumerate(task.sites):
             where = ("tasks", label, "sites", index)
-            bare = Site(name=name) if isinstance(merged["tasks"][label]["sites"], int) else None
-            found = _inline(study, name, lines) or bare
+            needs_none = isinstance(merged["tasks"][label]["sites"], int)
+            bare = Site(name=name) if needs_none and not (folder / f"{name}.yaml").is_file() else None
+            found = _inline(study, name, folder, lines) or bare
             sites[name] = found or _read_site(folder, name, line_of(where, lines))
     return with_folds(study, lines), sites, lines
 
@@ -107,12 +108,28 @@ def _set(merged: dict[str, Any], setting: str, lines: Lines) -> None:
     place[last] = value
 
 
-def _inline(study: Study, name: str, lines: Lines) -> Site | None:
+def _inline(study: Study, name: str, folder: Path, lines: Lines) -> Site | None:
     site = study.sites.get(name)
     if site and site.name != name:
         place = line_of(("sites", name, "name"), lines)
         raise ConfigError(f"{place}: name is '{site.name}', expected '{name}' as its key is")
+    if site and (folder / f"{name}.yaml").is_file():
+        _check_granted(site, _read_site(folder, name, line_of(("sites", name), lines)), lines)
     return site
+
+
+def _check_granted(entry: Site, own: Site, lines: Lines) -> None:
+    """Refuse a study's entry that allows what the site's own file does not."""
+    more = {
+        "allow_recording": entry.allow_recording and not own.allow_recording,
+        "allow_models": not set(entry.allow_models) <= set(own.allow_models),
+    }
+    for key in (key for key, granted in more.items() if granted):
+        raise ConfigError(
+            f"{line_of(('sites', entry.name, key), lines)}: the study's entry of '{entry.name}' allows what "
+            f"the site's own file does not; only config/sites/{entry.name}.yaml may say {key}. Otherwise "
+            "remove it here, or give the entry another name"
+        )
 
 
 def _sites_folder(first: Path) -> Path:

@@ -34,26 +34,39 @@ class Heard:
 
 
 class Recorder:
-    """Keeps a round of the last trial, and the final scoring, until the run's end."""
+    """Keeps a round of the last trial, and the final scoring, until the run's end.
+
+    A trial that is given up before that round leaves the last one that it had.
+    """
 
     def __init__(self, round_: int | None, trials: int) -> None:
         """Keep nothing yet; `round_` counts from 0."""
-        self._place = (trials - 1, round_)
+        self._trial, self._wanted = trials - 1, -1 if round_ is None else round_
+        self._round = -1  # the one that is kept so far
         self._heard: dict[str, Array] = {}
         self._number = 0
 
     def hear(self, site: str, message: Message) -> None:
-        """Keep a message's arrays, if it is of that round."""
+        """Keep a message's arrays, if it is of that round, or of one before it until that comes."""
         position: Position | None = getattr(message, "position", None)
         kind = type(message).__name__
-        if position is None or kind not in KINDS:
-            return
-        if position[:2] != self._place and position[0] != SCORING:
+        if position is None or kind not in KINDS or not self._keeps(position):
             return
         self._number += 1
         for field, array in _arrays(message):
             # copied: what the coordinator sends may be the memory of a model that trains on
             self._heard[_name(self._number, kind, site, field, position)] = np.array(array, order="C")
+
+    def _keeps(self, position: Position) -> bool:
+        trial, round_ = position[:2]
+        if trial == SCORING:
+            return True
+        if trial != self._trial or not self._round <= round_ <= self._wanted:
+            return False
+        if round_ > self._round:
+            self._round = round_
+            self._heard.clear()
+        return True
 
     def write(self, path: Path) -> None:
         """Write what was kept; nothing where nothing was, so that no earlier attempt's stays."""

@@ -122,18 +122,7 @@ def _limits(features: tuple[Feature, ...]) -> Floats:
     return np.array(pairs, dtype=np.float64).reshape(-1, 2)
 
 
-class _Part(NamedTuple):
-    names: tuple[str, ...]
-    n: Integers
-    mean: Floats
-    m2: Floats
-    missing: Integers
-    limits: Floats
-    histogram: Integers
-    suppressed: int
-
-
-def _described(group: Group, min_cell: int) -> _Part:
+def _described(group: Group, min_cell: int) -> Aggregates:
     total, common = _total(group)
     rare, few = small(total.patients, min_cell), few_differ(total.patients, total.differing, min_cell)
     few &= ~rare
@@ -141,7 +130,8 @@ def _described(group: Group, min_cell: int) -> _Part:
     histogram = np.where(bins | (rare | few)[:, None], 0, total.histogram)
     for i in np.flatnonzero(few & (group.limits[:, 0] < group.limits[:, 1])):
         histogram[i, bin_of(common[i], *group.limits[i])] = total.moments.n[i]
-    return _Part(
+    return Aggregates(
+        counts={},  # of the rows, not of a group's variables
         names=group.names,
         n=np.where(rare, 0, total.moments.n),
         mean=np.where(rare, 0, np.where(few, common, total.moments.mean)),

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,6 +25,7 @@ from sites.joined import Joined
 from sites.leakage import Measure
 from sites.records import Records
 
+LEAST: Final = 16  # auxiliary records to learn an attack from
 Floats = NDArray[np.float32]
 Rows = list[dict[str, Any]]
 
@@ -62,7 +63,7 @@ class Attacked:
         Raises:
             DataError: a part is missing or does not fit.
         """
-        model = build(builders_of(self.run, self.cohort.shape), self.run.seed)
+        model = self._built()
         state: dict[str, Tensor] = {}
         for party in (COORDINATOR, POOLED if self.run.parties == (POOLED,) else site):
             if (path := self.models / f"{party}.safetensors").exists():
@@ -75,9 +76,20 @@ class Attacked:
 
     def front(self, site: str) -> Part:
         """Give a site's final front."""
-        stages = self.model(site).stages
-        names = cut(tuple(stages), self.run.cut)[0]
-        return Part({name: stages[name] for name in names}).eval()
+        whole = self.model(site).state_dict()
+        names = cut(tuple(builders_of(self.run, self.cohort.shape)), self.run.cut)[0]
+        front = self._built(names)
+        front.load_state_dict({name: whole[name] for name in front.state_dict()})
+        return front.eval()
+
+    def has_model(self, site: str) -> bool:
+        """Say whether a site has a whole final model: not where its private layers have never trained."""
+        private = self.run.algorithm == "split" and self.run.site_parts == "private"
+        return not private or (self.models / f"{site}.safetensors").exists()
+
+    def _built(self, names: tuple[str, ...] | None = None) -> Part:
+        mixed = self.run.training.precision == "bf16_mixed"
+        return build(builders_of(self.run, self.cohort.shape), self.run.seed, names, mixed=mixed)
 
     def scored(self, index: int) -> Floats | None:
         """Give the recorded activations of a site's test records, in their order."""

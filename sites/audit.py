@@ -5,6 +5,7 @@ what the coordinator recorded, and what the attacker's threat model says it hold
 """
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import torch
 
 from coordinator import specs
 from coordinator.comparison.tables import write_tables
+from coordinator.errors import DataError
 from coordinator.specs import Audit, Run
 from coordinator.statistics import read_statistics
 from coordinator.wire import WIRE, read_wire
@@ -39,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
     statistics = read_statistics(options.statistics)
     first = next(iter(spec.runs.values()))
     hospitals = [hospital_of(first, statistics, site) for site in first.sites]
-    targets = targets_of(first, statistics, hospitals)
+    targets = targets_of(with_chosen_rate(first, options.results), statistics, hospitals)
     rows = [
         row
         for each in spec.runs.values()
@@ -54,6 +56,22 @@ def hospital_of(run_: Run, statistics: Mapping[str, Any], site: str) -> Hospital
     """Load a hospital's records by role."""
     folder = Path(run_.prepared[site])
     return Hospital(site, load(folder, statistics, run_.seed, run_.validation, run_.missing))
+
+
+def with_chosen_rate(run_: Run, results: Path) -> Run:
+    """Leave of a run's learning rates the one that its validation chose.
+
+    Raises:
+        DataError: its history cannot be read, or is none.
+    """
+    path = results / "runs" / run_.task / run_.strategy / str(run_.seed) / "history.jsonl"
+    try:
+        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        chosen = [row["learning_rate"] for row in rows if row["best"]][-1]  # it replaced those before
+    except (OSError, ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{path}: not a run's history ({error}); run it again") from None
+    training = run_.training.model_copy(update={"learning_rates": (chosen,)})
+    return run_.model_copy(update={"training": training})
 
 
 def read_run(

@@ -12,13 +12,12 @@ from coordinator.algorithms.cohort import Cohort
 from coordinator.attacks.membership import lira_offline, loss_threshold, shadow_models
 from coordinator.models.stages import build
 from coordinator.specs import Run
-from sites.attacked import Attacked, Hospital, Rows, largest, logits, rows_of
+from sites.attacked import LEAST, Attacked, Hospital, Rows, largest, logits, rows_of
 from sites.joined import Joined
 from sites.leakage import membership
 
 Floats = NDArray[np.float64]
 ROLES: Final = ("train", "test")  # members, and others
-LEAST: Final = 16  # auxiliary records for shadow models
 
 
 @dataclass(frozen=True)
@@ -40,8 +39,9 @@ def targets_of(run: Run, statistics: dict[str, Any], hospitals: list[Hospital]) 
         return Targets(hospital, {})
     inputs = Joined([each.roles["auxiliary"].inputs for each in hospitals])
     builders = builders_of(run, Cohort.of(statistics, run.sites).shape)
+    mixed = run.training.precision == "bf16_mixed"
     models = shadow_models(
-        lambda seed: build(builders, seed),
+        lambda seed: build(builders, seed, mixed=mixed),
         inputs.__getitem__,
         torch.from_numpy(labels),
         run.training,
@@ -55,6 +55,8 @@ def targets_of(run: Run, statistics: dict[str, Any], hospitals: list[Hospital]) 
 
 def membership_rows(attacked: Attacked, targets: Targets) -> Rows:
     """Tell training from test records by the final model's scores, which whoever may ask it has."""
+    if not attacked.has_model(targets.hospital.site):
+        return []
     hospital, model = targets.hospital, attacked.model(targets.hospital.site)
     scores = {role: logits(model, hospital.inputs(role)) for role in ROLES}
     labels = {role: hospital.roles[role].labels.astype(np.float64) for role in ROLES}

@@ -43,7 +43,7 @@ def from_raw(path: Path, spec: Path, run: Run, statistics: Mapping[str, Any]) ->
     What cannot be used is counted on standard error, by reason, and gets no prediction.
 
     Raises:
-        ConfigError: the spec is of another source than the run's records.
+        ConfigError: the spec treats missing values otherwise than the run's records were.
         DataError: the files cannot be used, or have other features.
     """
     preparation = specs.read(Preparation, spec)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from coordinator.attacks.decoder import train_decoder
 from sites import leakage
-from sites.attacked import Attacked, Rows, activations, rows_of
+from sites.attacked import LEAST, Attacked, Rows, activations, rows_of
 from sites.leakage import Measure
 from sites.records import Records
 
@@ -27,13 +27,15 @@ def decoder_rows(attacked: Attacked) -> Rows:
     run = attacked.run
     if run.algorithm != "split" or not attacked.wire or run.site_parts not in WHO:
         return []
-    front = attacked.front(run.sites[0])  # the final front is one and the same at all sites
     recorded = {
         index: found for index in range(len(run.sites)) if (found := attacked.scored(index)) is not None
     }
     own = [hospital for hospital in attacked.hospitals if len(hospital.roles["auxiliary"].labels) > 0]
+    if sum(len(hospital.roles["auxiliary"].labels) for hospital in own) < LEAST:
+        return []
     auxiliary = together([hospital.roles["auxiliary"] for hospital in own])
     truth = together([attacked.hospitals[index].roles["test"] for index in recorded])
+    front = attacked.front(run.sites[0])  # the final front is one and the same at all sites
     known = np.concatenate([activations(front, hospital.inputs("auxiliary")) for hospital in own])
     decode = train_decoder(known, laid_flat(auxiliary), seed=run.seed)
     guess = lifted(decode(np.concatenate(list(recorded.values()))), truth)

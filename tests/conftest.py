@@ -1,6 +1,8 @@
 """What tests of every tier share: where real data lies, and what a machine must have."""
 
 import os
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,14 @@ def data_root() -> Path:
     if not folder.is_dir():
         require("data", f"{folder} is no folder; config/studies/README.md says where to get the files")
     return folder
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """Make a folder with a short path, wherever temporary ones lie: a socket's has at most 107 characters."""
+    path = Path(tempfile.mkdtemp(prefix="st-", dir="/tmp"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture

@@ -70,6 +70,20 @@ class Table(nn.Module):
         return self.last(second)
 
 
+class Nested(nn.Module):
+    """Can be cut within a submodule, whose stages have a dot in their names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = nn.Sequential()
+        self.inner.add_module("first", nn.Linear(6, 6))
+        self.inner.add_module("second", nn.Linear(6, 6))
+        self.last = nn.Linear(6, 1)
+
+    def forward(self, x):
+        return self.last(self.inner(x))
+
+
 class Alters(nn.Module):
     """Changes what it is given."""
 

@@ -76,6 +76,8 @@ def wrong_numbers(page: Page, results: Path) -> list[str]:
 
 def agrees(text: str, truth: float) -> bool:
     """Say whether a shown number is the true one, rounded as far as its digits go."""
+    if text.startswith("<"):
+        return 0 <= truth < float(text[1:])
     digits, _, unit = text.replace("\u202f", "").replace("\u2212", "-").partition("\u00a0")
     if unit.startswith("min"):
         seconds = unit.removeprefix("min").replace("\u00a0", " ").strip(" s")

@@ -13,8 +13,9 @@ from sklearn.metrics import roc_auc_score
 
 from coordinator.command_line import main
 from coordinator.comparison.differences import Effect, interval, verdict
+from coordinator.comparison.provenance import provenance
 from coordinator.comparison.tables import COLUMNS
-from tests.synthetic_results import SITES, labels, write_scores, write_study
+from tests.synthetic_results import SITES, evaluation, labels, write_scores, write_study
 
 COMMANDS = {"evaluate": ("coordinator.comparison.evaluate", "compare")}
 Table = list[dict[str, str]]
@@ -259,6 +260,16 @@ def test_a_missing_agreement_stops_with_its_name(
     shutil.rmtree(results / "statistics" / "tumour" / "1")
     assert evaluate(spec, results) == 2
     assert "statistics/tumour/1/statistics.json" in capsys.readouterr().err
+
+
+def test_provenance_does_not_depend_on_where_the_files_lay(tmp_path: Path) -> None:
+    _, results = write_study(tmp_path)
+    hashes = set()
+    for root in (None, "/home/somebody/data"):
+        found = provenance(evaluation(tmp_path, data_root=root), results)
+        assert "somebody" not in json.dumps(found)
+        hashes.add(found["hashes"]["specification"])
+    assert len(hashes) == 1
 
 
 def test_provenance_names_versions_hashes_and_walls_but_no_host(finished: Path) -> None:

@@ -75,6 +75,37 @@ def test_a_site_that_does_not_allow_it_is_neither_recorded_nor_audited(
     assert check(capsys, path, "--set=record_wire=false", "--set=audit=none") == (0, "")
 
 
+@pytest.mark.parametrize("more", ["allow_recording: true", "allow_models: [some.package:Net]"])
+def test_a_study_s_entry_allows_no_more_than_the_site_s_own_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str
+) -> None:
+    text = changed("bootstrap: 200", f"sites:\n  south:\n    name: south\n    {more}")
+    path = study_file(tmp_path, text, own_sites=True)
+    south = path.parent / "sites" / "south.yaml"
+    south.write_text("name: south\n")
+    status, said = check(capsys, path)
+    assert status == 2
+    assert f"study.yaml:{line_of(text, more)}: the study's entry of 'south' allows what" in said
+    south.write_text(f"name: south\n{more}\n")
+    assert check(capsys, path) == (0, "")
+    south.unlink()  # a site of this study alone
+    assert check(capsys, path) == (0, "")
+
+
+def test_a_numbered_site_needs_no_file_and_is_heard_where_it_has_one(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = changed("bootstrap: 200", "audit: small").replace("[north, south]", "2")
+    path = study_file(tmp_path, text, own_sites=True)
+    assert check(capsys, path, "--set=audit=none") == (0, "")
+    status, said = check(capsys, path)
+    assert status == 2
+    assert "allow_recording: true in config/sites/site01.yaml" in said
+    for name in ("site01", "site02"):
+        (path.parent / "sites" / f"{name}.yaml").write_text(f"name: {name}\nallow_recording: true\n")
+    assert check(capsys, path) == (0, "")
+
+
 def test_a_round_to_record_needs_a_recording(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     status, said = check(capsys, study_file(tmp_path, changed("bootstrap: 200", "record_round: 2")))
     assert status == 2

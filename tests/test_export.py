@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from coordinator.command_line import main
-from coordinator.exported import load
+from coordinator.exported import load, whole_party
 from tests.finished_run import finish
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -129,3 +129,16 @@ def test_a_changed_export_does_not_load(split, tmp_path):
     path.write_bytes(path.read_bytes()[:-1] + b"\1")
     with pytest.raises(Exception, match=r"not the file whose hash model\.json has"):
         load(tmp_path / "out")
+
+
+def test_a_model_is_exported_without_what_only_training_needs(tmp_path):
+    """Neither the outcomes' counts, from which class weights come, nor a GPU."""
+    folder, everyone = finish(tmp_path, "fedavg", training={"class_weights": "balanced"})
+    assert export("--run", folder, "--out", tmp_path / "out") == 0
+    model, what = load(tmp_path / "out")
+    test = everyone["site0"][0].rows.test[0]
+    with torch.inference_mode():
+        assert torch.equal(model(test.inputs), everyone["site0"][1][0])
+    elsewhere = what.run.model_copy(update={"devices": {"coordinator": "cuda"}})
+    party = whole_party(elsewhere, what.input_shapes, dict(model.state_dict()))
+    assert party.parts["model"].device == "cpu"

@@ -48,9 +48,9 @@ def test_what_is_written_on_the_line_means_nothing():
 
 
 @pytest.mark.parametrize("program", ["coordinator serve", "sites join --site east"])
-def test_the_programs_leave_with_the_lifeline_s_status(tmp_path, program):
+def test_the_programs_leave_with_the_lifeline_s_status(tmp_path, folder, program):
     """The real programs, waiting for each other over a socket, leave when their launcher is gone."""
-    keys = tmp_path / "keys"
+    keys = folder / "keys"
     keys.mkdir(mode=0o700)
     run([*["coordinator", "keys", "--out"], keys, "coordinator", "east"])
     spec, statistics = write_spec(tmp_path)

@@ -11,12 +11,13 @@ from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.handing_on import pack
 from coordinator.algorithms.split import parts_of
 from coordinator.config import Model
+from coordinator.epochs import batches_in, epoch
 from coordinator.errors import ConfigError
 from coordinator.limits import message_limit
 from coordinator.model_rules import contradiction
 from coordinator.models.catalog import code_of
 from coordinator.plan import plan
-from coordinator.schedule import batches_in, epoch, joint_round, schedule, steps_in
+from coordinator.schedule import joint_round, schedule, steps_in
 from coordinator.sources import used_by
 from coordinator.study import read_study
 from sites.training import check_allowed

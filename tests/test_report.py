@@ -260,6 +260,28 @@ def test_a_cell_says_that_there_is_no_model_to_score_with(monkeypatch: pytest.Mo
     assert one_class == '<td class="none" title="only one class among the labels">\u2013</td>'
 
 
+def test_settings_that_are_not_the_usual_are_told(
+    results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    files, tables = (importlib.import_module(f"reporting.{name}") for name in ("files", "study_tables"))
+    folder = tmp_path / "results"
+    shutil.copytree(results, folder)
+    with (folder / "variants.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for row in rows:
+        if row["strategy"] == "fedavg":
+            row |= {"participation": "0.5", "leave": "north:2", "class_weights": "balanced", "patience": "3"}
+    with (folder / "variants.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+    told = dict(tables.strategies(files.read_results(folder), "tumour").rows)
+    settings = "participation 0.5, leave north:2, class weights balanced, patience 3"
+    assert f'<td class="text">{settings}</td>' in told["fedavg"]
+    assert not any("participation" in cell for cell in told["local"])
+
+
 def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated(tmp_path: Path) -> None:
     spec, folder = write_study(tmp_path, bootstrap=100, audit="small")
     evaluated = ["evaluate", "--spec", str(spec), "--results", str(folder)]
@@ -285,3 +307,4 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     assert "Attacks: not measured." not in page.text
     assert "No attack was made." not in page.text
     assert "Measured in part, no verdict." in page.text
+    assert "holds a few small attacks" in page.text

@@ -7,7 +7,9 @@ import pytest
 from coordinator.config import Strategy, Training
 from coordinator.errors import ConfigError
 from coordinator.presets import AXES, PRESETS
+from coordinator.runs import sequence_of
 from coordinator.strategies import axes_of, check_optimizer
+from tests.federation import a_run
 
 PARTS = ("handed_on", "averaged", "synchronous", "private")
 BACKS = ("single", "averaged", "joint")
@@ -73,3 +75,14 @@ def test_a_rule_that_is_not_defined_for_an_optimizer_is_refused(preset, training
     with pytest.raises(ConfigError, match=f"{preset} .*sgd"):
         check_optimizer(preset, axes_of(preset, Strategy()), Training(**training))
     check_optimizer(preset, axes_of(preset, Strategy()), Training(optimizer="sgd"))
+
+
+def test_strategies_are_one_result_only_where_all_parties_compute_alike():
+    def sequences(**devices):
+        runs = (a_run(preset, (9, 9), cut=("layer1",), devices=devices) for preset in ("split", "cyclic"))
+        return [sequence_of(run) for run in runs]
+
+    split, cyclic = sequences()
+    assert split == cyclic is not None
+    assert sequences(coordinator="cuda") == [None, None]
+    assert None not in sequences(**dict.fromkeys(("coordinator", "pooled", "site0", "site1"), "cuda"))

@@ -65,3 +65,11 @@ def test_nothing_recorded_leaves_no_file_and_reading_says_so(tmp_path: Path) -> 
     Recorder(None, 1).write(tmp_path / "wire")
     with pytest.raises(DataError, match="no recorded wire"):
         read_wire(tmp_path / "wire")
+
+
+def test_a_trial_given_up_before_the_round_leaves_its_last(tmp_path: Path) -> None:
+    recorder = Recorder(5, 2)
+    for trial, round_ in ((0, 0), (0, 5), (1, 0), (1, 1), (1, 6), (-1, -1)):
+        recorder.hear("north", Weights((trial, round_, 0, -1), (np.zeros(2, dtype=np.float32),), 5))
+    recorder.write(tmp_path / "wire")
+    assert [each.position[:2] for each in read_wire(tmp_path / "wire")] == [(1, 1), (-1, -1)]

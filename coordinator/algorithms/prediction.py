@@ -22,6 +22,7 @@ from coordinator.model_files import About, Tensors
 from coordinator.protocol.channel import SiteChannel
 from coordinator.protocol.messages import Activations, Features, Scores
 from coordinator.schedule import Begin
+from coordinator.specs import Run
 
 
 def ready(what: About, held: Stages, tensors: Tensors) -> Party:
@@ -30,9 +31,7 @@ def ready(what: About, held: Stages, tensors: Tensors) -> Party:
     Raises:
         ConfigError: the tensors are not those of these parts.
     """
-    # what only training needs, counts of outcomes and a GPU, need not be here
-    training = what.run.training.model_copy(update={"class_weights": "none"})
-    run = what.run.model_copy(update={"training": training, "devices": {}})
+    run = without_training(what.run)
     index = run.sites.index(what.party) if what.party in run.sites else -1
     party = Party(run, cohort_of(what.input_shapes), index)
     item = Begin(0, run.training.learning_rates[0])
@@ -47,6 +46,12 @@ def ready(what: About, held: Stages, tensors: Tensors) -> Party:
             raise ConfigError(f"the parts of '{what.party}' do not fit the model: {error}") from None
     switch(party, training=False)
     return party
+
+
+def without_training(run: Run) -> Run:
+    """Leave out of a run what only its training needs: counts of outcomes, and a GPU."""
+    training = run.training.model_copy(update={"class_weights": "none"})
+    return run.model_copy(update={"training": training, "devices": {}})
 
 
 def cohort_of(input_shapes: Mapping[str, tuple[int, ...]]) -> Cohort:

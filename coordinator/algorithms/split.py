@@ -110,7 +110,7 @@ def start(party: Party, item: Begin, held: Parts) -> Party:
 def parameters_of(party: Party) -> dict[str, int]:
     """Count the parameters (tensors) of the front, of the coordinator's layers and of the head, if any."""
     builders, names = builders_of(party.run, party.cohort.shape), ("front", "middle", "head")
-    pieces = cut(stage_names(party.run.model), party.run.cut)
+    pieces = cut(tuple(builders), party.run.cut)
     counts = [len(list(build(builders, party.run.seed, piece).parameters())) for piece in pieces]
     return dict(zip(names, [*counts, 0], strict=False))
 

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.stats import norm
 from torch import Tensor
 
+from coordinator.algorithms.class_weights import balanced
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import train_batch
 from coordinator.config import Training
@@ -61,7 +62,7 @@ def shadow_models(
         build: gives a new model from a seed.
         inputs: gives the inputs of some auxiliary records.
         labels: (records,) float32 of them.
-        training: the study's; its last learning rate and its batch size are used.
+        training: the attacked model's, with one learning rate: the one it was trained at.
         seed: keys halves, first parameters and batches.
         shadows: how many models.
         epochs: passes of each over its half.
@@ -78,6 +79,9 @@ def _shadow(
 ) -> Part:  # fmt: skip
     draws = np.random.default_rng(seed)
     half = draws.permutation(len(labels))[: -(-len(labels) // 2)]
+    weights = None
+    if training.class_weights == "balanced":
+        weights = balanced(len(half), int(labels[torch.from_numpy(half)].sum()))
     model = build(seed)
     optimizer = Optimizer(model, training, training.learning_rates[-1])
     for epoch in range(epochs):
@@ -86,6 +90,6 @@ def _shadow(
             batch = order[start : start + training.batch_size]
             train_batch(
                 model, optimizer, inputs(batch), labels[torch.from_numpy(batch)], (seed, epoch, step),
-                round_=min(epoch, training.rounds - 1),
+                round_=min(epoch, training.rounds - 1), weights=weights,
             )  # fmt: skip
     return model.eval()

@@ -67,7 +67,7 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
         "figures/shift.csv": shift.shift_rows(summaries, described),
         **agreed.agreed_rows(spec, results),
         **learned,
-        "figures/target.csv": targets.target_rows(spec, paid, learned["figures/learning.csv"]),
+        "figures/target.csv": targets.target_rows(spec, paid, learned["figures/learning.csv"], results),
         "figures/units.csv": targets.unit_rows(spec, paid, results),
     })  # fmt: skip
     for task in spec.study.tasks:

@@ -28,7 +28,7 @@ def learning_rows(spec: Evaluation, results: Path) -> dict[str, Rows]:
     learning: Rows = []
     chosen: Rows = []
     for run in spec.runs.values():
-        history = _read(spec, run, results)
+        history = read_history(spec, run, results)
         for site in _choosers(spec, run):
             own = [entry for entry in history if entry["site"] == site]
             best = _best(own)
@@ -36,6 +36,28 @@ def learning_rows(spec: Evaluation, results: Path) -> dict[str, Rows]:
             chosen.append({**place, **_choice(best, own)})
             learning += [{**place, **row} for row in _trial(own, best)]
     return {"figures/learning.csv": learning, "figures/chosen.csv": chosen}
+
+
+def read_history(spec: Evaluation, run: Run, results: Path) -> list[Entry]:
+    """Read what a run wrote after every round: a row for all hospitals, and one for each.
+
+    Raises:
+        ConfigError: it is missing.
+        DataError: it is not as described.
+    """
+    path = file_of(results, run, "history.jsonl")
+    try:
+        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except ValueError as error:
+        raise DataError(
+            f"{path}: not one JSON object a line ({error}); remove it and rerun the run"
+        ) from None
+    for number, entry in enumerate(found, 1):
+        if missing := [name for name in NEEDED if not isinstance(entry, dict) or name not in entry]:
+            raise DataError(f"{path}:{number}: '{missing[0]}' is missing; expected {', '.join(NEEDED)}")
+    if missing := [site for site in _choosers(spec, run) if site not in {entry["site"] for entry in found}]:
+        raise DataError(f"{path}: holds no round of '{missing[0]}'; remove it and rerun the run")
+    return found
 
 
 def _choosers(spec: Evaluation, run: Run) -> tuple[str, ...]:
@@ -83,19 +105,3 @@ def _moved(entry: Entry) -> float:
 
 def _finite(loss: float | None) -> float | None:
     return loss if loss is not None and math.isfinite(loss) else None
-
-
-def _read(spec: Evaluation, run: Run, results: Path) -> list[Entry]:
-    path = file_of(results, run, "history.jsonl")
-    try:
-        found = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except ValueError as error:
-        raise DataError(
-            f"{path}: not one JSON object a line ({error}); remove it and rerun the run"
-        ) from None
-    for number, entry in enumerate(found, 1):
-        if missing := [name for name in NEEDED if not isinstance(entry, dict) or name not in entry]:
-            raise DataError(f"{path}:{number}: '{missing[0]}' is missing; expected {', '.join(NEEDED)}")
-    if missing := [site for site in _choosers(spec, run) if site not in {entry["site"] for entry in found}]:
-        raise DataError(f"{path}: holds no round of '{missing[0]}'; remove it and rerun the run")
-    return found

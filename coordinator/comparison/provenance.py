@@ -22,7 +22,8 @@ DISTRIBUTIONS: Final = {
 
 
 def provenance(spec: Evaluation, results: Path) -> dict[str, Any]:
-    """Gather everything a reader needs to know where the numbers come from."""
+    """Gather everything a reader needs to know where the numbers come from; not where its files lay."""
+    study = spec.study.model_copy(update={"data_root": None})
     return {
         "study": spec.study.name,
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -30,10 +31,10 @@ def provenance(spec: Evaluation, results: Path) -> dict[str, Any]:
         "machine": machine(),
         "arithmetic": arithmetic(spec, results),
         "isolation": isolation(spec, results),
-        "config": spec.study.model_dump(mode="json"),
+        "config": study.model_dump(mode="json"),
         "sites": {name: site.model_dump(mode="json") for name, site in spec.sites.items()},
         "hashes": {
-            "specification": digest(spec),
+            "specification": digest(spec.model_copy(update={"study": study})),
             "code": code_hashes(),
             "prepared": cohort.hashes(spec),
             "weights": {key: _weights(results, spec, key) for key in spec.runs},

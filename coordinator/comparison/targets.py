@@ -1,10 +1,13 @@
 """What it costs until a model is good; and per epoch and record, which flatters who needs more of them."""
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from coordinator.comparison.agreed import statistics_file
 from coordinator.comparison.estimates import Rows
+from coordinator.comparison.learning import Entry, read_history
+from coordinator.participation import epochs_of, participants
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import Evaluation, Run
 from coordinator.statistics import read_statistics
@@ -13,11 +16,11 @@ Costs = dict[str, dict[str, dict[str, float]]]
 POOLING = "bytes_up.pooling.records"
 
 
-def target_rows(spec: Evaluation, paid: Costs, learning: Rows) -> Rows:
+def target_rows(spec: Evaluation, paid: Costs, learning: Rows, results: Path) -> Rows:
     """List for each run what it took until validation loss was near the reference's best of that seed.
 
-    A round counts with all its cost. Operations are the run's, spread evenly over its rounds; a pool's bytes
-    include the records that were moved. Hospitals that train alone: the mean of their losses.
+    A round counts with all its cost. Operations are the run's, spread evenly over the rounds that it walked;
+    a pool's bytes include the records that were moved. Hospitals that train alone: the mean of their losses.
     """
     rows: Rows = []
     for key, run in spec.runs.items():
@@ -26,27 +29,51 @@ def target_rows(spec: Evaluation, paid: Costs, learning: Rows) -> Rows:
         reached = (
             None if limit is None else next((at for at in _rounds(run, learning) if at[1] <= limit), None)
         )
-        rows.append({**place, "reached": int(reached is not None), **_spent(run, paid[key], reached)})
+        spent = _spent(len(_walked(read_history(spec, run, results))), paid[key], reached)
+        rows.append({**place, "reached": int(reached is not None), **spent})
     return rows
 
 
 def unit_rows(spec: Evaluation, paid: Costs, results: Path) -> Rows:
     """List bytes and operations, means over seeds: whole, per epoch, per training record shown.
 
+    An epoch shows as many records as the sites have for training, whoever's they are: rounds that were left
+    out, and sites that sat out, showed none.
     ``ratio`` is the strategy's to that of ``against``: the first of fedavg, local and the reference that ran.
     """
     found: dict[tuple[str, str, str, str], list[tuple[float, ...]]] = {}
     for key, run in spec.runs.items():
         counts = read_statistics(statistics_file(results, run.task, run.seed))["sites"]
-        records = max(1, sum(counts[site]["train"] for site in run.sites))
-        passes = run.training.rounds * run.training.local_epochs * len(run.training.learning_rates)
+        train = [counts[site]["train"] for site in run.sites]
+        shown = max(1, records_shown(run, train, read_history(spec, run, results)))
         for measure, (value, unit) in _whole(paid[key]).items():
             own = found.setdefault((run.task, run.strategy, measure, unit), [])
-            own.append((value, value / passes, value / passes / records))
+            own.append((value, value * sum(train) / shown, value / shown))
     means = {
         key: [sum(column) / len(rows) for column in zip(*rows, strict=True)] for key, rows in found.items()
     }
     return [_unit_row(key, values, means, spec.study.reference) for key, values in means.items()]
+
+
+def records_shown(run: Run, train: list[int], history: list[Entry]) -> int:
+    """Count the records that a run's training passed over, given each hospital's number of them."""
+    walked = _walked(history)
+    if run.preset == "local":  # each walks its own rounds
+        rounds = Counter(entry["site"] for entry in history)
+        own = zip(run.sites, train, strict=True)
+        return sum(rounds[site] * epochs_of(run, i) * n for i, (site, n) in enumerate(own))
+    if run.preset == "centralized" and run.batches == "shuffled":
+        return len(walked) * run.training.local_epochs * sum(train)
+    return sum(
+        epochs_of(run, site) * train[site]
+        for _, round_ in walked
+        for site in participants(run, round_, len(train))
+    )
+
+
+def _walked(history: list[Entry]) -> set[tuple[int, int]]:
+    """Name the rounds (trial, round) that were not left out."""
+    return {(entry["trial"], entry["round"]) for entry in history}
 
 
 def _unit_row(
@@ -86,11 +113,10 @@ def _rounds(run: Run, learning: Rows) -> list[tuple[int, float, float, float]]:
 
 
 def _spent(
-    run: Run, paid: dict[str, dict[str, float]], reached: tuple[int, float, float, float] | None
+    rounds: int, paid: dict[str, dict[str, float]], reached: tuple[int, float, float, float] | None
 ) -> dict[str, Any]:
     if reached is None:
         return dict.fromkeys(("rounds", "bytes", "seconds", "flops"))
-    rounds = run.training.rounds * len(run.training.learning_rates)
     moved = sum(measures.get(POOLING, 0.0) for measures in paid.values())
     operations = sum(measures.get("flops", 0.0) for measures in paid.values())
     return {"rounds": reached[0], "bytes": reached[2] + moved, "seconds": reached[3],

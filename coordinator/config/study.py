@@ -173,7 +173,10 @@ class Study(Record):
         description="true: the coordinator keeps what passes it in one round and in the final scoring, under "
         "state/, for attacks; every site must agree (allow_recording)",
     )
-    record_round: Count | None = Field(None, description="the round that is kept, from 1; empty: the last")
+    record_round: Count | None = Field(
+        None,
+        description="the round that is kept, from 1; empty: the last; of a trial given up earlier: its last",
+    )
     audit: Literal["none", "small"] = Field(
         "none",
         description="small: attacks with few steps on every run, scored against the sites' records; every "

@@ -13,7 +13,7 @@ from coordinator.algorithms.class_weights import agreed_weights, balanced
 from coordinator.algorithms.clipping import alone
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import loss_of, loss_sum
-from coordinator.config import Clip, Training
+from coordinator.config import Clip, Model, Training
 from coordinator.errors import DataError
 from coordinator.protocol.messages import Norms
 
@@ -48,6 +48,13 @@ def test_one_site_equals_centralized(preset, name):
     reference = everything("centralized", (100,), (6,), training=FITTINGS[name])
     found = everything(preset, (100,), (6,), training=FITTINGS[name], cut=cut_of(preset), **kept)
     assert_equal_runs(found, reference)
+
+
+def test_a_network_of_the_study_s_own_is_clipped_as_if_it_were_not_cut():
+    own = {"model": Model(name="module", path="tests.own_networks:Table"), "training": ALL_AT_ONCE}
+    reference = everything("centralized", SIZES, (6,), batches="by_site", **own)
+    for preset, cut in (("split", ("first",)), ("split_u", ("first", "second"))):
+        assert_equal_runs(everything(preset, SIZES, (6,), cut=cut, **own), reference)
 
 
 def cut_of(preset):

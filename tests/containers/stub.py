@@ -92,10 +92,13 @@ def behave(party, options, does):
         publish(options.state / "endpoint", "tcp://127.0.0.1:4711")
     if does.get("child"):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(options.state)])
-    for line in does.get("prints", []):
-        print(line if isinstance(line, str) else json.dumps(line), flush=True)
+    # written at once: a reader that counts the seconds between lines must not see any
+    lines = [line if isinstance(line, str) else json.dumps(line) for line in does.get("prints", [])]
+    print("".join(f"{line}\n" for line in lines), end="", flush=True)
     print(f"{party} is here", file=sys.stderr)
-    time.sleep(does.get("seconds", 0.1))
+    if "lingers" in does:  # so long after the launcher is gone
+        wait_for_the_end_of_the_lifeline()
+    time.sleep(does.get("lingers", does.get("seconds", 0.1)))
     if "mourns" in does:
         wait_for_death(options.state.parent / does["mourns"] / "seen.json")
     for name, text in does.get("out", {}).items():
@@ -119,9 +122,13 @@ def wait_for_death(seen):
         time.sleep(0.001)
 
 
-def watch_lifeline(party, state):
+def wait_for_the_end_of_the_lifeline():
     while os.read(0, 4096):
         pass
+
+
+def watch_lifeline(party, state):
+    wait_for_the_end_of_the_lifeline()
     say_end(party, state, 6, "lifeline", "the launcher closed this party's lifeline")
     os._exit(6)
 

@@ -65,7 +65,7 @@ def test_a_launcher_whose_parent_is_gone_does_not_start(folder):
 
 def test_the_next_launcher_waits_for_the_parties_of_a_killed_one(folder):
     """A party that is slow to leave must not write beside the next attempt."""
-    slow = dict(ALL_FOREVER, north={"stubborn": True, "seconds": 4, "out": {"late": "of the first attempt"}})
+    slow = dict(ALL_FOREVER, north={"stubborn": True, "lingers": 3, "out": {"late": "of the first attempt"}})
     launcher = start_launcher(folder, slow)
     launcher.kill()
     launcher.communicate()

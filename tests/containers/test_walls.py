@@ -189,7 +189,7 @@ def test_a_deaf_party_and_its_children_go_too(walls, folder):
 
 def test_the_next_launcher_waits_for_the_parties_of_a_killed_one(walls, folder):
     """The lock on the state folder passes through the wall."""
-    slow = dict(ALL_FOREVER, north={"stubborn": True, "seconds": 4, "out": {"late": "of the first attempt"}})
+    slow = dict(ALL_FOREVER, north={"stubborn": True, "lingers": 3, "out": {"late": "of the first attempt"}})
     launcher = start_launcher(folder, slow, "--runtime", walls)
     launcher.kill()
     launcher.communicate()

@@ -53,27 +53,27 @@ def assert_as_released(folder, name, out):
 
 
 @pytest.mark.parametrize("name", ["split", "split_u"])
-def test_a_cut_model_predicts_through_the_coordinator(study, tmp_path, name):
-    folder, task = study
-    endpoint, out = f"ipc://{tmp_path}/m", f"predictions-{name}.parquet"
+def test_a_cut_model_predicts_through_the_coordinator(study, tmp_path, folder, name):
+    home, task = study
+    endpoint, out = f"ipc://{folder}/m", f"predictions-{name}.parquet"
     keys = ["--manifest", "keys/manifest.json", "--endpoint", endpoint]
     serving = subprocess.Popen(
         command(
             "coordinator", "serve-predictions", "--run", run_of(name), "--secret", "keys/coordinator.secret",
             "--state", tmp_path / "coordinator", "--times", "1", *keys,
         ),
-        cwd=folder, env=environment(folder), stderr=subprocess.PIPE, text=True,
+        cwd=home, env=environment(home), stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
     try:
         own = ["--run", run_of(name), "--site", "north", "--secret", "keys/north.secret"]
         told = [*own, "--state", tmp_path / "north", *keys, *prepared(task), "--out", out]
-        run_command(folder, "sites", "predict", *told)
+        run_command(home, "sites", "predict", *told)
         said = serving.communicate(timeout=60)[1]
     finally:
         serving.kill()
     assert serving.returncode == 0, said
     assert "'north' is done" in said
-    assert_as_released(folder, name, out)
+    assert_as_released(home, name, out)
     ledger = [json.loads(line) for line in (tmp_path / "north" / "ledger.jsonl").read_text().splitlines()]
     assert {entry["kind"] for entry in ledger} == {"Hello", "Activations", "Done"}
     assert not any(entry["labels"] for entry in ledger)

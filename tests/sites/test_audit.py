@@ -1,17 +1,21 @@
 """An auditor attacks what a whole run left: its wire, its models; each arm by what it gives away."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from coordinator.config import Model
+from coordinator.errors import DataError
 from coordinator.model_files import write_parts
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.wire import Recorder, read_wire
-from sites.attacked import Attacked, Hospital
+from sites.attacked import Attacked, Hospital, activations
+from sites.audit import with_chosen_rate
 from sites.inputs import Inputs
 from sites.label_attacks import label_rows
-from sites.membership_attacks import membership_rows, targets_of
+from sites.membership_attacks import Targets, membership_rows, targets_of
 from sites.reconstruction import decoder_rows
 from sites.records import Records
 from tests.federation import a_run, federate, rows
@@ -40,7 +44,8 @@ def hospital(index: int) -> Hospital:
 def attacked(folder: Path, monkeypatch: pytest.MonkeyPatch, preset: str, **changes) -> Attacked:
     """Run a strategy in this process while its wire is recorded."""
     cut = ("layer1", "layer2") if preset in ("split_u", "split_private") else ("layer1",)
-    run, recorder = a_run(preset, SIZES, cut=cut, **changes), Recorder(1, 1)
+    run = a_run(preset, SIZES, **{"cut": cut, **changes})
+    recorder = Recorder(run.training.rounds - 1, 1)
     listened(monkeypatch, recorder)
     party, outcomes, _ = federate(run, SIZES)
     for name, held in {COORDINATOR: party, **{site: found[0] for site, found in outcomes.items()}}.items():
@@ -97,3 +102,62 @@ def test_membership_is_tried_on_every_arms_whole_model(
         for measure in ("auroc", "tpr_at_fpr_0.14")
     ]
     assert {row["target"] for row in tried} == {"membership at site0"}
+
+
+def test_a_trial_out_of_patience_is_attacked_in_its_last_round(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hopeless = {"rounds": 9, "patience": 1, "learning_rates": (30.0,), "optimizer": "sgd"}
+    found = attacked(tmp_path, monkeypatch, "split_u", training=hopeless)
+    assert max(heard.position[1] for heard in found.wire) < 8
+    assert {row["n"] for row in label_rows(found)} == {sum(SIZES)}
+
+
+def test_a_site_whose_own_layers_never_trained_has_no_model_to_attack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = attacked(tmp_path, monkeypatch, "multi_head", join={"site0": 2})
+    assert membership_rows(found, Targets(found.hospitals[0], {})) == []
+    assert membership_rows(found, Targets(found.hospitals[1], {}))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"training": {"precision": "bf16_mixed", "class_weights": "balanced"}},
+        {"model": Model(name="module", path="tests.own_networks:Nested"), "cut": ("inner.first",)},
+    ],
+)
+def test_the_front_an_attacker_has_is_the_one_that_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, changes: dict
+) -> None:
+    found = attacked(tmp_path, monkeypatch, "split", **changes)
+    test = found.hospitals[1].inputs("test")
+    assert np.array_equal(activations(found.front("site0"), test), found.scored(1))
+
+
+def test_shadow_models_are_trained_at_the_rate_that_was_chosen(tmp_path: Path) -> None:
+    run = a_run("fedavg", SIZES, training={"learning_rates": (0.1, 0.01, 3.0)})
+    history = tmp_path / "runs" / run.task / run.strategy / str(run.seed) / "history.jsonl"
+    history.parent.mkdir(parents=True)
+    rows = [(0.1, True), (0.1, True), (0.01, True), (0.01, False), (3.0, False)]
+    lines = [json.dumps({"learning_rate": rate, "best": best}) for rate, best in rows]
+    history.write_text("\n".join(lines))
+    found = with_chosen_rate(run, tmp_path)
+    assert found.training.learning_rates == (0.01,)
+    assert found.model_copy(update={"training": run.training}) == run
+    history.write_text("")
+    with pytest.raises(DataError, match="not a run's history"):
+        with_chosen_rate(run, tmp_path)
+
+
+def test_too_few_auxiliary_records_teach_no_attack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = attacked(tmp_path, monkeypatch, "split")
+    for each in found.hospitals:
+        few = each.roles["auxiliary"]
+        numbers = np.arange(4)
+        inputs = Inputs({"table": few.inputs.arrays(numbers)["table"].__getitem__}, numbers)
+        each.roles["auxiliary"] = Records(few.site, inputs, few.labels[:4], numbers, numbers)
+    assert decoder_rows(found) == []
+    tried = membership_rows(found, targets_of(found.run, STATISTICS, found.hospitals))
+    assert {row["attack"] for row in tried} == {"loss_threshold"}

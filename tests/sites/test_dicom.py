@@ -13,12 +13,13 @@ import pytest
 from dicom_images import dicom, save
 
 from coordinator.command_line import main
-from coordinator.config import Columns, Data, Partition, Site, Split
+from coordinator.config import Columns, Data, Partition, Site
 from coordinator.errors import DataError
-from coordinator.specs import Deal, Preparation
+from coordinator.specs import Deal
 from sites.__main__ import COMMANDS
 from sites.datasets import dicom as loader
 from sites.prepare import prepare
+from tests.sites.preparations import found, preparation_of
 
 BROKEN = {"bad_sequence.dcm", "emri_small_jpeg_2k_lossless_too_short.dcm"}
 SITES = (Site(name="east"), Site(name="west"))
@@ -38,15 +39,7 @@ def data_of(*modalities, **changes):
 
 
 def preparation(*modalities, **changes):
-    data = data_of(*modalities, **changes)
-    return Preparation(
-        site=SITES[0], data=data, modalities=data.modalities, split=Split(), split_seed=0, min_patients=4,
-        min_cell=5,
-    )  # fmt: skip
-
-
-def found(rejected):
-    return {(each.file, each.row, each.reason) for each in rejected}
+    return preparation_of(SITES[0], data_of(*modalities, **changes), min_patients=4)
 
 
 @pytest.fixture

@@ -11,12 +11,13 @@ import pandas as pd
 import pytest
 from PIL import Image as Pillow
 
-from coordinator.config import Columns, Data, Partition, Site, Split
+from coordinator.config import Columns, Data, Partition, Site
 from coordinator.errors import ConfigError, DataError
-from coordinator.specs import Deal, Preparation
+from coordinator.specs import Deal
 from sites.datasets import image_folder
 from sites.pictures import Pictures
 from sites.prepare import prepare, prepare_with_ids
+from tests.sites.preparations import found, preparation_of
 
 COLUMNS = Columns(
     patient="person", record="key", image="photo", site="camera", label="finding", positive=("bad",),
@@ -68,15 +69,7 @@ def data_of(*modalities, columns=COLUMNS, **changes):
 
 
 def preparation(*modalities, **changes):
-    data = data_of(*modalities, **changes)
-    return Preparation(
-        site=SITES[0], data=data, modalities=data.modalities, split=Split(), split_seed=0, min_patients=5,
-        min_cell=5,
-    )  # fmt: skip
-
-
-def found(rejected):
-    return {(each.file, each.row, each.reason) for each in rejected}
+    return preparation_of(SITES[0], data_of(*modalities, **changes), min_patients=5)
 
 
 def test_images_are_found_wherever_they_lie(folder):
@@ -93,10 +86,10 @@ def test_new_images_need_no_outcome(folder):
     known, ids, _ = prepare_with_ids(preparation(), folder)
     table = pd.read_csv(folder / "metadata.csv").drop(columns="finding")
     table.to_csv(folder / "metadata.csv", index=False)
-    found, new, rejected = prepare_with_ids(preparation(), folder, new=True)
+    new, new_ids, rejected = prepare_with_ids(preparation(), folder, new=True)
     assert not rejected
-    assert new.tolist() == ids.tolist()
-    assert np.array_equal(found.images, known.images)
+    assert new_ids.tolist() == ids.tolist()
+    assert np.array_equal(new.images, known.images)
     with pytest.raises(DataError, match="finding"):
         prepare(preparation(), folder)
 

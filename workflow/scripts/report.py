@@ -8,9 +8,10 @@ import io
 import json
 import os
 import sys
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import jinja2
 from markupsafe import Markup
@@ -31,6 +32,30 @@ from reporting.files import MissingFile, Results, distinct, read_results
 
 TEMPLATES = Path(__file__).resolve().parent.parent / "report"
 SCRIPT = (TEMPLATES / "sort.js").read_text(encoding="utf-8")
+
+# what the template is given of a task, by name: sentences and tables
+PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
+    "reference": sentences.reference_sentence,
+    "answers": sentences.answers,
+    "cheaper": sentences.cheaper,
+    "facts": study_tables.facts,
+    "strategies": study_tables.strategies,
+    "cohort": patient_tables.cohort,
+    "table1": table1.table1,
+    "quarantine": patient_tables.quarantine,
+    "outside": patient_tables.outside,
+    "left_out": patient_tables.left_out,
+    "metrics": result_tables.metrics,
+    "by_site": result_tables.by_site,
+    "power": result_tables.power,
+    "secondary": result_tables.secondary,
+    "chosen": study_tables.chosen,
+    "costs": cost_tables.costs,
+    "per_unit": cost_tables.per_unit,
+    "target": cost_tables.target,
+    "sent": cost_tables.sent,
+    "attacks": attack_tables.attacks,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -81,8 +106,7 @@ def download(results: Results, source: str, task: str) -> str:
 
 
 def _task(results: Results, task: str) -> dict[str, Any]:
-    rows = results.rows("variants.csv", task=task)
-    strategies = distinct(rows, "strategy")
+    strategies = distinct(results.rows("variants.csv", task=task), "strategy")
     verdicts = results.rows("differences.csv", task=task, verdict="identical")
     twins = {row["strategy"]: row["reference"] for row in verdicts}
     # a twin's curve would lie under the other's
@@ -90,34 +114,15 @@ def _task(results: Results, task: str) -> dict[str, Any]:
     return {
         "name": task,
         "title": sentences.task_title(results, task),
-        "reference": sentences.reference_sentence(results, task),
-        "cheaper": sentences.cheaper(results, task),
-        "power": result_tables.power(results, task),
-        "secondary": result_tables.secondary(results, task),
-        "per_unit": cost_tables.per_unit(results, task),
-        "target": cost_tables.target(results, task),
-        "answers": sentences.answers(results, task),
-        "facts": study_tables.facts(results, task),
-        "strategies": study_tables.strategies(results, task),
-        "cohort": patient_tables.cohort(results, task),
-        "table1": table1.table1(results, task),
         "sites": list(enumerate(distinct(results.rows("figures/cohort.csv", task=task), "site"))),
-        "quarantine": patient_tables.quarantine(results, task),
-        "outside": patient_tables.outside(results, task),
-        "left_out": patient_tables.left_out(results, task),
-        "chosen": study_tables.chosen(results, task),
-        "metrics": result_tables.metrics(results, task),
-        "by_site": result_tables.by_site(results, task),
+        **{name: make(results, task) for name, make in PARTS.items()},
+        "differences": result_tables.differences(results, task)
+        if results.rows("differences.csv", task=task)
+        else None,
         "every_seed": [
             result_tables.every_seed(results, task),
             result_tables.every_seed_by_site(results, task),
         ],
-        "differences": result_tables.differences(results, task)
-        if results.rows("differences.csv", task=task)
-        else None,
-        "costs": cost_tables.costs(results, task),
-        "sent": cost_tables.sent(results, task),
-        "attacks": attack_tables.attacks(results, task),
         "legend": [
             (i, s, [t for t in twins if twins[t] == s]) for i, s in enumerate(strategies) if s in shown
         ],

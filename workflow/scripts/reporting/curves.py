@@ -12,15 +12,13 @@ from reporting.files import Results, Row, distinct
 UNIT = alt.Scale(domain=[0, 1])
 FREE = alt.Scale(zero=False)
 FEW = alt.Axis(tickCount=5)
-LEARNING = {"round": "rounds", "seconds": "seconds", "bytes": "bytes moved, both ways (log scale)"}
+LEARNING = {"round": "round, from 0", "seconds": "seconds", "bytes": "bytes moved, both ways (log scale)"}
 
 
 def roc(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
     """ROC curves, mean over seeds."""
-    rows = [
-        row for row in results.rows("figures/roc.csv", task=task, seed="mean") if row["strategy"] in shown
-    ]
-    points = [numbers(row, "false_positive_rate", "true_positive_rate") for row in rows]
+    rows = results.rows("figures/roc.csv", task=task, seed="mean")
+    points = _points(rows, shown, "false_positive_rate", "true_positive_rate")
     if not points:
         return None
     x = alt.X("false_positive_rate:Q", title="1 \u2212 specificity", scale=UNIT, axis=FEW)
@@ -37,10 +35,8 @@ def roc(results: Results, task: str, strategies: list[str], shown: list[str]) ->
 
 def precision_recall(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
     """Precision against recall, mean over seeds."""
-    rows = [
-        row for row in results.rows("figures/precision_recall.csv", task=task) if row["strategy"] in shown
-    ]
-    points = [numbers(row, "recall", "precision") for row in rows]
+    rows = results.rows("figures/precision_recall.csv", task=task)
+    points = _points(rows, shown, "recall", "precision")
     if not points:
         return None
     x = alt.X("recall:Q", title="recall (sensitivity)", scale=UNIT, axis=FEW)
@@ -57,8 +53,8 @@ def precision_recall(results: Results, task: str, strategies: list[str], shown: 
 
 def decision(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
     """Net benefit against the probability at which one would treat, beside treating all and nobody."""
-    rows = [row for row in results.rows("figures/decision.csv", task=task) if row["strategy"] in shown]
-    points = [numbers(row, "threshold", "net_benefit", "treat_all") for row in rows]
+    rows = results.rows("figures/decision.csv", task=task)
+    points = _points(rows, shown, "threshold", "net_benefit", "treat_all")
     if not points:
         return None
     highest = max(point["treat_all"] for point in points) * 1.15 + 0.01
@@ -85,8 +81,8 @@ def decision(results: Results, task: str, strategies: list[str], shown: list[str
 
 def calibration(results: Results, task: str, strategies: list[str], shown: list[str]) -> Figure | None:
     """Observed share of label 1 against the mean score, by bin."""
-    rows = [row for row in results.rows("figures/calibration.csv", task=task) if row["strategy"] in shown]
-    points = [numbers(row, "mean_score", "observed", "n") for row in rows]
+    rows = results.rows("figures/calibration.csv", task=task)
+    points = _points(rows, shown, "mean_score", "observed", "n")
     if not points:
         return None
     x = alt.X("mean_score:Q", title="mean score", scale=UNIT, axis=FEW)
@@ -124,6 +120,10 @@ def learning(results: Results, task: str, strategies: list[str], against: str) -
         description="Last values: " + "; ".join(f"{name} {value:.3f}" for name, value in last.items()) + ".",
         source="figures/learning.csv",
     )
+
+
+def _points(rows: list[Row], shown: list[str], *columns: str) -> Points:
+    return [numbers(row, *columns) for row in rows if row["strategy"] in shown]
 
 
 def _mean_rounds(rows: list[Row]) -> Points:

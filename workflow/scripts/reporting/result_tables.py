@@ -152,7 +152,7 @@ def secondary(results: Results, task: str) -> Table | None:
     table = Table("Differences of the other metrics", columns, group="pair")
     for row in rows:
         shown = with_interval(row, "difference", units.signed)
-        ps = [cell(row, "p", units.score), cell(row, "p_holm", units.score)]
+        ps = [cell(row, column, units.probability) for column in ("p", "p_holm")]
         cells = [text(METRICS[row["metric"]]), shown, *ps]
         table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
     table.notes = ["p after Holm (1979) over all rows of this table."]

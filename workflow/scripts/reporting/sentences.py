@@ -56,8 +56,8 @@ def sentence(row: Row) -> Markup:
         "worse": Markup("<b>{}</b> is <b>worse</b> than {}: AUROC differs by {}; the margin is {}."),
         "better": Markup("<b>{}</b> is <b>better</b> than {}: AUROC differs by {}; the margin is {}."),
         "inconclusive": Markup(
-            "<b>{}</b> and {}: <b>differences within noise</b>. AUROC differs by {}, which neither shows a "
-            "difference nor rules out one larger than the margin of {}."
+            "<b>{}</b> and {}: <b>differences within noise</b>. AUROC differs by {}, which at 95\u00a0% "
+            "shows no difference, and does not rule out one larger than the margin of {}."
         ),
     }[row["verdict"]].format(one, other, numbers, margin)
 

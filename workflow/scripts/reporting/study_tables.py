@@ -1,9 +1,18 @@
 """Tables that say what was compared: the task, its strategies, the chosen learning rates."""
 
+from typing import Final
+
 from reporting import units
 from reporting.cells import Table, cell, number, text
-from reporting.files import Results, distinct
+from reporting.files import Results, Row, distinct
 
+# what a reader may take for granted; other values are told
+USUAL: Final = {
+    "order": "fixed", "interleave": "cyclic", "batches": "shuffled", "participation": "1.0", "join": "",
+    "leave": "", "site_weights": "records", "momentum": "0.0", "weight_decay": "0.0",
+    "schedule": "constant", "warm_up": "0", "clip": "", "precision": "float32", "class_weights": "none",
+    "epochs_by_site": "", "patience": "",
+}  # fmt: skip
 READS = {"table": "a table row", "series": "a series", "image": "an image"}
 
 
@@ -18,21 +27,32 @@ def strategies(results: Results, task: str) -> Table:
         "batch",
         "optimizer",
         "learning rates",
+        "further settings",
         "same as",
     ]
     table = Table("Strategies and their settings", columns, group="strategy")
     for row in results.rows("variants.csv", task=task):
         words = [row["preset"], row["labels"] or "\u2013", row["cut"].replace(" ", ", ") or "\u2013"]
         counts = [cell(row, name, units.count) for name in ("rounds", "local_epochs", "batch_size")]
-        rest = [row["optimizer"], row["learning_rates"].replace(" ", ", "), row["identical_to"] or "\u2013"]
+        rates = row["learning_rates"].replace(" ", ", ")
+        rest = [row["optimizer"], rates, _further(row), row["identical_to"] or "\u2013"]
         table.rows.append((row["strategy"], [*map(text, words), *counts, *map(text, rest)]))
     return table
+
+
+def _further(row: Row) -> str:
+    told = [
+        f"{name.replace('_', ' ')} {row[name]}"
+        for name, usual in USUAL.items()
+        if row[name] not in ("", usual)
+    ]
+    return ", ".join(told) or "\u2013"
 
 
 def chosen(results: Results, task: str) -> Table:
     """List the learning rate and the round that validation loss chose."""
     rows = results.rows("figures/chosen.csv", task=task)
-    columns = ["seed", "learning rate", "best round", "validation loss", "rates tried"]
+    columns = ["seed", "learning rate", "best round, from 0", "validation loss", "rates tried"]
     table = Table("What validation loss chose", columns, group="strategy")
     for row in rows:
         head = row["strategy"] if row["site"] == "all" else f"{row['strategy']}, {row['site']}"

@@ -18,6 +18,11 @@ def signed(text: str) -> str:
     return "0.000" if shown[1:] == "0.000" else shown.replace("-", MINUS)
 
 
+def probability(text: str) -> str:
+    """Three decimals, and no p of zero, which there is none."""
+    return "<0.001" if float(text) < 0.0005 else score(text)
+
+
 def count(text: str) -> str:
     """Whole numbers with thin spaces between thousands."""
     return f"{round(float(text)):,}".replace(",", "\u202f")
