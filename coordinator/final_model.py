@@ -85,6 +85,8 @@ def whole_of(run: Run, holders: Mapping[str, Mapping[str, Held]]) -> Whole:
         return Whole(possible=True, needs=("site",), why="each site trained a whole model of its own")
     if run.algorithm == "cyclic":
         why = "every site holds the whole model; the coordinator relayed it sealed and has none"
+        if run.adapt:
+            why = "every site holds the whole model, adapted to its own records; the coordinator has none"
         return Whole(possible=True, needs=("site",), why=why)
     if run.algorithm == "federated":
         return _federated(run, holders)
@@ -94,6 +96,12 @@ def whole_of(run: Run, holders: Mapping[str, Mapping[str, Held]]) -> Whole:
             "predict in split mode, through the coordinator"
         )
         return Whole(possible=False, needs=(), why=why)
+    if run.adapt:
+        why = (
+            "the coordinator's part never goes to a site, and each site adapted its own to its records; the "
+            "coordinator joins them where a site gives its part, to a model of that site"
+        )
+        return Whole(possible=True, needs=("coordinator", "site"), why=why)
     why = (
         "the coordinator's part never goes to a site; the coordinator joins it with a site's part "
         "where that site gives it"
@@ -102,6 +110,9 @@ def whole_of(run: Run, holders: Mapping[str, Mapping[str, Held]]) -> Whole:
 
 
 def _federated(run: Run, holders: Mapping[str, Mapping[str, Held]]) -> Whole:
+    if run.adapt:
+        why = "each site adapted the average to its own records, so that each has a whole model of its own"
+        return Whole(possible=True, needs=("site",), why=why)
     models = {parts["model"].sha256 for parts in holders.values()}
     if run.rule == "fedbn" and len(models) > 1:
         why = "each site keeps its own normalisation layers, so that each has a whole model of its own"

@@ -3,7 +3,7 @@
 from coordinator.config import Strategy, Training
 from coordinator.errors import ConfigError
 from coordinator.names import nearest
-from coordinator.presets import Axes
+from coordinator.presets import PRESETS, Axes
 
 
 def check_fitting(label: str, axes: Axes, training: Training) -> None:
@@ -56,6 +56,28 @@ def check_participation(
                                   key=f"strategies.{label}.{key}")  # fmt: skip
     if problem := _of_epochs(axes, training) or _of_coming(axes, strategy, training, sites):
         raise ConfigError(problem, key=f"strategies.{label}")
+
+
+def check_adapting(label: str, axes: Axes, strategy: Strategy) -> None:
+    """Refuse to adapt what is a site's own already or nobody's, or under a label that does not tell.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    if not strategy.adapt:
+        return
+    if axes["algorithm"] == "local":
+        own = {
+            "local": "a site that trains alone has a model of its own already; give it more rounds",
+            "centralized": "the pool's model is not at the sites, so that none can adapt it",
+        }
+        raise ConfigError(f"{own[axes['preset']]}; remove adapt", key=f"strategies.{label}.adapt")
+    if label in PRESETS:
+        raise ConfigError(
+            f"'{label}' names the strategy as its source has it, without adapting; give this row a label of "
+            f"its own, as {label}_adapted: {{preset: {label}, adapt: {strategy.adapt}}}",
+            key=f"strategies.{label}.adapt",
+        )
 
 
 def _of_epochs(axes: Axes, training: Training) -> str | None:

@@ -71,6 +71,7 @@ def _training(run: Run, model: Part) -> str:
         **({"server rule": run.rule} if run.algorithm == "federated" else {}),
         "participation": run.participation,
         "site weights": run.site_weights,
+        **({"adapted to its site": f"{run.adapt} epochs"} if run.adapt else {}),
         **{f"model.{name}": value for name, value in run.model.model_dump().items()},
         **{f"training.{name}": value for name, value in run.training.model_dump().items()},
         "parameters": sum(each.numel() for each in model.parameters()),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from coordinator import specs
 from coordinator.config import Device, Site, Study, Task, Training
-from coordinator.fitting_rules import check_fitting, check_grids, check_participation
+from coordinator.fitting_rules import check_adapting, check_fitting, check_grids, check_participation
 from coordinator.participation import with_recorded
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import POOLED, Run
@@ -38,12 +38,13 @@ def _resolve(
     axes, training = axes_of(label, strategy), training_of(task, strategy)
     check_optimizer(label, axes, training)
     check_fitting(label, axes, training)
+    check_adapting(label, axes, strategy)
     check_participation(label, axes, strategy, training, task.sites)
     share = strategy.participation
     run = Run(
         study=study.name, task=name, strategy=label, seed=seed, sites=task.sites,
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
-        prepared=prepared, **axes, site_weights=strategy.site_weights,
+        prepared=prepared, **axes, site_weights=strategy.site_weights, adapt=strategy.adapt,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
         allow_models=_allowed(task, sites),
         participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
@@ -108,6 +109,8 @@ def sequence_of(run: Run) -> str | None:
     clip = run.training.clip
     if parts and clip and clip.scope == "party":
         what = f"{what} cut {run.cut} {run.labels}"
+    if run.adapt:  # of what a site holds
+        what = f"{what} adapted {run.adapt} {run.algorithm} {run.cut} {run.labels}"
     settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
     who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())} {run.recorded}"
     return " ".join([run.task, what, who, *settings])

@@ -108,6 +108,7 @@ class Run(Record):
         (), description="by round, the sites that an earlier run recorded"
     )
     site_weights: Literal["records", "equal"]
+    adapt: int = Field(0, description="epochs in which each site adapts the final model")
     cut: tuple[StageName, ...]
     model: Model
     allow_models: dict[Name, tuple[ImportPath, ...]] = Field(

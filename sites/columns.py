@@ -18,18 +18,25 @@ SEXES = {"f": "female", "m": "male", "w": "female", "woman": "female", "man": "m
 Floats = npt.NDArray[np.float64]
 
 
-def read_columns(path: Path, columns: Columns) -> tuple[pd.DataFrame, tuple[Feature, ...], list[Rejected]]:
+def read_columns(
+    path: Path, columns: Columns, *, known: bool = True
+) -> tuple[pd.DataFrame, tuple[Feature, ...], list[Rejected]]:
     """Read one table as the study explains it: CSV, CSV.gz or Parquet, all through the same checks.
 
     The frame has `PLACE`, the features (float64; or words in lower case, null missing), and, under their own
     headers: age (float64 years), sex (female, male), the image's file name and the site (text, null missing;
     the site only where the file says it), and the columns of `times` as hours after the prediction.
 
+    Args:
+        path: the table.
+        columns: what its columns mean.
+        known: whether the outcome is; if not its column is not read, and all labels are 0.
+
     Raises:
         DataError: the file cannot be used as a whole.
     """
-    raw, rejected = read_cells(path, needed(columns, path))
-    frame, problems = _places(raw, columns)
+    raw, rejected = read_cells(path, needed(columns, path, known=known))
+    frame, problems = _places(raw, columns, known=known)
     for name in columns.numeric:
         frame[name], flags = numbers(_without(raw[name], columns.missing))
         problems[f"{name}: not a number"] = flags
@@ -82,10 +89,11 @@ def table_file(path: Path) -> Path:
     return found[0]
 
 
-def needed(columns: Columns, path: Path) -> list[str]:
+def needed(columns: Columns, path: Path, *, known: bool = True) -> list[str]:
     """List the headers that a table must have, and the site's where it has that."""
     wanted = [
-        columns.patient, columns.label, columns.record, columns.image, columns.age, columns.sex,
+        columns.patient, columns.label if known else None, columns.record, columns.image,
+        columns.age, columns.sex,
         *columns.numeric, *columns.categorical, *columns.times.values(),
         columns.prediction_time if columns.times else None,
     ]  # fmt: skip
@@ -102,7 +110,7 @@ def outcomes(cells: pd.Series, columns: Columns) -> npt.NDArray[np.object_]:
     return np.array([words.get(word) for word in plain_words(cells)], dtype=object)
 
 
-def _places(raw: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, dict[str, Flags]]:
+def _places(raw: pd.DataFrame, columns: Columns, *, known: bool) -> tuple[pd.DataFrame, dict[str, Flags]]:
     patients = raw[columns.patient].str.strip()
     named = raw[columns.record].str.strip() if columns.record else None
     frame = pd.DataFrame(
@@ -111,7 +119,7 @@ def _places(raw: pd.DataFrame, columns: Columns) -> tuple[pd.DataFrame, dict[str
             "row": raw["row"],
             "record_id": named if named is not None else [f"{row:08d}" for row in raw["row"]],
             "patient_id": patients,
-            "label": outcomes(raw[columns.label], columns),
+            "label": outcomes(raw[columns.label], columns) if known else np.zeros(len(raw), dtype=object),
         }
     )
     problems = {

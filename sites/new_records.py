@@ -53,7 +53,7 @@ def from_raw(path: Path, spec: Path, run: Run, statistics: Mapping[str, Any]) ->
         )
     # nobody is trained on here: all are for testing, however few
     everyone = preparation.model_copy(update={"held_out": True, "min_patients": 1})
-    ready, ids, rejected = prepare_with_ids(everyone, path)
+    ready, ids, rejected = prepare_with_ids(everyone, path, new=True)
     for reason, count in quarantine.counts(rejected).items():
         print(f"{path}: no prediction for {count} records: {reason}", file=sys.stderr)
     found = by_role(ready, statistics, run.seed, run.validation, run.missing)["test"]

@@ -58,9 +58,11 @@ def prepare(spec: Preparation, path: Path, folder: Path | None = None) -> tuple[
 
 
 def prepare_with_ids(
-    spec: Preparation, path: Path, folder: Path | None = None
+    spec: Preparation, path: Path, folder: Path | None = None, *, new: bool = False
 ) -> tuple[Prepared, pd.Series, list[Rejected]]:
     """Prepare, and give each record's id at the hospital too, in the order of the records.
+
+    New records are to be predicted: their outcome is not read, where the source's loader can do without.
 
     Raises:
         DataError: the input cannot be used as a whole, too few patients are left, or a feature was
@@ -68,7 +70,9 @@ def prepare_with_ids(
     """
     if not path.exists():
         raise DataError(f"{path}: no such file or folder for site '{spec.site.name}'; check the path")
-    reading = without(spec, dataset(spec.data.source).read(path, spec.data, spec.site))
+    loader = dataset(spec.data.source)
+    read = getattr(loader, "read_new", loader.read) if new else loader.read
+    reading = without(spec, read(path, spec.data, spec.site))
     check_times(reading, str(path))
     reading, outside = within(reading)
     frame, rejected = _usable(spec, reading)

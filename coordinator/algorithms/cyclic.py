@@ -6,8 +6,9 @@ The arithmetic of sequential split learning without a cut: the same batches in t
 from torch import Tensor
 
 from coordinator.algorithms import handing_on
+from coordinator.algorithms.adapting import predict_adapted
 from coordinator.algorithms.local import coordinator_predict, hear, report, train_here
-from coordinator.algorithms.party import Party, begin, predict_whole, validate_whole, whole
+from coordinator.algorithms.party import Party, begin, validate_whole, whole
 from coordinator.algorithms.party import whole_at_sites as parts_of
 from coordinator.algorithms.selection import announce, heed
 from coordinator.protocol.channel import CoordinatorChannel
@@ -51,4 +52,4 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     """Give the best model's test logits (records, 1); a site that trained nothing has the model too."""
-    return predict_whole(party)
+    return predict_adapted(party)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from coordinator.algorithms.adapting import predict_adapted
 from coordinator.algorithms.averaging import (
     fill,
     gathered,
@@ -23,7 +24,6 @@ from coordinator.algorithms.party import (
     Party,
     Stages,
     begin,
-    predict_whole,
     restore,
     validate_whole,
     whole,
@@ -100,7 +100,7 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     if not party.cohort.train[party.index] and len(shared(party)) < len(floats(party.parts["model"])):
         party.parts.clear()
         return [torch.full((len(rows.labels), 1), torch.nan) for rows in party.rows.test]
-    return predict_whole(party)
+    return predict_adapted(party)
 
 
 def coordinator_predict(party: Party, channel: CoordinatorChannel) -> None:

@@ -7,6 +7,7 @@ the scores come back.
 import torch
 from torch import Tensor
 
+from coordinator.algorithms.adapting import adapt_site, answer_adapting
 from coordinator.algorithms.cohort import Rows
 from coordinator.algorithms.party import Party, Validation, restore, said, switch
 from coordinator.algorithms.selection import announce, heed
@@ -97,20 +98,22 @@ def score_for(
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the best model's test logits (records, 1) by hospital."""
+    """Give the best model's test logits (records, 1) by hospital, adapted first where the run says so."""
     restore(party)
+    adapted = adapt_site(party, channel)
     rows = party.rows.test[0]
     logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
     assert logits is not None
     trained = party.cohort.train[party.index] and has_trained(party.run, party.index, party.kept_at[1])
-    if party.run.site_parts == "private" and not trained:
+    if party.run.site_parts == "private" and not (trained or adapted):
         party.parts.clear()  # its own layers have never trained: no model of this study
         return [torch.full_like(logits, torch.nan)]
     return [logits]
 
 
 def coordinator_predict(party: Party, channel: CoordinatorChannel) -> None:
-    """Score every site's test records, in site order."""
+    """Score every site's test records, in site order, once its layers are adapted."""
     restore(party)
     for index, count in enumerate(party.cohort.test):
+        answer_adapting(party, index, channel)
         score_for(party, (-1, -1, index, -1), count, channel, labels_come=False)

@@ -22,7 +22,8 @@ def _row(run: Run, identical: dict[str, str]) -> dict[str, object]:
         **{axis: getattr(run, axis) for axis in _axes(run)},
         "participation": "as recorded" if run.recorded else run.participation,
         "join": _by_site(run.join), "leave": _by_site(run.leave),
-        "site_weights": run.site_weights, "cut": " ".join(run.cut), "model": run.model.name, **training,
+        "site_weights": run.site_weights, "adapt": run.adapt,
+        "cut": " ".join(run.cut), "model": run.model.name, **training,
         "identical_to": identical.get(f"{run.task}/{run.strategy}"),
     }  # fmt: skip
 

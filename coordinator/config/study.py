@@ -131,6 +131,11 @@ class Strategy(Record):
     site_weights: Literal["records", "equal"] = Field(
         "records", description="weight of a site in averages and in validation"
     )
+    adapt: Rounds = Field(
+        0,
+        description="epochs for which each site, after the last round, goes on to train what it holds of the "
+        "model on its own records, the coordinator's layers frozen; 0: none",
+    )
     batches: Literal["shuffled", "by_site", "joint"] | None = Field(
         None,
         description="centralized: shuffle the pool, or replay split learning's, site by site or joint",

@@ -1,6 +1,7 @@
 """One loader per source: ``read`` parses a site's raw files; ``deal`` writes them where a source is dealt.
 
-``read(path, data, site) -> Reading`` and ``deal(spec, out)``. A loader is imported only when its source
+``read(path, data, site) -> Reading`` and ``deal(spec, out)``; ``read_new``, as ``read``, where records to be
+predicted need no outcome. A loader is imported only when its source
 is used, so that a job depends on its own loader's file and on no other.
 """
 

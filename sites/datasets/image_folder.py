@@ -56,10 +56,24 @@ def read(path: Path, data: Data, site: Site) -> Reading:
         ConfigError: the study does not say what the columns mean.
         DataError: the folder or its table cannot be used as a whole.
     """
+    return _reading(path, data, known=True)
+
+
+def read_new(path: Path, data: Data, site: Site) -> Reading:
+    """Parse a folder of records to be predicted, whose outcome nobody needs to know: all labels are 0.
+
+    Raises:
+        ConfigError: as `read`.
+        DataError: as `read`.
+    """
+    return _reading(path, data, known=False)
+
+
+def _reading(path: Path, data: Data, *, known: bool) -> Reading:
     if not path.is_dir():
         raise DataError(f"{path}: expected a folder with a table and images or a zip of them; check the path")
     columns, source = _columns(data), table_file(path)
-    frame, features, rejected = read_columns(source, columns)
+    frame, features, rejected = read_columns(source, columns, known=known)
     pictures = Pictures(path, apart=(source.name,))
     frame[FOUND], problems = _named(frame[str(columns.image)], pictures, "table" in data.modalities)
     if not frame[FOUND].notna().any():

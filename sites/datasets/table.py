@@ -67,8 +67,22 @@ def read(path: Path, data: Data, site: Site) -> Reading:
         ConfigError: the study does not say what the columns mean.
         DataError: the table cannot be used as a whole.
     """
+    return _reading(path, data, known=True)
+
+
+def read_new(path: Path, data: Data, site: Site) -> Reading:
+    """Parse a table of records to be predicted, whose outcome nobody needs to know: all labels are 0.
+
+    Raises:
+        ConfigError: as `read`.
+        DataError: as `read`.
+    """
+    return _reading(path, data, known=False)
+
+
+def _reading(path: Path, data: Data, *, known: bool) -> Reading:
     columns = _columns(data)
-    frame, features, rejected = read_columns(table_file(path), columns)
+    frame, features, rejected = read_columns(table_file(path), columns, known=known)
     return Reading(
         frame, features, rejected=rejected, age=columns.age, sex=columns.sex, latest=latest(frame, columns)
     )

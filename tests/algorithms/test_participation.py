@@ -71,6 +71,14 @@ def test_a_joint_step_is_over_those_that_are_there():
     assert trained == [100, 3 * 40, 17, 3 * 3]
 
 
+@pytest.mark.parametrize("preset", ["fedavg", "split", "split_u", "splitfed_v2"])
+def test_every_site_has_its_say_in_every_round_s_validation(preset):
+    """Of losses over different patients the least would say nothing about the model."""
+    coordinator, sites, _ = ran(preset, training=ROUNDS, **COMING)
+    assert [tuple(each.records for each in said) for said in coordinator.rounds] == [(5, 6, 7, 8)] * 3
+    assert all(party.kept_at == coordinator.best_at for party, *_ in sites)
+
+
 @pytest.mark.parametrize("rate", [0.01, 30.0])
 def test_a_private_front_that_had_not_trained_scores_nobody(rate):
     training = {"rounds": 4, "optimizer": "sgd", "learning_rates": (rate,)}

@@ -16,7 +16,7 @@ from coordinator.errors import ConfigError, DataError
 from coordinator.specs import Deal
 from sites.datasets import image_folder
 from sites.pictures import Pictures
-from sites.prepare import prepare
+from sites.prepare import prepare, prepare_with_ids
 from tests.sites.preparations import found, preparation_of
 
 COLUMNS = Columns(
@@ -80,6 +80,18 @@ def test_images_are_found_wherever_they_lie(folder):
     assert ready.summary.patients == 20
     assert (ready.frame.groupby("patient")["role"].nunique() == 1).all()
     assert [path.name for path in folder.iterdir() if path.is_dir()] == ["loose"]  # nothing is unpacked
+
+
+def test_new_images_need_no_outcome(folder):
+    known, ids, _ = prepare_with_ids(preparation(), folder)
+    table = pd.read_csv(folder / "metadata.csv").drop(columns="finding")
+    table.to_csv(folder / "metadata.csv", index=False)
+    new, new_ids, rejected = prepare_with_ids(preparation(), folder, new=True)
+    assert not rejected
+    assert new_ids.tolist() == ids.tolist()
+    assert np.array_equal(new.images, known.images)
+    with pytest.raises(DataError, match="finding"):
+        prepare(preparation(), folder)
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from coordinator.study import read_study
 from sites import prepared
 from sites.__main__ import COMMANDS
 from sites.datasets import table
-from sites.prepare import prepare
+from sites.prepare import prepare, prepare_with_ids
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = ROOT / "config" / "studies" / "table.yaml"
@@ -179,6 +179,27 @@ def test_the_commands_deal_and_prepare_it(tmp_path, preparation, capsys):
     ready = prepared.read(tmp_path / "done")
     assert ready.summary.age_mean is not None
     assert len(ready.frame) == ready.summary.records >= 60
+
+
+def test_new_records_need_no_outcome_and_a_study_s_do(tmp_path, preparation):
+    path = visits(tmp_path / "visits.csv")
+    spec = preparation("table").model_copy(update={"data": deal_of(path).data})
+    known, ids, _ = prepare_with_ids(spec, path)
+    lines = list(csv.DictReader(path.open()))
+    for name, outcome in (("none.csv", None), ("blank.csv", ""), ("odd.csv", "not yet")):
+        new = tmp_path / name
+        with new.open("w", newline="") as file:
+            header = [column for column in HEADER if column != "died" or outcome is not None]
+            writer = csv.DictWriter(file, header, extrasaction="ignore")
+            writer.writeheader()
+            writer.writerows({**line, "died": outcome} for line in lines)
+        found, new_ids, rejected = prepare_with_ids(spec, new, new=True)
+        assert not rejected
+        assert new_ids.tolist() == ids.tolist()
+        assert found.frame[["age", "hr"]].equals(known.frame[["age", "hr"]])
+        assert not found.frame["label"].any()
+        with pytest.raises(DataError, match="died" if outcome is None else "no word for an outcome"):
+            prepare_with_ids(spec, new)
 
 
 def test_a_table_nobody_explained_is_refused(tmp_path):

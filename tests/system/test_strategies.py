@@ -45,6 +45,8 @@ def test_every_strategy_ends_in_the_report(tmp_path: Path) -> None:
         if row["verdict"] == "identical"
     }
     assert twins == TWINS
+    adapted = {row["strategy"] for row in read(results / "variants.csv") if row["adapt"] != "0"}
+    assert adapted == {name for name in study["strategies"] if name.endswith("_adapted")}
     page = (results / "report.html").read_text(encoding="utf-8")
     assert all(name in page for name in study["strategies"])
 

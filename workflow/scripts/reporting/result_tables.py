@@ -42,7 +42,10 @@ def _of_several_models(results: Results, task: str) -> list[str]:
     return [
         row["strategy"]
         for row in results.rows("variants.csv", task=task)
-        if row["preset"] == "local" or row["site_parts"] == "private" or row["rule"] == "fedbn"
+        if row["preset"] == "local"
+        or row["site_parts"] == "private"
+        or row["rule"] == "fedbn"
+        or row["adapt"] != "0"
     ]
 
 
