@@ -27,8 +27,9 @@ from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import loss_of
 from coordinator.config import Training
 from coordinator.models.stages import Part, backward
-from coordinator.protocol.channel import CoordinatorChannel, SiteChannel
+from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, CutGradient, Features, HeadGradient
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Batch, round_of
 
 
