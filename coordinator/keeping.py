@@ -1,6 +1,8 @@
 """What a party keeps beside the algorithm's state, such as its counts, so that they go on too."""
 
-from collections.abc import Mapping
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Protocol
 
 from coordinator.algorithms.party import Party
@@ -26,6 +28,14 @@ class Keeping:
         self.commits, self._kept = commits, kept
         self._first = {name: each.state() for name, each in kept.items()}
         self._from: Commit | None = None
+        self.seconds = 0.0  # spent on commits, waiting for others' included
+
+    @contextmanager
+    def timed(self) -> Iterator[None]:
+        """Count the seconds of what is done in it."""
+        began = time.perf_counter()
+        yield
+        self.seconds += time.perf_counter() - began
 
     def rewind(self, number: int) -> None:
         """Go on from a commit, -1: begin anew; later commits are forgotten."""

@@ -31,7 +31,8 @@ class SiteCommits:
 
     def make(self, party: Party, number: int, item: int) -> None:
         """Write this site's state, sync its ledger, and say so."""
-        self._channel.await_kept(self._made)
-        written = self._keeping.write(party, number, item)
-        self._made = number
-        self._channel.send(Committed(number, written, self._gate.synced()))
+        with self._keeping.timed():
+            self._channel.await_kept(self._made)
+            written = self._keeping.write(party, number, item)
+            self._made = number
+            self._channel.send(Committed(number, written, self._gate.synced()))

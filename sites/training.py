@@ -82,7 +82,8 @@ class Work:
         self._clock, self._search = Clock(), Search(lambda: (line.bytes.total(), line.released))
         self._held = Commits(options.state / COMMITS, spec_hash(run, statistics))
         kept: dict[str, Keeps] = {"line": line, "clock": self._clock, "search": self._search}
-        self._commits = SiteCommits(Keeping(self._held, kept), self._channel, gate)
+        self._keeping = Keeping(self._held, kept)
+        self._commits = SiteCommits(self._keeping, self._channel, gate)
 
     def enter(self, *, again: bool) -> Welcome:
         """Say Hello, and wait until the coordinator says Welcome.
@@ -109,6 +110,7 @@ class Work:
         costs = {
             **costs_of(party, self._clock, channel.line.bytes),
             **self._search.costs(party.kept_at[0]),
+            "commit_seconds": self._keeping.seconds,
         }
         if self._site == POOLED:
             costs = with_pooled_bytes(costs, [Path(folder) for folder in self._run.prepared.values()])

@@ -67,8 +67,11 @@ def batches_after(party: Party, site: int) -> Iterator[Batch]:
 
 @contextmanager
 def adapting(party: Party) -> Iterator[None]:
-    """Train this party's parts with fresh optimizers; afterwards they are to be scored."""
+    """Train this party's parts with fresh optimizers, if the run adapts; afterwards they are to be scored."""
     run = party.run
+    if not run.adapt:
+        yield
+        return
     training = unscheduled(run.training)
     party.run = run.model_copy(update={"training": training})
     rate = training.learning_rates[party.kept_at[0]]

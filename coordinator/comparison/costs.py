@@ -14,6 +14,7 @@ UNITS: Final = {
     "bytes_down": "bytes",
     "flops": "FLOP",
     "seconds": "seconds",
+    "commit_seconds": "seconds",
     "cpu_seconds": "seconds",
     "peak_memory": "bytes",
     "parameters": "parameters",
@@ -35,6 +36,7 @@ TARGETS: Final = {
     "validated": "losses",
     "sealed": "sealed",
     "hello": "control",
+    "committed": "control",
     "done": "control",
 }
 

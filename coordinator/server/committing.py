@@ -96,6 +96,10 @@ class CoordinatorCommits:
         Raises:
             ProtocolError: a site committed elsewhere in the schedule.
         """
+        with self._keeping.timed():
+            self._make(party, number, item)
+
+    def _make(self, party: Party, number: int, item: int) -> None:
         hashes = {}
         for site, heard in zip(self._channel.sites, self._channel.gather(Committed), strict=True):
             if heard.number != number:

@@ -130,6 +130,7 @@ class Work:
         costs = {
             **costs_of(party, self._clock, self._channel.counted()),
             **self._search.costs(party.best_at[0]),
+            "commit_seconds": self._keeping.seconds,
         }
         hashes = write_parts(
             party.parts, COORDINATOR, out / "model", about(run, COORDINATOR, self._statistics)
