@@ -8,9 +8,9 @@ from containers.gang import Gang
 OF_AN_ATTEMPT = ("exit.json", "endpoint", "out")  # beside logs and commits, which stay
 
 
-def clear(gang: Gang) -> None:
+def clear(gang: Gang, *parties: str) -> None:
     """Make each party's folder, for its owner alone, and remove what an earlier attempt called final."""
-    for party in gang.parties:
+    for party in parties or gang.parties:
         folder = gang.state / party
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name in OF_AN_ATTEMPT:

@@ -60,7 +60,7 @@ def follow(
         progress.show()
         if ending.why == "finished":
             revive()
-            done_since = done_since or (time.monotonic() if _work_is_done(watch) else None)
+            done_since = (done_since or time.monotonic()) if _work_is_done(watch) else None
             ending = _reason(watch, done_since, linger_seconds)
             if ending.why != "finished":
                 voice.say(f"{gang.name}: {_words(watch, ending)}; asking everybody to leave")

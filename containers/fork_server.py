@@ -58,6 +58,7 @@ class ForkServer:
         finally:
             theirs.close()
         self._link.setblocking(False)
+        self._unheard = 0
 
     def __enter__(self) -> "ForkServer":
         """Leave nothing to do: it was started when it was made."""
@@ -97,11 +98,11 @@ class ForkServer:
         return member(party, Forked(pid, os.fdopen(output[0], "rb") if output else None), line[1], log)
 
     def _asked(self, asked: bytes, descriptors: list[int], watch: Watch) -> int | None:
-        began = len(watch.alive())
         try:
             socket.send_fds(self._link, [asked], descriptors)
         except OSError:
             raise self._ended() from None
+        began = len(watch.alive())
         while not watch.stopped_by and len(watch.alive()) == began:
             try:
                 answer = self._link.recv(64)
@@ -112,7 +113,10 @@ class ForkServer:
                 answer = b""
             if not answer:
                 raise self._ended()
-            return int(answer)
+            if not self._unheard:
+                return int(answer)
+            self._unheard -= 1  # of a party that nobody waited for: its lifeline is closed
+        self._unheard += 1
         return None
 
     def _ended(self) -> ConfigError:

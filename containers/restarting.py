@@ -1,8 +1,10 @@
 """Starts a killed party again, a few times; it goes on from its last commit."""
 
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 
+from containers.attempt import clear
 from containers.follow import Progress
 from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR
@@ -11,6 +13,8 @@ from containers.outcome import how
 from containers.starting import Starting, published, start_coordinator, start_site
 from containers.terminal import Voice
 from containers.watch import Watch
+
+GOING_SECONDS = 10.0  # what parties may take to leave once the coordinator is done
 
 
 @dataclass
@@ -32,7 +36,11 @@ class Restarting:
         ended = [member for member in self.watch.members if member.ended is not None]
         killed = [member for member in ended if was_killed(member)]
         own_fault = [member for member in ended if member.status != 0 and not was_killed(member)]
-        if not killed or own_fault or self.watch.stopped_by or self.watch.ending_since is not None:
+        if own_fault or self.watch.stopped_by or self.watch.ending_since is not None:
+            return
+        if not killed:
+            if self._waits_in_vain(ended) or (self.times and self._missing()):
+                self._start(ended)
             return
         most = self.starting.gang.restarts
         if any(self.times[member.party] >= most for member in killed):
@@ -41,17 +49,36 @@ class Restarting:
             self.times[member.party] += 1
             count = f"restart {self.times[member.party]} of at most {most}"
             self.voice.say(f"{self.starting.gang.name}: {member.party} was {how(member.status)}; {count}")
-        for member in ended:
-            self._start(member)
+        self._start(ended)
 
-    def _start(self, member: Member) -> None:
-        gang, party = self.starting.gang, member.party
-        self.watch.forget(member)
-        (gang.state / party / "exit.json").unlink(missing_ok=True)
-        if party == COORDINATOR:
-            start_coordinator(self.starting.again(), self.watch, self.server, self.progress)
-        elif endpoint := published(self.starting, self.watch):
-            start_site(self.starting, self.watch, self.server, party, endpoint)
+    def _waits_in_vain(self, ended: list[Member]) -> bool:
+        """Say whether a party that was started again waits for a coordinator that has done its work.
+
+        It was killed between its last word and the Bye: what it waits for is said once more.
+        """
+        done = [member for member in ended if member.party == COORDINATOR and member.status == 0]
+        late = bool(done) and time.time() > (done[0].ended or 0.0) + GOING_SECONDS
+        return late and any(self.times[member.party] for member in self.watch.alive())
+
+    def _start(self, ended: list[Member]) -> None:
+        """Start parties again, and those that never were: the coordinator first."""
+        gang, where = self.starting.gang, self.starting
+        if COORDINATOR not in {member.party for member in self.watch.alive()}:
+            where = where.again()  # before what says where it listened is cleared
+        for member in ended:
+            self.watch.forget(member)
+            clear(gang, member.party)
+        missing = self._missing()
+        if COORDINATOR in missing:
+            start_coordinator(where, self.watch, self.server, self.progress)
+        endpoint = published(self.starting, self.watch)
+        for party in gang.sites:
+            if party in missing and endpoint:
+                start_site(self.starting, self.watch, self.server, party, endpoint)
+
+    def _missing(self) -> set[str]:
+        """Name the parties that were not started: another one's end came between."""
+        return set(self.starting.gang.parties) - {member.party for member in self.watch.members}
 
 
 def was_killed(member: Member) -> bool:

@@ -35,7 +35,10 @@ class Starting:
         if not self.meeting.tcp:
             socket_path(self.meeting.runtime).unlink(missing_ok=True)
             return self
-        port = (self.gang.state / COORDINATOR / "endpoint").read_text(encoding="utf-8").rpartition(":")[2]
+        published = self.gang.state / COORDINATOR / "endpoint"
+        if not published.exists():  # it ended before it listened
+            return self
+        port = published.read_text(encoding="utf-8").rpartition(":")[2]
         return replace(self, meeting=replace(self.meeting, port=int(port)))
 
 

@@ -17,8 +17,9 @@ from safetensors.torch import load, save
 from coordinator.algorithms.tensors import apart
 from coordinator.code import code_hash
 from coordinator.config import OnLoss
+from coordinator.errors import ProtocolError
 from coordinator.outcome import write_bytes
-from coordinator.specs import Run, digest
+from coordinator.specs import Run, run_digest
 from coordinator.trees import flatten, rebuild
 
 FORMAT: Final = 1
@@ -49,6 +50,8 @@ class Commits:
         """
         self.folder, self._spec = folder, spec
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for partial in folder.glob(".*.partial"):  # of a process that was killed while it wrote
+            partial.unlink()
         for path in self._paths():
             if (found := _read(path)) is not None and found["spec"] != spec:
                 self._move_aside(path)
@@ -59,21 +62,31 @@ class Commits:
         return dict(sorted(self._hashes.items()))
 
     def write(self, commit: Commit) -> str:
-        """Write a commit durably, and forget all but the one before it; give its hash."""
+        """Write a commit durably; give its hash."""
         tensors: dict[str, Any] = {}
         plain = {key: flatten(getattr(commit, key), key, tensors) for key in ("state", "extra")}
         content = save(apart({name: value.cpu().contiguous() for name, value in tensors.items()}))
         write_bytes(self._tensors(commit.number), content)
         head = {"format": FORMAT, "spec": self._spec, "number": commit.number, "item": commit.item}
         text = json.dumps({**head, "tensors": _sha256(content), **plain}).encode()
-        write_bytes(self._json(commit.number), text)
+        write_bytes(self._json(commit.number), _sha256(text).encode() + b"\n" + text)
         self._hashes[commit.number] = _sha256(text)
-        self._forget(sorted(self._hashes)[:-KEPT])
         return self._hashes[commit.number]
 
+    def forget_old(self) -> None:
+        """Forget all but the last two, now that everybody holds these."""
+        self._forget(sorted(self._hashes)[:-KEPT])
+
     def read(self, number: int) -> Commit:
-        """Read a commit that is held."""
-        found, tensors = json.loads(self._json(number).read_bytes()), load(self._tensors(number).read_bytes())
+        """Read a commit that is held.
+
+        Raises:
+            ProtocolError: it is not.
+        """
+        found = _read(self._json(number)) if number in self._hashes else None
+        if found is None:
+            raise ProtocolError(f"asked to go on from commit {number}, and {sorted(self._hashes)} are held")
+        tensors = load(self._tensors(number).read_bytes())
         state, extra = (rebuild(found[key], tensors) for key in ("state", "extra"))
         return Commit(number, found["item"], state, extra)
 
@@ -96,8 +109,8 @@ class Commits:
             load(content)
         except (OSError, SafetensorError):
             return []
-        text = path.read_bytes()
-        return [(found["number"], _sha256(text))] if _sha256(content) == found["tensors"] else []
+        sound = _sha256(content) == found["tensors"]
+        return [(found["number"], found["hash"])] if sound else []
 
     def _move_aside(self, path: Path) -> None:
         aside = self.folder / ASIDE
@@ -116,14 +129,16 @@ class Commits:
         return self.folder / f"{number:08}.safetensors"
 
 
-def spec_hash(run: Run, statistics: Mapping[str, Any]) -> str:
+def spec_hash(run: Run, statistics: Mapping[str, Any], *own: str) -> str:
     """Hash all that decides a run's outcome: its spec, the agreed statistics and counts, the code.
 
-    What is done when a party is lost may change while one is.
+    Args:
+        run: what is done when a party is lost may change while one is.
+        statistics: agreed on.
+        own: hashes of what this party alone has: its records, its code.
     """
-    decisive = run.model_copy(update={"on_loss": OnLoss()})
     agreed = json.dumps(statistics, sort_keys=True)
-    return _sha256("\n".join((digest(decisive), agreed, code_hash())).encode())
+    return _sha256("\n".join((run_digest(run), agreed, code_hash(), *own)).encode())
 
 
 def from_commit(number: int) -> str:
@@ -138,11 +153,14 @@ def seconds_of(on_loss: OnLoss) -> float | None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+        written, _, text = path.read_bytes().partition(b"\n")
+    except OSError:
         return None
-    whole = isinstance(found, dict) and {"format", "spec", "number", "item", "tensors"} <= found.keys()
-    return found if whole and found["format"] == FORMAT else None
+    if _sha256(text).encode() != written:
+        return None
+    found: dict[str, Any] = json.loads(text)
+    same = found["format"] == FORMAT and found["number"] == int(path.stem)
+    return {**found, "hash": written.decode()} if same else None
 
 
 def _sha256(content: bytes) -> str:

@@ -36,6 +36,11 @@ class ProtocolError(SutureError):
 
     exit_status = EXIT_PROTOCOL
 
+    def __init__(self, message: str, peer: str = "") -> None:
+        """Take the message, and who sent it where that is known."""
+        super().__init__(message)
+        self.peer = peer
+
 
 class PeerLost(SutureError):
     """A party ended or became unreachable; the operator must look at it."""

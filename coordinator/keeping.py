@@ -38,9 +38,13 @@ class Keeping:
         self.seconds += time.perf_counter() - began
 
     def rewind(self, number: int) -> None:
-        """Go on from a commit, -1: begin anew; later commits are forgotten."""
-        self.commits.rewind(number)
+        """Go on from a commit, -1: begin anew; later commits are forgotten.
+
+        Raises:
+            ProtocolError: it is not held; nothing is forgotten.
+        """
         self._from = self.commits.read(number) if number >= 0 else None
+        self.commits.rewind(number)
         extra = self._from.extra if self._from else self._first
         for name, each in self._kept.items():
             each.load(extra[name])

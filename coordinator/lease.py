@@ -4,12 +4,14 @@ import fcntl
 import json
 import os
 import socket
+import time
 from pathlib import Path
 from typing import Final
 
 from coordinator.errors import ConfigError
 
 LEASE: Final = "lease"
+LEAVING_SECONDS: Final = 5.0
 
 
 def take(state: Path) -> int:
@@ -20,9 +22,11 @@ def take(state: Path) -> int:
     """
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(state / LEASE, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    give_up = time.monotonic() + LEAVING_SECONDS
+    while not _locked(descriptor):
+        if time.monotonic() < give_up:  # one that is being ended, or somebody who looks
+            time.sleep(0.1)
+            continue
         holder = os.read(descriptor, 1000).decode(errors="replace").strip() or "unknown"
         os.close(descriptor)
         raise ConfigError(f"{state}: another process works here ({holder}); end it, then run again") from None
@@ -30,6 +34,14 @@ def take(state: Path) -> int:
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, words.encode(), 0)
     return descriptor
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def is_held(state: Path) -> bool:

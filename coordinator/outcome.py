@@ -49,6 +49,7 @@ def recorded(party: str, state: Path, work: Callable[[], None]) -> int:
         return 1
     found: Exception | None = None
     try:
+        (state / "exit.json").unlink(missing_ok=True)  # of an earlier process
         write_bytes(state / RESERVE, bytes(RESERVED_BYTES))  # room for the last words on a full disk
         work()
     except Exception as error:  # noqa: BLE001 - not swallowed: written down, and the party ends with it

@@ -162,6 +162,11 @@ def digest(spec: Record) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
+def run_digest(spec: Record) -> str:
+    """Hash what parties of a conversation must have alike; what is done when one is lost may change."""
+    return digest(spec.model_copy(update={"on_loss": OnLoss()}) if isinstance(spec, Run) else spec)
+
+
 def path_of(spec: Record, folder: Path) -> Path:
     """Name a spec's file, which carries its hash."""
     return folder / f"{type(spec).__name__.lower()}-{digest(spec)[:12]}.json"

@@ -97,7 +97,7 @@ class Keys:
         seconds: float | None = None,
     ) -> Welcome:
         """Wait until the coordinator says Welcome; `commits` can be gone on from, by number, with hashes."""
-        hello = Hello(self._options.site, specs.digest(spec), 0, dict(commits))
+        hello = Hello(self._options.site, specs.run_digest(spec), 0, dict(commits))
         return channel.enter(hello, _refused, again=again, seconds=seconds)
 
 

@@ -17,8 +17,8 @@ class SiteCommits:
 
     def rewind(self, number: int) -> None:
         """Go on from a commit, -1: begin anew; the ledger says so, and is never set back."""
-        self._gate.went_on(number)
         self._keeping.rewind(number)
+        self._gate.went_on(number)
         self._made = number
 
     def start(self) -> int:
@@ -33,6 +33,7 @@ class SiteCommits:
         """Write this site's state, sync its ledger, and say so."""
         with self._keeping.timed():
             self._channel.await_kept(self._made)
+            self._keeping.commits.forget_old()
             written = self._keeping.write(party, number, item)
             self._made = number
             self._channel.send(Committed(number, written, self._gate.synced()))

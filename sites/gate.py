@@ -12,7 +12,7 @@ from coordinator.errors import ConfigError
 from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Committed, Message
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.specs import Agreement, Prediction, Run, digest
+from coordinator.specs import Agreement, Prediction, Run, run_digest
 from sites.budget import Spent, check_limits, spent_in
 from sites.ledger import HELLO, WENT_ON, Ledger, chained
 
@@ -82,7 +82,7 @@ class Gate:
         """
         self._way, self._allowed = way_of(spec), released_by(spec)
         self._permitted = {*policy.releases, CONVERSATION} if policy else set(self._allowed)
-        self._spec, self._ledger = digest(spec), Ledger(ledger)
+        self._spec, self._ledger = run_digest(spec), Ledger(ledger)
         self._limits, self._spent = Limits(), Spent()
         if policy:
             lines = (entry for _, _, entry in chained(ledger) if entry)

@@ -5,6 +5,7 @@ what left in each session. Who kept a head (the hash of the last line) sees whet
 """
 
 import argparse
+import errno
 import hashlib
 import json
 import os
@@ -39,7 +40,7 @@ class Ledger:
         self._file = path.open("ab", buffering=0)
         end = _end(path)
         if end and not end.endswith(b"\n"):
-            self._file.write(b"\n")
+            self._write(b"\n")
         self.head = head_of(end.splitlines()[-1]) if end else START
 
     def write(self, kind: str, place: tuple[int, ...], size: int, *, labels: bool, **more: str) -> None:
@@ -48,8 +49,13 @@ class Ledger:
             more = {**more, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
         entry = {"kind": kind, "position": list(place), "bytes": size, "labels": labels, **more}
         line = json.dumps({**entry, "after": self.head}, separators=(",", ":")).encode()
-        self._file.write(line + b"\n")
+        self._write(line + b"\n")
         self.head = head_of(line)
+
+    def _write(self, content: bytes) -> None:
+        """Write all of it; on a full disk part of a line may be written without an error."""
+        if self._file.write(content) != len(content):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self._file.name))
 
     def synced(self) -> str:
         """Bring all lines onto the disk; give the last one's hash."""

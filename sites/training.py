@@ -1,6 +1,7 @@
 """A site's side of a training run, from its prepared records to its written predictions."""
 
 import argparse
+import hashlib
 import sys
 from collections.abc import Iterable
 from functools import partial
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.party import Party
+from coordinator.code import code_hash
 from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
@@ -34,6 +36,7 @@ from sites.predictions import write_predictions
 from sites.records import Records, load
 
 Loaded = dict[str, Records]
+HASHED_BYTES = 64 * 1024 * 1024
 
 
 def take_part(options: argparse.Namespace, keys: Keys) -> None:
@@ -80,7 +83,8 @@ class Work:
         check_device(self._party(), self._site)
         line = self._channel.line
         self._clock, self._search = Clock(), Search(lambda: (line.bytes.total(), line.released))
-        self._held = Commits(options.state / COMMITS, spec_hash(run, statistics))
+        own = (code_hash("sites"), *(prepared_hash(Path(folder)) for folder in self._folders()))
+        self._held = Commits(options.state / COMMITS, spec_hash(run, statistics, *own))
         kept: dict[str, Keeps] = {"line": line, "clock": self._clock, "search": self._search}
         self._keeping = Keeping(self._held, kept)
         self._commits = SiteCommits(self._keeping, self._channel, gate)
@@ -105,6 +109,8 @@ class Work:
         """Go on from the commit that the coordinator named, to the written results and its Bye."""
         if again or welcome.commit >= 0:
             self._commits.rewind(welcome.commit)
+        else:
+            self._held.rewind(-1)
         party, channel = self._party(), self._channel
         logits = walk(party, channel, self._search.see, self._commits)
         costs = {
@@ -113,10 +119,14 @@ class Work:
             "commit_seconds": self._keeping.seconds,
         }
         if self._site == POOLED:
-            costs = with_pooled_bytes(costs, [Path(folder) for folder in self._run.prepared.values()])
+            costs = with_pooled_bytes(costs, self._folders())
         mine = about(self._run, self._site, self._statistics)
         hashes = write_results(mine, party, self._loaded, logits, self._state / "out")
         channel.leave(Done(hashes, costs))
+
+    def _folders(self) -> list[Path]:
+        hospitals = self._run.sites if self._site == POOLED else (self._site,)
+        return [Path(self._run.prepared[hospital]) for hospital in hospitals]
 
     def _party(self) -> Party:
         index = -1 if self._site == POOLED else self._run.sites.index(self._site)
@@ -180,6 +190,18 @@ def write_results(
             test = each["test"]
             write_predictions(test, hospital_logits, out / "predictions" / f"{test.site}.parquet")
     return hashes
+
+
+def prepared_hash(folder: Path) -> str:
+    """Hash what was prepared: the summary and the records, and of larger files their sizes and times."""
+    total = hashlib.sha256()
+    for path in sorted(each for each in folder.iterdir() if each.is_file()):
+        about = path.stat()
+        small = about.st_size <= HASHED_BYTES
+        total.update(f"{path.name}\0{about.st_size}\0{'' if small else about.st_mtime_ns}\0".encode())
+        if small:
+            total.update(path.read_bytes())
+    return total.hexdigest()
 
 
 def with_pooled_bytes(costs: dict[str, float], folders: list[Path]) -> dict[str, float]:

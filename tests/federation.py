@@ -112,7 +112,7 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
     if commits:
         keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel})
         together = CoordinatorCommits(keeping, channel, Heads())
-        chosen = together.choose(list(channel.sites))
+        chosen = together.choose()
         keeping.rewind(chosen)
         channel.welcome(cohort.train, chosen, next_generation(commits))
     else:

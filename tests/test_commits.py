@@ -14,6 +14,8 @@ from coordinator.algorithms.party import Party
 from coordinator.checkpoint import state_of
 from coordinator.commits import Commit, Commits, spec_hash
 from coordinator.config import OnLoss
+from coordinator.errors import ProtocolError
+from coordinator.keeping import Keeping
 from coordinator.trees import flatten, rebuild
 
 STATE = {"parts": {"front": {"w": torch.arange(6.0).reshape(2, 3)}}, "seen": {0: (1.5, 2)}}
@@ -29,6 +31,7 @@ def folder(tmp_path):
     commits = Commits(tmp_path / "commits", "spec")
     for number in (1, 2, 3):
         commits.write(commit(number))
+        commits.forget_old()
     return tmp_path / "commits"
 
 
@@ -65,6 +68,25 @@ def test_what_decides_a_run_s_outcome_is_its_hash_and_how_long_is_waited_is_not(
     faster = run.training.model_copy(update={"learning_rates": (0.1,)})
     assert spec_hash(run.model_copy(update={"training": faster}), statistics) != same
     assert spec_hash(run, {"sites": {"site0": {"train": 11}}}) != same
+
+
+def test_a_flipped_bit_in_what_is_plain_shows(folder):
+    path = folder / "00000003.json"
+    path.write_bytes(path.read_bytes().replace(b'"item": 30', b'"item": 31'))
+    assert list(Commits(folder, "spec").held()) == [2]
+
+
+def test_nothing_is_forgotten_for_a_commit_that_is_not_held(folder):
+    keeping = Keeping(Commits(folder, "spec"), {})
+    with pytest.raises(ProtocolError, match=r"asked to go on from commit 1, and \[2, 3\] are held"):
+        keeping.rewind(1)
+    assert list(keeping.commits.held()) == [2, 3]
+
+
+def test_half_a_commit_of_a_killed_process_is_removed(folder):
+    (folder / ".00000004.safetensors.17.partial").write_bytes(bytes(1000))
+    Commits(folder, "spec")
+    assert not list(folder.glob(".*"))
 
 
 def test_rewinding_forgets_what_came_later(folder):

@@ -185,11 +185,12 @@ def said(party: Party, message: Validated, sender: str) -> Validation:
     if message.records != agreed or not 0 <= message.train_records <= most:
         raise ProtocolError(
             f"'{sender}' says it validated {message.records} records and trained on {message.train_records}; "
-            f"agreed were {agreed}, and at most {most}"
+            f"agreed were {agreed}, and at most {most}",
+            sender,
         )
     if message.loss < 0 or message.train_loss < 0:
         raise ProtocolError(
-            f"'{sender}' says its losses are {message.loss} and {message.train_loss}, below 0"
+            f"'{sender}' says its losses are {message.loss} and {message.train_loss}, below 0", sender
         )
     return Validation(message.train_loss, message.train_records, message.loss, message.records)
 

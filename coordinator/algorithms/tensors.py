@@ -23,7 +23,7 @@ def one(array: Array | None, shape: tuple[int, ...], sender: str) -> Tensor:
     """
     if array is None or array.dtype != "float32" or array.shape != shape:
         found = "nothing" if array is None else f"{array.dtype} {array.shape}"
-        raise ProtocolError(f"'{sender}' sent {found} where float32 {shape} was expected")
+        raise ProtocolError(f"'{sender}' sent {found} where float32 {shape} was expected", sender)
     return torch.from_numpy(array)
 
 
@@ -34,7 +34,7 @@ def received(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]], sender:
         ProtocolError: there are more or fewer, or one does not fit.
     """
     if len(arrays) != len(shapes):
-        raise ProtocolError(f"'{sender}' sent {len(arrays)} tensors where {len(shapes)} were expected")
+        raise ProtocolError(f"'{sender}' sent {len(arrays)} tensors, expected {len(shapes)}", sender)
     return [one(array, shape, sender) for array, shape in zip(arrays, shapes, strict=True)]
 
 

@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
-from coordinator.protocol.codec import Frames, is_hello
+from coordinator.protocol.codec import Frames, hello_in
 from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, CoordinatorLink, Kind, Line, expected
-from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Welcome
+from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Refused, Welcome
 
 TELL_SECONDS = 30.0
 
@@ -40,12 +40,12 @@ class CoordinatorChannel:
         self._routes: dict[str, bytes] = {}
         self.hellos: dict[str, Hello] = {}  # of who is in
         self._welcomed = False
-        self._met: set[str] = set()  # who has ever said Hello
         self._done: set[str] = set()
         self._lost: set[str] = set()  # and of these, who has said Hello again
         self._returned: set[str] = set()
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
+        self.note: Callable[[str], None] = lambda text: None
 
     def admit(
         self,
@@ -67,11 +67,15 @@ class CoordinatorChannel:
         """
         began = told = time.monotonic()
         while absent := [site for site in self.sites if site not in self.hellos]:
-            for site in [each for each in absent if self.lines[each].waiting()]:
-                self._enter(site)
-            if absent := [site for site in self.sites if site not in self.hellos]:
-                self._pump(WAIT_SECONDS)
-                self._let_go() if again else self._check_lost()
+            try:
+                for site in [each for each in absent if self.lines[each].waiting()]:
+                    self._enter(site)
+                if absent := [site for site in self.sites if site not in self.hellos]:
+                    self._pump(WAIT_SECONDS)
+            except ProtocolError as error:
+                if not (again and self.refuse(error)):
+                    raise
+            self._let_go() if again else self._check_lost()
             now = time.monotonic()
             if absent and now > told + TELL_SECONDS:
                 told = now
@@ -81,6 +85,21 @@ class CoordinatorChannel:
                 raise PeerLost(
                     f"waited {seconds / 60:.0f} minutes for {names}; see their logs, then run again"
                 )
+
+    def refuse(self, error: ProtocolError) -> bool:
+        """Go on without a site that broke the protocol until it comes back; False where it was no site.
+
+        It costs the site its session, not everybody's run.
+        """
+        site = error.peer
+        if site not in self.lines:
+            return False
+        self.note(f"refused: {error}")
+        if route := self._routes.get(site):
+            self._say_refused(route, self.lines[site], str(error))
+        self._lost.add(site)
+        self._returned.discard(site)
+        return True
 
     def lost(self) -> list[str]:
         """Name the sites that are lost and not yet waited for."""
@@ -179,12 +198,21 @@ class CoordinatorChannel:
 
     def _enter(self, site: str) -> None:
         hello = expected(self.lines[site].hear(), Hello, site, None)
-        if (hello.site, hello.spec) != (site, self._spec):
-            raise ProtocolError(
-                f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected "
-                f"'{site}' with {self._spec[:12]}; give both the same spec file"
-            )
+        if wrong := self._wrong(site, hello):
+            raise ProtocolError(wrong, site)
         self.hellos[site] = hello
+
+    def _wrong(self, site: str, hello: Hello) -> str:
+        if (hello.site, hello.spec) == (site, self._spec):
+            return ""
+        return (
+            f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected '{site}' with "
+            f"{self._spec[:12]}; give both the same spec file"
+        )
+
+    def _say_refused(self, route: bytes, line: Line, reason: str) -> None:
+        for frames in line.frames(Refused(reason)):
+            self._link.send(route, frames)
 
     def _pump(self, seconds: float) -> None:
         got = self._link.receive(seconds)
@@ -210,29 +238,29 @@ class CoordinatorChannel:
         self._lost = set()
 
     def _deliver(self, site: str, route: bytes, frames: Frames) -> None:
-        if site not in self.lines or (self._routes.get(site) != route and self._is_stale(site, frames)):
+        if site not in self.lines or (
+            self._routes.get(site) != route and not self._opens(site, route, frames)
+        ):
             return
-        message = self.lines[site].accept(frames)
-        if message is None:
-            return
-        if site not in self._routes:
-            expected(message, Hello, site, None)
+        if self.lines[site].accept(frames) is not None:
             self._routes[site] = route
-            self._met.add(site)
 
-    def _is_stale(self, site: str, frames: Frames) -> bool:
-        """Say whether to leave out what came over another connection than the one that said Hello last.
+    def _opens(self, site: str, route: bytes, frames: Frames) -> bool:
+        """Say whether a message opens a conversation over this connection; nothing but a Hello does.
 
-        Another Hello is the end of the connection before.
+        It is the end of the connection before, which may not be known to be dead.
         """
-        if site not in self._met:
+        hello = hello_in(frames)
+        if hello is None:
             return False
-        if not is_hello(frames):
-            return True
-        if self._routes.pop(site, None) is not None:
+        if site in self._routes:
+            if wrong := self._wrong(site, hello):  # a good conversation does not end for it
+                self._say_refused(route, Line(site, sends="down", limit=0, ahead=0), wrong)
+                return False
+            self._say_refused(self._routes.pop(site), self.lines[site], "another process with your key came")
             self.lines[site].restart()
             self.hellos.pop(site, None)
             if self._welcomed:  # before that it has nothing to go back to
                 self._lost.add(site)
                 self._returned.add(site)
-        return False
+        return True

@@ -187,12 +187,13 @@ def _is_shape(shape: Any) -> bool:
     )
 
 
-def is_hello(frames: Frames) -> bool:
-    """Say whether a two-frame message is a Hello."""
+def hello_in(frames: Frames) -> Hello | None:
+    """Give the Hello that a message is, None if it is anything else."""
     try:
-        return len(frames) == 1 and isinstance(Arriving(frames[0], 0).envelope.message, Hello)
+        message = Arriving(frames[0], 0).envelope.message if len(frames) == 1 else None
     except ProtocolError:
-        return False
+        return None
+    return message if isinstance(message, Hello) else None
 
 
 def payload_bytes(frames: Frames) -> int:

@@ -10,6 +10,7 @@ from coordinator.protocol.messages import Hello, Message, Position, Refused, Wel
 Kind = TypeVar("Kind", bound=Message)
 WAIT_SECONDS = 1.0  # between two looks at what else has happened
 AHEAD_MESSAGES = 4
+MESSAGE_BYTES = 512  # about, that a waiting message takes beside what came over the wire
 
 
 class CoordinatorLink(Protocol):
@@ -69,17 +70,18 @@ class Line:
         try:
             whole = self._assemble(frames)
         except ProtocolError as error:
-            raise ProtocolError(f"'{self._peer}' broke the protocol: {error}") from None
+            raise ProtocolError(f"'{self._peer}' broke the protocol: {error}", self._peer) from None
         if not whole or self._arriving is None:
             return None
         envelope, self._arriving = self._arriving.envelope, None
         if not (self._is_new(envelope) and self._is_current(envelope)):
             return None
-        self._inbox.append((envelope.message, self._weight))
-        self._waiting += self._weight
+        self._inbox.append((envelope.message, self._weight + MESSAGE_BYTES))
+        self._waiting += self._weight + MESSAGE_BYTES
         if self._waiting > self._ahead:
             raise ProtocolError(
-                f"'{self._peer}' sent {self._waiting} bytes ahead of its turn, at most {self._ahead} may wait"
+                f"'{self._peer}' sent {self._waiting} bytes ahead of its turn, at most {self._ahead} wait",
+                self._peer,
             )
         return envelope.message
 
@@ -89,8 +91,9 @@ class Line:
 
     def hear(self) -> Message:
         """Give the oldest message that waits; only now its bytes count, as they did when it was sent."""
-        message, size = self._inbox.popleft()
-        self._waiting -= size
+        message, held = self._inbox.popleft()
+        self._waiting -= held
+        size = held - MESSAGE_BYTES
         self.taken += 1
         self._count(message, self._in, size)
         return message
@@ -133,7 +136,8 @@ class Line:
         if envelope.sequence > self.seen + 1:
             raise ProtocolError(
                 f"'{self._peer}' sent message {envelope.sequence} after {self.seen}: messages in between "
-                "were lost; restart the run"
+                "were lost; restart the run",
+                self._peer,
             )
         new = envelope.sequence == self.seen + 1
         self.seen += new
@@ -153,11 +157,12 @@ def expected(message: Message, kind: type[Kind], peer: str, position: Position |
         ProtocolError: another kind of message, or one for another place in the schedule.
     """
     if isinstance(message, Refused):
-        raise ProtocolError(f"'{peer}' refused: {message.reason}")
+        raise ProtocolError(f"'{peer}' refused: {message.reason}", peer)
     found = getattr(message, "position", None)
     if isinstance(message, kind) and (position is None or found == position):
         return message
     raise ProtocolError(
         f"'{peer}' sent {type(message).__name__} at {found}, expected {kind.__name__} at {position}; "
-        "coordinator and site must run the same version and spec"
+        "coordinator and site must run the same version and spec",
+        peer,
     )

@@ -3,13 +3,13 @@
 import time
 from collections.abc import Callable
 
-from coordinator.errors import PeerLost
+from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, Kind, Line, SiteLink, expected
 from coordinator.protocol.messages import Bye, Done, Hello, Kept, Message, Position, Welcome
 
 
-class Rewound(Exception):
-    """The coordinator told this site to go on from a commit."""
+class Rewound(ProtocolError):
+    """The coordinator told this site to go on from a commit; an error where there are none."""
 
     def __init__(self, welcome: Welcome) -> None:
         """Take what it said."""

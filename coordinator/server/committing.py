@@ -1,17 +1,22 @@
 """The coordinator's side of commits: it has heard that every site holds one before it keeps its own."""
 
+import json
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from coordinator.algorithms.party import Party
-from coordinator.errors import ProtocolError
+from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.keeping import Keeping
 from coordinator.outcome import write_bytes
 from coordinator.protocol.channel import CoordinatorChannel
-from coordinator.protocol.messages import Committed, Kept
+from coordinator.protocol.messages import Committed, Hello, Kept
 
 GENERATION: Final = "generation"
+INTERRUPTIONS: Final = "interruptions.jsonl"
+HASH = re.compile("[0-9a-f]{64}")
 
 
 class Heads:
@@ -31,43 +36,50 @@ class Heads:
 
 
 class Interruptions:
-    """When the run went on from a commit, from which, and who had come back."""
+    """When the run went on from a commit, from which, and who had come back; no rollback forgets one."""
 
-    def __init__(self) -> None:
-        """Know of none."""
-        self.rows: list[dict[str, Any]] = []
+    def __init__(self, state: Path) -> None:
+        """Look for those of earlier processes."""
+        self._path = state / INTERRUPTIONS
+
+    def forget(self) -> None:
+        """Forget an earlier run's."""
+        self._path.unlink(missing_ok=True)
 
     def note(self, back: list[str], commit: int, generation: int) -> None:
-        """Note one."""
-        self.rows.append({"time": time.time(), "back": back, "commit": commit, "generation": generation})
+        """Note one, durably."""
+        row = {"time": time.time(), "back": back, "commit": commit, "generation": generation}
+        write_bytes(self._path, self.lines() + json.dumps(row).encode() + b"\n")
 
-    def state(self) -> dict[str, Any]:
-        """Give them."""
-        return {"rows": list(self.rows)}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from these."""
-        self.rows = list(state["rows"])
+    def lines(self) -> bytes:
+        """Give them, a JSON object a line."""
+        return self._path.read_bytes() if self._path.exists() else b""
 
 
 class CoordinatorCommits:
     """Makes commits together with the sites."""
 
-    def __init__(self, keeping: Keeping, channel: CoordinatorChannel, heads: Heads) -> None:
-        """Take what is kept, and whom to hear."""
-        self._keeping, self._channel, self._heads = keeping, channel, heads
+    def __init__(
+        self,
+        keeping: Keeping,
+        channel: CoordinatorChannel,
+        heads: Heads,
+        made: Callable[[int], None] = lambda number: None,
+    ) -> None:
+        """Take what is kept, and whom to hear; ``made`` hears of every commit."""
+        self._keeping, self._channel, self._heads, self._told = keeping, channel, heads, made
         self._held: dict[str, dict[int, str]] = {}
+        self._hellos: dict[str, Hello] = {}
 
-    def choose(self, back: list[str]) -> int:
+    def choose(self) -> int:
         """Give the last commit that everybody holds, -1: none was made.
 
-        Args:
-            back: the sites that have come, or come back, and have said what they hold.
-
         Raises:
-            ProtocolError: there are some, and a site holds none of them.
+            ConfigError: there are some, and a site holds none of them.
         """
-        self._held |= {site: dict(self._channel.hellos[site].commits) for site in back}
+        for site, hello in self._channel.hellos.items():
+            if self._hellos.get(site) is not hello:  # it has come, or come back, and says what it holds
+                self._held[site], self._hellos[site] = dict(hello.commits), hello
         numbers = sorted(self._keeping.commits.held(), reverse=True)
         lacking = list(self._channel.sites)
         for number in numbers:
@@ -76,7 +88,7 @@ class CoordinatorCommits:
             if not lacking:
                 return number
         if numbers:
-            raise ProtocolError(
+            raise ConfigError(
                 f"{', '.join(lacking)}: cannot go on from commit {' or '.join(map(str, numbers))}; restore "
                 "that site's state folder, or begin anew: remove the folder commits/ of every party"
             )
@@ -106,16 +118,26 @@ class CoordinatorCommits:
                 raise ProtocolError(
                     f"'{site}' made commit {heard.number}, expected {number}; run one version"
                 )
+            if not (HASH.fullmatch(heard.hash) and HASH.fullmatch(heard.ledger)):
+                raise ProtocolError(f"'{site}' sent no hash of its commit or its ledger", site)
             hashes[site] = heard.hash
-            self._held.setdefault(site, {})[number] = heard.hash
             self._heads.by_site.setdefault(site, []).append(heard.ledger)
         self._keeping.write(party, number, item, sites=hashes)
+        self._keeping.commits.forget_old()
+        own = self._keeping.commits.held()
+        for site, value in hashes.items():
+            held = {**self._held.get(site, {}), number: value}
+            self._held[site] = {each: held[each] for each in own if each in held}
         self._channel.broadcast(Kept(number))
+        self._told(number)
 
 
 def next_generation(state: Path) -> int:
     """Raise the generation of the run in this state folder, durably, and give it."""
     path = state / GENERATION
-    found = int(path.read_text()) if path.exists() else 0
+    text = path.read_text() if path.exists() else "0"
+    if not text.isdecimal():
+        raise DataError(f"{path}: found {text!r:.40}, expected a number; remove the folder, all begin anew")
+    found = int(text)
     write_bytes(path, str(found + 1).encode())
     return found + 1

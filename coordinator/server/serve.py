@@ -48,4 +48,4 @@ def open_channel(
     parties = spec.parties if isinstance(spec, Run) else spec.sites
     link = Router(options.endpoint, secret.curve, Admitted(options.manifest, parties).keys, lifeline)
     write_bytes(options.state / "endpoint", link.endpoint.encode())
-    return CoordinatorChannel(link, parties, spec=specs.digest(spec), limit=limit, ahead=ahead)
+    return CoordinatorChannel(link, parties, spec=specs.run_digest(spec), limit=limit, ahead=ahead)

@@ -15,7 +15,7 @@ from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
 from coordinator.driver import coordinate as walk
-from coordinator.errors import PeerLost, PeerRemoved
+from coordinator.errors import PeerLost, PeerRemoved, ProtocolError
 from coordinator.keeping import Keeping, Keeps
 from coordinator.limits import ahead_limit, message_limit
 from coordinator.model_files import about, weights_file, write_parts
@@ -26,7 +26,13 @@ from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
 from coordinator.schedule import Item, Validate
 from coordinator.search import Search
-from coordinator.server.committing import CoordinatorCommits, Heads, Interruptions, next_generation
+from coordinator.server.committing import (
+    INTERRUPTIONS,
+    CoordinatorCommits,
+    Heads,
+    Interruptions,
+    next_generation,
+)
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.server.status import Status
@@ -53,8 +59,8 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
             break
         except PeerRemoved:
             raise
-        except PeerLost as lost:
-            if not patient:
+        except (PeerLost, ProtocolError) as lost:
+            if not patient or (isinstance(lost, ProtocolError) and not channel.refuse(lost)):
                 raise
             say(event="note", text=f"{lost}; waiting")
             work.status.tell("waiting", channel.lost())
@@ -71,12 +77,13 @@ class Work:
     ) -> None:
         """Begin nothing yet."""
         self._run, self._statistics, self._cohort, self._channel = run, statistics, cohort, channel
-        self._state, self._heads, self._interruptions = state, Heads(), Interruptions()
+        self._state, self._heads, self._interruptions = state, Heads(), Interruptions(state)
         self._recorder = Recorder(run.record_round, len(run.training.learning_rates))
         if run.record_round is not None:
             channel.listener = self._recorder.hear
         self.progress, self.status = Progress(run, cohort, channel), Status(state, run, channel)
         self._begun = False
+        channel.note = lambda text: say(event="note", text=text)
         self._clock, self._search = Clock(), Search(lambda: (channel.counted().total(), channel.heard()))
 
     def waiting(self, absent: list[str]) -> None:
@@ -94,11 +101,10 @@ class Work:
             "search": self._search,
             "wire": self._recorder,
             "heads": self._heads,
-            "interruptions": self._interruptions,
         }
         commits = Commits(self._state / COMMITS, spec_hash(self._run, self._statistics))
         self._keeping = Keeping(commits, kept)
-        self._commits = CoordinatorCommits(self._keeping, self._channel, self._heads)
+        self._commits = CoordinatorCommits(self._keeping, self._channel, self._heads, self._made)
 
     def see_through(self, back: list[str]) -> None:
         """Go on from the last commit that all hold, to the written results.
@@ -106,11 +112,13 @@ class Work:
         Args:
             back: the sites that have come, or come back.
         """
-        number, generation = self._commits.choose(back), next_generation(self._state)
+        number, generation = self._commits.choose(), next_generation(self._state)
         self._keeping.rewind(number)
         if number >= 0 or self._begun:
             self._interruptions.note(back, number, generation)
             say(event="note", text=f"{', '.join(back)} here; all {from_commit(number)}")
+        elif not self._begun:
+            self._interruptions.forget()
         self._begun = True
         self.status.tell("training", commit=number, generation=generation)
         self._channel.welcome(self._cohort.train, number, generation)
@@ -122,8 +130,10 @@ class Work:
         self.progress.see(item, party)
         self._search.see(item, party)
         if isinstance(item, Validate):
-            held = max(self._keeping.commits.held(), default=-1)
-            self.status.tell("training", trial=item.trial, round=item.round + 1, commit=held)
+            self.status.tell("training", trial=item.trial, round=item.round + 1)
+
+    def _made(self, number: int) -> None:
+        self.status.tell("training", commit=number)
 
     def _hand_in(self, party: Party) -> None:
         run, out = self._run, self._state / "out"
@@ -139,7 +149,7 @@ class Work:
         done = self._channel.finish()
         everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(self._channel.sites, done, strict=True))}
         write_results(run, self._statistics, out, self.progress.history, everyone)
-        write_bytes(out / "interruptions.jsonl", _lines(self._interruptions.rows))
+        write_bytes(out / INTERRUPTIONS, self._interruptions.lines())
         write_json(out / "ledgers.json", self._heads.by_site)
         self._channel.dismiss()
 

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 
 import pytest
 
@@ -123,3 +124,16 @@ def test_a_full_disk_ends_the_run_with_a_sentence(study, tmp_path):
     assert "No space left on device" in said
     assert "Traceback" not in said
     assert not (tmp_path / "results").exists()
+
+
+def test_a_site_killed_after_its_last_word_still_hears_the_end(study, tmp_path):
+    launcher = started(study, tmp_path, "split")
+    done = tmp_path / "state" / "coordinator" / "out" / "weights.sha256"
+    wait_for(lambda: launcher.poll() is not None or done.exists(), 120)
+    if victim := pid_of(tmp_path, "south"):
+        with suppress(ProcessLookupError):
+            os.kill(victim, signal.SIGKILL)
+    said = launcher.communicate(timeout=120)[1]
+    assert launcher.returncode == 0, said
+    assert hash_of(tmp_path / "results") == hash_of(study / "results" / "split")
+    assert not left(tmp_path)

@@ -67,12 +67,15 @@ def test_a_site_that_says_another_name_or_spec_is_refused_by_name(said):
         talk.channel.admit()
 
 
-def test_nothing_may_be_said_before_hello():
+def test_nothing_is_heard_before_hello():
     talk = Conversation()
     talk.say("west", validated(), 1)
+    talk.say("west", validated(), 7)  # of a process that has not noticed that the coordinator is a new one
     talk.say("east", hello("east"), 1)
-    with pytest.raises(ProtocolError, match=r"'west' sent Validated .* expected Hello"):
-        talk.channel.admit()
+    talk.say("west", hello("west"), 1)
+    talk.channel.admit()
+    talk.say("west", validated(loss=0.25), 2)
+    assert talk.channel.receive("west", Validated).loss == 0.25
 
 
 def test_the_coordinator_names_who_has_not_come():
