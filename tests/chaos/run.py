@@ -18,10 +18,15 @@ LONGEST_SECONDS = 300.0
 POOL = "centralized"  # one client, which is neither hospital
 STRATEGIES = tuple(name for name in PRESETS if name != POOL)
 OPTIONS = (
-    f"tasks.{TASK}.training.rounds=6", f"tasks.{TASK}.training.optimizer=sgd",  # which every strategy takes
-    f"tasks.{TASK}.training.learning_rates=[0.1, 0.03]",
+    f"tasks.{TASK}.training.rounds=6",
+    *(f"tasks.{task}.training.{key}" for task in (TASK, "pneumonia") for key in (
+        "optimizer=sgd", "learning_rates=[0.1, 0.03]",  # which every strategy takes
+    )),
     "on_loss.minutes=2", "commit_steps=5",
 )  # fmt: skip
+# what is defined for plain SGD alone wants to be told so
+PLAIN = "{training: {optimizer: sgd, learning_rates: [0.1, 0.03]}}"
+SETTINGS = {"scaffold": PLAIN, "fednova": PLAIN}
 
 
 class Broken(Exception):
@@ -36,7 +41,8 @@ class Study:
         self.folder, self.specs = folder, {}
         more = [f"--set={option}" for option in OPTIONS]
         for policy in ("abort", "wait"):
-            plan = prepare_table(folder, *strategies, options=[*more, f"--set=on_loss.policy={policy}"])
+            options = [*more, f"--set=on_loss.policy={policy}"]
+            plan = prepare_table(folder, *strategies, options=options, settings=SETTINGS)
             for name in strategies:
                 self.specs[name, policy] = plan["runs"][f"{TASK}/{name}/0"]["spec"]
         launch(folder, plan["tasks"][TASK]["agree"]["0"]["spec"], "agree", statistics=None)

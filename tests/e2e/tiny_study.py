@@ -29,9 +29,9 @@ def run_command(folder, *words):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def prepare_table(folder, *strategies, options=()):
+def prepare_table(folder, *strategies, options=(), settings=None):
     """Plan the ci study with these strategies beside its own, and prepare its table; gives the plan."""
-    more = [*options, *(f"--set=strategies.{name}={{}}" for name in strategies)]
+    more = [*options, *(f"--set=strategies.{name}={(settings or {}).get(name, '{}')}" for name in strategies)]
     run_command(folder, "coordinator", "check", ROOT / "config/studies/ci.yaml", *more, "--plan", "plan.json")
     plan = json.loads((folder / "plan.json").read_text())
     task = plan["tasks"][TASK]
