@@ -362,3 +362,23 @@ def test_a_site_may_say_hello_again_before_anything_has_begun():
         channel.admit()
         channel.welcome((1, 1))
         assert second.receive(Welcome) == Welcome((1, 1))
+
+
+def test_a_site_that_breaks_the_protocol_loses_its_session_and_may_come_back():
+    talk = Conversation().admitted()
+    talk.channel.welcome((1, 1), generation=1)
+    talk.links["west"].send([b"no header"])
+    with pytest.raises(ProtocolError) as broken:
+        talk.channel.receive("west", Validated)
+    assert broken.value.peer == "west"
+    assert talk.channel.refuse(broken.value)
+    talk.say("west", hello("west"), 1)
+    assert talk.channel.readmit(print, 30) == ["west"]
+    site = SiteChannel(talk.links["west"], limit=LIMIT, release=lambda message, size: None)
+    assert site.receive(Welcome) == Welcome((1, 1))
+    with pytest.raises(ProtocolError, match=r"'coordinator' refused: 'west' broke the protocol"):
+        site.receive(Verdict)
+
+
+def test_an_error_that_names_no_site_is_everybody_s():
+    assert not Conversation().channel.refuse(ProtocolError("the schedule itself"))

@@ -1,6 +1,7 @@
 """The ledger's chain: what was changed, dropped, put in between or cut off shows."""
 
 import json
+import resource
 
 import pytest
 
@@ -183,3 +184,17 @@ def test_a_file_without_the_site_s_heads_is_refused(told, capsys, text):
     kept.write_text(text)
     assert verify(path, "--heads", kept, "--site", "north") == 2
     assert "no heads of site 'north'" in capsys.readouterr().err
+
+
+def test_a_release_of_which_half_a_line_fits_the_disk_is_refused(tmp_path):
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    ledger.write("Hello", (), 10, labels=False)
+    head, whole = ledger.head, (tmp_path / "ledger.jsonl").stat().st_size
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (whole + 20, limit[1]))
+    try:
+        with pytest.raises(OSError, match="No space left"):
+            ledger.write("Activations", (0, 0, 0, 0), 100, labels=False)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert ledger.head == head
