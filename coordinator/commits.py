@@ -1,7 +1,8 @@
 """A party's commits on disk: states from which it can go on, the last two of them.
 
-A commit is two files, its tensors and then its JSON, whose appearance makes it whole. A commit of another
-run (other hyperparameters, data or code) is moved aside and never gone on from; a damaged one is passed over.
+A commit is one file whose name holds its hash: the tensors, and the rest as JSON in their header. One of
+another run (other hyperparameters, data or code) is moved aside and never gone on from; a damaged one is
+passed over.
 """
 
 import hashlib
@@ -11,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from safetensors import SafetensorError
 from safetensors.torch import load, save
 
 from coordinator.algorithms.tensors import apart
@@ -22,8 +22,11 @@ from coordinator.outcome import write_bytes
 from coordinator.specs import Run, run_digest
 from coordinator.trees import flatten, rebuild
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 KEPT: Final = 2
+ENDING: Final = ".safetensors"
+HEAD: Final = "suture"  # in the file's metadata
+SPARE: Final = ".spare.partial"
 ASIDE: Final = "aside"
 COMMITS: Final = "commits"
 
@@ -52,10 +55,10 @@ class Commits:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for partial in folder.glob(".*.partial"):  # of a process that was killed while it wrote
             partial.unlink()
-        for path in self._paths():
-            if (found := _read(path)) is not None and found["spec"] != spec:
-                self._move_aside(path)
-        self._hashes = {n: h for path in self._paths() for n, h in self._sound(path)}
+        self._spare: Path | None = None
+        self._hashes: dict[int, str] = {}
+        for path in sorted(folder.glob(f"[0-9]*{ENDING}")):
+            self._look_at(path)
 
     def held(self) -> dict[int, str]:
         """Give the commits that can be gone on from, the newest last: number to hash (sha256)."""
@@ -65,13 +68,15 @@ class Commits:
         """Write a commit durably; give its hash."""
         tensors: dict[str, Any] = {}
         plain = {key: flatten(getattr(commit, key), key, tensors) for key in ("state", "extra")}
-        content = save(apart({name: value.cpu().contiguous() for name, value in tensors.items()}))
-        write_bytes(self._tensors(commit.number), content)
-        head = {"format": FORMAT, "spec": self._spec, "number": commit.number, "item": commit.item}
-        text = json.dumps({**head, "tensors": _sha256(content), **plain}).encode()
-        write_bytes(self._json(commit.number), _sha256(text).encode() + b"\n" + text)
-        self._hashes[commit.number] = _sha256(text)
-        return self._hashes[commit.number]
+        head = {"format": FORMAT, "spec": self._spec, "number": commit.number, "item": commit.item, **plain}
+        whole = apart({name: value.cpu().contiguous() for name, value in tensors.items()})
+        content = save(whole, {HEAD: json.dumps(head)})
+        found = hashlib.sha256(content).hexdigest()
+        self._forget([commit.number])
+        spare, self._spare = self._spare, None
+        write_bytes(self._path(commit.number, found), content, over=spare)
+        self._hashes[commit.number] = found
+        return found
 
     def forget_old(self) -> None:
         """Forget all but the last two, now that everybody holds these."""
@@ -83,50 +88,51 @@ class Commits:
         Raises:
             ProtocolError: it is not.
         """
-        found = _read(self._json(number)) if number in self._hashes else None
-        if found is None:
+        if number not in self._hashes:
             raise ProtocolError(f"asked to go on from commit {number}, and {sorted(self._hashes)} are held")
-        tensors = load(self._tensors(number).read_bytes())
-        state, extra = (rebuild(found[key], tensors) for key in ("state", "extra"))
-        return Commit(number, found["item"], state, extra)
+        content = self._path(number, self._hashes[number]).read_bytes()
+        head, tensors = _head(content), load(content)
+        state, extra = (rebuild(head[key], tensors) for key in ("state", "extra"))
+        return Commit(number, head["item"], state, extra)
 
     def rewind(self, number: int) -> None:
         """Forget the commits after one, -1: all."""
         self._forget([each for each in self._hashes if each > number])
 
     def _forget(self, numbers: list[int]) -> None:
+        """Forget commits; the next one is written over the last of them, which spares the disk most work."""
         for number in numbers:
-            del self._hashes[number]
-            self._json(number).unlink(missing_ok=True)
-            self._tensors(number).unlink(missing_ok=True)
+            if number not in self._hashes:
+                continue
+            path = self._path(number, self._hashes.pop(number))
+            if self._spare:
+                path.unlink(missing_ok=True)
+            else:
+                self._spare = path.replace(self.folder / SPARE)
 
-    def _sound(self, path: Path) -> list[tuple[int, str]]:
-        found = _read(path)
-        if found is None:
-            return []
-        try:
-            content = self._tensors(found["number"]).read_bytes()
-            load(content)
-        except (OSError, SafetensorError):
-            return []
-        sound = _sha256(content) == found["tensors"]
-        return [(found["number"], found["hash"])] if sound else []
+    def _look_at(self, path: Path) -> None:
+        """Hold a commit if it is sound and of this run."""
+        number, _, written = path.name.removesuffix(ENDING).partition(".")
+        content = path.read_bytes()
+        if hashlib.sha256(content).hexdigest() != written:
+            return
+        head = _head(content)
+        if head["spec"] != self._spec or head["format"] != FORMAT:
+            aside = self.folder / ASIDE
+            aside.mkdir(exist_ok=True)
+            path.replace(aside / path.name)
+        elif head["number"] == int(number):
+            self._hashes[head["number"]] = written
 
-    def _move_aside(self, path: Path) -> None:
-        aside = self.folder / ASIDE
-        aside.mkdir(exist_ok=True)
-        for each in (path, path.with_suffix(".safetensors")):
-            if each.exists():
-                each.replace(aside / each.name)
+    def _path(self, number: int, found: str) -> Path:
+        return self.folder / f"{number:08}.{found}{ENDING}"
 
-    def _paths(self) -> list[Path]:
-        return sorted(self.folder.glob("[0-9]*.json"))
 
-    def _json(self, number: int) -> Path:
-        return self.folder / f"{number:08}.json"
-
-    def _tensors(self, number: int) -> Path:
-        return self.folder / f"{number:08}.safetensors"
+def _head(content: bytes) -> dict[str, Any]:
+    """Read what is not tensors out of a file's header."""
+    length = int.from_bytes(content[:8], "little")
+    found: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][HEAD])
+    return found
 
 
 def spec_hash(run: Run, statistics: Mapping[str, Any], *own: str) -> str:
@@ -138,7 +144,7 @@ def spec_hash(run: Run, statistics: Mapping[str, Any], *own: str) -> str:
         own: hashes of what this party alone has: its records, its code.
     """
     agreed = json.dumps(statistics, sort_keys=True)
-    return _sha256("\n".join((run_digest(run), agreed, code_hash(), *own)).encode())
+    return hashlib.sha256("\n".join((run_digest(run), agreed, code_hash(), *own)).encode()).hexdigest()
 
 
 def from_commit(number: int) -> str:
@@ -149,19 +155,3 @@ def from_commit(number: int) -> str:
 def seconds_of(on_loss: OnLoss) -> float | None:
     """Give how long a lost party is waited for, None: for ever."""
     return None if on_loss.minutes is None else on_loss.minutes * 60
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        written, _, text = path.read_bytes().partition(b"\n")
-    except OSError:
-        return None
-    if _sha256(text).encode() != written:
-        return None
-    found: dict[str, Any] = json.loads(text)
-    same = found["format"] == FORMAT and found["number"] == int(path.stem)
-    return {**found, "hash": written.decode()} if same else None
-
-
-def _sha256(content: bytes) -> str:
-    return hashlib.sha256(content).hexdigest()

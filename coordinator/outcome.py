@@ -86,14 +86,19 @@ def write_json(path: Path, content: object) -> None:
     write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def write_bytes(path: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Write a file whole or not at all, and onto the disk; for others as far as mode and umask let them."""
+def write_bytes(path: Path, content: bytes, *, mode: int = 0o666, over: Path | None = None) -> None:
+    """Write a file whole or not at all, and onto the disk; for others as far as mode and umask let them.
+
+    Where a file that nobody needs is given, it is written over that one, whose room on the disk it takes.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    if over:
+        over.rename(partial)
     try:
-        with open(partial, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode), "wb") as file:
             file.write(content)
-            file.flush()
+            file.truncate()
             os.fsync(file.fileno())
         partial.rename(path)
     except OSError:  # a full disk: what was there stays, and half a file gives its room back

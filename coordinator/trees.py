@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+PLAIN = frozenset({type(None), bool, int, float, str})
 TENSOR, ARRAY, MAPPING = "tensor", "array", "mapping"
 Tensors = dict[str, Tensor]
 
@@ -19,6 +20,8 @@ def flatten(value: Any, name: str, tensors: Tensors) -> Any:
     Raises:
         TypeError: a value is neither a tensor, an array, a mapping, a sequence nor a plain one.
     """
+    if type(value) in PLAIN:  # nearly all that there is
+        return value
     match value:
         case Tensor():
             tensors[name] = value.detach()
@@ -30,7 +33,7 @@ def flatten(value: Any, name: str, tensors: Tensors) -> Any:
             return {MAPPING: [[key, flatten(each, f"{name}/{key}", tensors)] for key, each in value.items()]}
         case list() | tuple():
             return [flatten(each, f"{name}/{place}", tensors) for place, each in enumerate(value)]
-        case None | bool() | int() | float() | str():
+        case int() | float() | str():  # such as numpy's own kind of float
             return value
     raise TypeError(f"{name}: a {type(value).__name__} cannot be kept")
 

@@ -40,14 +40,14 @@ def started(study, place, strategy, *options):
     launcher = begin(study, place, f"{TASK}/{strategy}/0", STATISTICS, *options)
     kept = place / "state" / "coordinator" / "commits"
     wait_for(
-        lambda: launcher.poll() is not None or any(int(p.stem) >= MIDDLE for p in kept.glob("0*.json")), 120
+        lambda: launcher.poll() is not None or any(int(p.name[:8]) >= MIDDLE for p in kept.glob("0*")), 120
     )
     assert launcher.poll() is None, launcher.communicate()[1]
     return launcher
 
 
 def reached(commits):
-    return any(int(path.stem) >= MIDDLE for path in commits.glob("0*.json"))
+    return any(int(path.name[:8]) >= MIDDLE for path in commits.glob("0*"))
 
 
 def interruptions(place):
