@@ -5,6 +5,7 @@ Checkpoints, liveness and progress belong here and in the channel, never in an a
 
 from collections.abc import Callable
 from importlib import import_module
+from itertools import chain, pairwise
 from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
@@ -64,7 +65,9 @@ def _walk(
     commits: Committing | None,
 ) -> None:
     start, begun, due = commits.start() if commits else -1, None, Due(party.run)
-    for place, item in enumerate(schedule(party.run, party.cohort.train)):
+    items = chain(schedule(party.run, party.cohort.train), [None])
+    for place, (item, party.upcoming) in enumerate(pairwise(items)):
+        assert item is not None  # only the last one's next is
         number = due.after(item)
         if place <= start:
             begun = item if isinstance(item, Begin) else begun

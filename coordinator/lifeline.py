@@ -21,18 +21,13 @@ class LifelineCut(SutureError):
 
 
 class Lifeline:
-    """Watches standard input; ``fileno`` turns readable when it ends."""
+    """Watches standard input; ``check`` raises when it has ended."""
 
     def __init__(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         """Start watching from a thread, which leaves hard if the party has not left in time."""
-        self._reading, self._writing = os.pipe()
         self._grace_seconds = grace_seconds
         self._cut = threading.Event()
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
-
-    def fileno(self) -> int:
-        """Give a descriptor to poll beside the sockets."""
-        return self._reading
 
     def check(self) -> None:
         """Leave if the line was cut.
@@ -47,6 +42,5 @@ class Lifeline:
         while os.read(sys.stdin.fileno(), 4096):
             pass
         self._cut.set()
-        os.write(self._writing, b"x")
         time.sleep(self._grace_seconds)
         os._exit(LifelineCut.exit_status)

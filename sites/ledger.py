@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 from rich.console import Console
 from rich.table import Table
 
@@ -47,8 +48,8 @@ class Ledger:
         """Write one release down: its kind, place in the schedule and size in bytes."""
         if kind == HELLO:
             more = {**more, "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
-        entry = {"kind": kind, "position": list(place), "bytes": size, "labels": labels, **more}
-        line = json.dumps({**entry, "after": self.head}, separators=(",", ":")).encode()
+        entry = {"kind": kind, "position": place, "bytes": size, "labels": labels, **more}
+        line = msgspec.json.encode({**entry, "after": self.head})
         self._write(line + b"\n")
         self.head = head_of(line)
 

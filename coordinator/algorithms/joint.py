@@ -17,9 +17,10 @@ import torch
 from torch import Tensor
 
 from coordinator.algorithms.clipping import alone
+from coordinator.algorithms.loading import augment_of, draw_of
 from coordinator.algorithms.norm_exchange import globally, heard_shortening, told_shortening
 from coordinator.algorithms.party import Party
-from coordinator.algorithms.split_steps import augment_of, draw_of, head_batch
+from coordinator.algorithms.split_steps import head_batch
 from coordinator.algorithms.tensors import one, received, sent
 from coordinator.algorithms.training import loss_of
 from coordinator.models.stages import backward

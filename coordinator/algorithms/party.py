@@ -13,11 +13,11 @@ from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import Weights, logits_of, loss_sum
 from coordinator.errors import ProtocolError
-from coordinator.models.stages import Part, Shape, build
+from coordinator.models.stages import Part, Shape, Value, build
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
-from coordinator.schedule import Begin
+from coordinator.schedule import Begin, Item
 from coordinator.specs import POOLED, Run
 
 Stages = dict[str, tuple[str, ...] | None]  # part name to stage names; None: all
@@ -73,6 +73,8 @@ class Party:
     apart: dict[int, Waiting] = field(default_factory=dict)  # sites that train alone stop alone
     stopped_alone: dict[int, int] = field(default_factory=dict)  # in which round of this trial each did
     losses: dict[int, tuple[float, int]] = field(default_factory=dict)
+    upcoming: Item | None = None  # what the schedule says after this
+    ahead: tuple[Item, Value, Tensor] | None = None  # its inputs and labels, loaded while waiting
     steps: int = 0
     records_trained: int = 0
     records_scored: int = 0

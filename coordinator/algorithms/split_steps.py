@@ -2,27 +2,29 @@
 
 from typing import cast
 
+import torch
 from torch import Tensor
 
+from coordinator.algorithms.loading import batch_of, draw_of, load_ahead
 from coordinator.algorithms.norm_exchange import coordinator_shortening, site_shortening
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import one, sent
-from coordinator.algorithms.training import Draw, loss_of
+from coordinator.algorithms.training import loss_of
 from coordinator.models.stages import Part, backward
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, CutGradient, Features, HeadGradient
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.schedule import Batch, JointBatch
+from coordinator.schedule import Batch
 
 
 def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
     """Do the site's half of a step."""
-    train, draw = party.rows.train, draw_of(party, item)
-    labels = train.labels[item.records]
-    activations = party.parts["front"](train.batch(item.records, augment_of(party, item)), draw)
+    inputs, labels = batch_of(party, item)
+    activations = party.parts["front"](inputs, draw_of(party, item))
     shared = sent(labels) if party.run.labels == "shared" else None
     channel.send(Activations(item.position, sent(activations), shared))
+    load_ahead(party)
     loss = 0.0
     if shared is None:
         loss = head_batch(party, item, labels, channel)
@@ -52,17 +54,16 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     part, optimizer = back_of(party, item.site)
     up = channel.receive(site, Activations, item.position)
     activations = one(up.tensor, (len(item.records), *party.shapes["front"]), site).requires_grad_()
-    output = part(activations, draw)
+    output, loss = part(activations, draw), torch.zeros(())
     if party.run.labels == "shared":
         loss = loss_of(output, one(up.labels, (len(item.records),), site), party.class_weights)
         loss.backward()
-        party.count(float(loss.detach()), len(item.records), item.site)
     else:
         channel.send(site, Features(item.position, sent(output)))
         gradient = channel.receive(site, HeadGradient, item.position).tensor
         backward(output, one(gradient, tuple(output.shape), site))
-        party.count(0.0, len(item.records), item.site)
     channel.send(site, CutGradient(item.position, sent(cast(Tensor, activations.grad))))
+    party.count(float(loss.detach()), len(item.records), item.site)  # the site waits for the gradient
     optimizer.descend(item.round, coordinator_shortening(party, optimizer, item.position, channel))
 
 
@@ -72,13 +73,3 @@ def back_of(party: Party, site: int) -> tuple[Part, Optimizer]:
         return party.copies[site], party.copy_optimizers[site]
     ((name, part),) = party.parts.items()
     return part, party.optimizers[name]
-
-
-def draw_of(party: Party, item: Batch | JointBatch) -> Draw:
-    """Say what keys a step's random draws: the same in every arm."""
-    return (party.run.seed, "forward", *item.draw)
-
-
-def augment_of(party: Party, item: Batch) -> Draw:
-    """Say what keys the random changes to a batch's images."""
-    return (party.run.seed, "augment", *item.draw)

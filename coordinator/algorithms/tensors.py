@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from coordinator.errors import ProtocolError
 from coordinator.protocol.messages import Array
+
+FLOAT32 = np.dtype("float32")
 
 
 def sent(tensor: Tensor) -> Array:
@@ -21,7 +24,7 @@ def one(array: Array | None, shape: tuple[int, ...], sender: str) -> Tensor:
     Raises:
         ProtocolError: dtype or shape is another.
     """
-    if array is None or array.dtype != "float32" or array.shape != shape:
+    if array is None or array.dtype != FLOAT32 or array.shape != shape:
         found = "nothing" if array is None else f"{array.dtype} {array.shape}"
         raise ProtocolError(f"'{sender}' sent {found} where float32 {shape} was expected", sender)
     return torch.from_numpy(array)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from threading import Lock
-from typing import Any, cast
+from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ Shape = tuple[int, ...] | dict[str, tuple[int, ...]]
 Value = Tensor | dict[str, Tensor]
 # torch draws from one generator per process: seeding and drawing is one act, also between threads
 DRAWING = Lock()
+ENGINE: Final = torch.autograd.Variable._execution_engine  # what every backward() ends in
 # attention's fast path changes bits between training and evaluation, and hides operations from their count
 torch.backends.mha.set_fastpath_enabled(False)
 
@@ -42,29 +43,12 @@ class Together(dict[str, Callable[[], nn.Module]]):
         return self.make()[name]
 
 
-class _Boundary(torch.autograd.Function):
-    """Makes what crosses a stage boundary contiguous, both ways, as sending it would."""
-
-    @staticmethod
-    def forward(ctx: Any, value: Tensor) -> Tensor:
-        return value.contiguous().view_as(value)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient.contiguous()
-
-
-class _Cut(torch.autograd.Function):
-    """Stands for the layers beyond the cut: a scalar whose gradient is the one received."""
-
-    @staticmethod
-    def forward(ctx: Any, output: Tensor, gradient: Tensor) -> Tensor:
-        ctx.gradient = gradient.to(output.device)
-        return output.new_zeros(())
-
-    @staticmethod
-    def backward(ctx: Any, one: Tensor) -> tuple[Tensor, None]:
-        return ctx.gradient, None
+def _boundary(value: Tensor) -> Tensor:
+    """Make what crosses a stage boundary contiguous, both ways, as sending it would."""
+    value = value.contiguous()
+    if value.requires_grad:
+        value.register_hook(Tensor.contiguous)
+    return value
 
 
 def backward(output: Tensor, gradient: Tensor) -> None:
@@ -73,7 +57,10 @@ def backward(output: Tensor, gradient: Tensor) -> None:
     (``output.backward(gradient)`` does the same, but imports sympy to compare the shapes: a third of
     a second at each site in its first turn.)
     """
-    _Cut.apply(output, gradient).backward()
+    ENGINE.run_backward(
+        (output,), (gradient.to(output.device),), False, False, (), allow_unreachable=True,
+        accumulate_grad=True,
+    )  # fmt: skip
 
 
 class Part(nn.Module):
@@ -91,6 +78,7 @@ class Part(nn.Module):
         super().__init__()
         named = {name.replace(".", "/"): stage for name, stage in stages.items()}
         self.stages = nn.ModuleDict(named).to(device)
+        self._in_order = tuple(zip(stages, self.stages.values(), strict=True))
         self.mixed, self.device = mixed, device
 
     def forward(self, value: Any, draw: tuple[int | str, ...] | None = None) -> Tensor:
@@ -101,14 +89,14 @@ class Part(nn.Module):
             draw: what keys this pass's random draws (seed, purpose, position); None draws nothing.
         """
         value = _on(self.device, value)
-        for name, stage in self.stages.items():
+        for name, stage in self._in_order:
             if draw is None:
                 value = self._run(stage, value)
             else:
                 with DRAWING:
-                    _seed(key(*draw, name.replace("/", ".")), self.device)
+                    _seed(key(*draw, name), self.device)
                     value = self._run(stage, value)
-            value = _Boundary.apply(value)
+            value = _boundary(value)
         return cast(Tensor, value)
 
     def _run(self, stage: nn.Module, value: Any) -> Tensor:

@@ -20,6 +20,7 @@ ALIGNMENT: Final = 64
 # what msgspec raises on bytes that are not what they should be
 MALFORMED: Final = (msgspec.DecodeError, ValueError, RecursionError)
 DTYPES: Final = {name: np.dtype(name) for name in ("float32", "float64", "int64", "uint8")}
+NAMES: Final = {dtype.str: name for name, dtype in DTYPES.items()}  # numpy makes a name anew each time
 
 Buffer = bytes | bytearray | memoryview
 Frames = list[Buffer]
@@ -64,7 +65,7 @@ def encode(envelope: Envelope) -> Iterator[Frames]:
     def described(value: Any) -> Any:
         if isinstance(value, np.ndarray):
             arrays.append(value)
-            return [value.dtype.name, value.shape]
+            return [NAMES.get(value.dtype.str) or value.dtype.name, value.shape]
         raise ProtocolError(f"a {type(value).__name__} cannot travel in a message")
 
     header = msgspec.msgpack.encode(envelope, enc_hook=described)

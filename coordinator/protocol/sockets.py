@@ -28,6 +28,7 @@ HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
 RECONNECT_SECONDS: Final = 1
+GLANCE_MILLISECONDS: Final = 100  # how long nothing but messages is heeded
 LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at
 DENIED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 # without a detail: another key was pinned than the coordinator's, or the connection was lost meanwhile
@@ -35,10 +36,7 @@ REFUSED: Final = DENIED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
 class Wake(Protocol):
-    """Something with a descriptor that turns readable when waiting must end."""
-
-    def fileno(self) -> int:
-        """Give the descriptor."""
+    """Something that knows when waiting must end."""
 
     def check(self) -> None:
         """Raise if waiting must end."""
@@ -88,7 +86,7 @@ class Router:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.endpoint = _bind(self._socket, endpoint)
         self._wake = wake
-        self._poller = _poller(self._socket, self._monitor, wake)
+        self._waiting = _Waiting(self._socket, self._look_around)
 
     def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None:
         """Give the next message as (site, route, frames), or None after the time.
@@ -98,11 +96,10 @@ class Router:
         Raises:
             PeerRemoved: a connected site is admitted no more.
         """
-        self._wait(seconds)
-        try:
-            route, *frames = self._socket.recv_multipart(zmq.NOBLOCK, copy=False)
-        except zmq.Again:
+        got = self._waiting.next(seconds)
+        if got is None:
             return None
+        route, *frames = got
         site = self._sites.get(str(frames[0].get("User-Id"))) if frames else None
         if site is None:
             return None
@@ -145,17 +142,17 @@ class Router:
             names = ", ".join(sorted(set(removed.values())))
             raise PeerRemoved(f"'{names}' was removed from the manifest; its connection was shut")
 
-    def _wait(self, seconds: float) -> None:
+    def _look_around(self) -> bool:
         if time.monotonic() > self._looked + LOOK_SECONDS:
             self._look()
-        ready = dict(self._poller.poll(int(seconds * 1000)))
-        if self._wake and self._wake.fileno() in ready:
+        if self._wake:
             self._wake.check()
-        while self._monitor in ready and self._monitor.poll(0):
+        while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
             self._names.pop(event["value"], None)
             if route := self._connections.pop(event["value"], None):
                 self._gone.append(route)
+        return bool(self._gone)
 
 
 class Dealer:
@@ -179,17 +176,8 @@ class Dealer:
 
     def receive(self, seconds: float) -> Frames | None:
         """Give the next message's frames, or None after the time."""
-        ready = dict(self._poller.poll(int(seconds * 1000)))
-        if self._wake and self._wake.fileno() in ready:
-            self._wake.check()
-        if self._monitor in ready:
-            self._look_at_monitor()
-        if self._socket not in ready:
-            return None
-        try:
-            return [frame.buffer for frame in self._socket.recv_multipart(zmq.NOBLOCK, copy=False)]
-        except zmq.Again:
-            return None
+        got = self._waiting.next(seconds)
+        return None if got is None else [frame.buffer for frame in got]
 
     def send(self, frames: Frames) -> None:
         """Queue a message; libzmq sends it."""
@@ -226,10 +214,12 @@ class Dealer:
         self._socket.set(zmq.CURVE_SECRETKEY, secret)
         self._socket.set(zmq.CURVE_PUBLICKEY, public)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | REFUSED)
-        self._poller = _poller(self._socket, self._monitor, self._wake)
+        self._waiting = _Waiting(self._socket, self._look_around)
         self._socket.connect(self._endpoint)
 
-    def _look_at_monitor(self) -> None:
+    def _look_around(self) -> bool:
+        if self._wake:
+            self._wake.check()
         while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
             if event["event"] & DENIED:
@@ -237,6 +227,32 @@ class Dealer:
             else:
                 self.connections_lost += 1
             self.refusals += event["event"] != zmq.EVENT_DISCONNECTED
+        return self.connections_lost > 0 or self._refused_at > 0
+
+
+class _Waiting:
+    """Waits for a socket's messages, and looks around between; to poll all would cost every step."""
+
+    def __init__(self, socket: "zmq.Socket[bytes]", look_around: Callable[[], bool]) -> None:
+        """Take what sees to all but messages, and says whether waiting must end."""
+        self._socket, self._look_around, self._due = socket, look_around, 0.0
+        socket.set(zmq.RCVTIMEO, GLANCE_MILLISECONDS)
+
+    def next(self, seconds: float) -> "list[zmq.Frame] | None":
+        """Give the next message's frames, or None after the time or where waiting must end."""
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                frames = self._socket.recv_multipart(copy=False)
+            except zmq.Again:
+                frames = None
+            now = time.monotonic()
+            if frames is None or now > self._due:
+                self._due = now + GLANCE_MILLISECONDS / 1000
+                if self._look_around():
+                    return frames
+            if frames is not None or now >= end:
+                return frames
 
 
 def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":
@@ -263,13 +279,6 @@ def _stop(authenticator: ThreadAuthenticator) -> None:
         authenticator.pipe.close(linger=0)  # nobody reads it: saying stop would wait for ever
         authenticator.pipe = None  # type: ignore[assignment]
     authenticator.stop()
-
-
-def _poller(socket: Any, monitor: Any, wake: Wake | None) -> zmq.Poller:
-    poller = zmq.Poller()
-    for item in (socket, monitor, *([wake.fileno()] if wake else [])):
-        poller.register(item, zmq.POLLIN)
-    return poller
 
 
 def _bind(socket: "zmq.Socket[bytes]", endpoint: str) -> str:
