@@ -1,5 +1,6 @@
 # `make run` and `make test` are all a newcomer needs; each makes the environment it runs in.
 # STUDY=config/studies/NAME.yaml CORES=n DATA_ROOT=folder   another study (run)
+# TASK=name,name SEEDS=0,1                                  of a study, these alone (run, paper)
 # TORCH_INDEX=url WHEELS=folder PYTHON=python3              how the environment is made
 
 SHELL := /bin/bash
@@ -13,11 +14,16 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
+.PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
 	simulation chaos clean-state
 
 run: env
-	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' workflow/run.sh
+	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
+		workflow/run.sh
+
+# a paper's experiments, from the records to its tables: a day; TASK=heart takes under an hour
+paper: STUDY = config/studies/paper.yaml
+paper: run
 
 env:
 	@$(PYTHON) -I workflow/environment.py

@@ -12,6 +12,7 @@ import pytest
 from coordinator.__main__ import COMMANDS
 from coordinator.command_line import main
 from coordinator.config import Policy, Site, Study
+from coordinator.errors import ConfigError
 from coordinator.study import read_study
 from tests.config_keys import README, SCHEMA, readme, rows, schema
 
@@ -249,3 +250,18 @@ def test_a_number_of_sites_that_cannot_be_is_named(
     status, said = check(capsys, path)
     assert status == 2
     assert "sites' is" in said
+
+
+def test_a_part_of_a_study_has_its_tasks_alone_and_the_same_runs():
+    path = ROOT / "config/studies/paper.yaml"
+    whole, _, _ = read_study([path])
+    part, sites, _ = read_study([path], ["only=[heart]"])
+    assert list(part.tasks) == ["heart"]
+    assert set(sites) == {"cleveland", "hungarian", "switzerland", "va"}
+    assert part.tasks["heart"] == whole.tasks["heart"]
+    assert part.strategies.keys() == whole.strategies.keys() - {"scaffold_skin"}
+    assert part.strategies["split_u"].tasks == ("heart",)
+    without, _, _ = read_study([path], ["only=[mortality]"])
+    assert "split_u" not in without.strategies
+    with pytest.raises(ConfigError, match="only.0: unknown task 'haert'; did you mean 'heart'"):
+        read_study([path], ["only=[haert]"])

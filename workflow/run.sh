@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One study from its config to its report: check, take the folder, run, say where the report lies.
-# Called by `make run`; reads STUDY, CORES, DATA_ROOT and PYTHON from the environment.
+# Called by `make run` and `make paper`; reads STUDY, CORES, DATA_ROOT, TASK, SEEDS and PYTHON from the environment.
 set -euo pipefail
 
 python=${PYTHON:?}
@@ -9,6 +9,8 @@ settings=()
 if [ -n "${DATA_ROOT:-}" ]; then
     settings=("data_root=$(realpath -m -- "$DATA_ROOT")")
 fi
+[ -z "${TASK:-}" ] || settings+=("only=[$TASK]")
+[ -z "${SEEDS:-}" ] || settings+=("seeds=[$SEEDS]")
 
 plan=$(mktemp)
 trap 'rm -f "$plan"' EXIT

@@ -229,5 +229,6 @@ class Study(Record):
     sites: dict[Name, Site] = Field(
         default_factory=dict, description="sites of this study alone, beside those in config/sites/"
     )
+    only: tuple[Name, ...] = Field((), description="of the tasks, these alone; empty: all")
     tasks: dict[Name, Task] = Field(min_length=1, description="by name")
     strategies: dict[Name, Strategy] = Field(min_length=1, description="by label")
