@@ -263,5 +263,5 @@ def test_a_part_of_a_study_has_its_tasks_alone_and_the_same_runs():
     assert part.strategies["split_u"].tasks == ("heart",)
     without, _, _ = read_study([path], ["only=[mortality]"])
     assert "split_u" not in without.strategies
-    with pytest.raises(ConfigError, match="only.0: unknown task 'haert'; did you mean 'heart'"):
+    with pytest.raises(ConfigError, match=r"only\.0: unknown task 'haert'; did you mean 'heart'"):
         read_study([path], ["only=[haert]"])
