@@ -25,15 +25,66 @@ ATTACKS: Final[dict[str, Attack]] = {
         "He 2019, black-box inversion by a decoder",
         NOT_VALIDATED,
     ),
+    "white_box": Attack(
+        "activations of the final scoring, the front", "He 2019, white-box inversion", NOT_VALIDATED
+    ),
+    "unsplit": Attack(
+        "activations of the final scoring, the front's architecture",
+        "Erdogan 2022, UnSplit, model inversion",
+        NOT_VALIDATED,
+    ),
+    "pseudo_client": Attack(
+        "activations of the final scoring, the coordinator's layers, auxiliary records with labels",
+        "PCAT (Gao & Zhang 2023); alignment after SDAR (Zhu 2025), by moments",
+        NOT_VALIDATED,
+    ),
+    "frozen_front": Attack(
+        "activations of a front that it never lets learn, and the same front applied to auxiliary records",
+        "the study's seed, which all parties know; gradients of zero",
+        NOT_VALIDATED,
+    ),
+    "hijacking": Attack(
+        "activations of steps whose gradient it makes up, auxiliary records",
+        "FSHA (Pasquini 2021), simulated against a real front",
+        NOT_VALIDATED,
+    ),
+    "tableak": Attack(
+        "a site's update of one round; beside it one gradient of the first model",
+        "TabLeak (Vero 2023)",
+        NOT_VALIDATED,
+    ),
+    "inverting_gradients": Attack(
+        "a site's update of one round; beside it one gradient of the first model",
+        "Inverting Gradients (Geiping 2020)",
+        NOT_VALIDATED,
+    ),
+    "dlg": Attack(
+        "a site's update of one round; beside it one gradient of the first model",
+        "DLG (Zhu 2019), by Adam",
+        NOT_VALIDATED,
+    ),
     "clustering": Attack("activations or features of one round", "k-means, two clusters", NOT_VALIDATED),
     "gradient_norm": Attack("gradients that go up in one round", "Li 2022, norm attack", ON_LABEL_LEAKAGE),
     "gradient_cosine": Attack(
         "gradients that go up in one round", "after Li 2022, direction attack", ON_LABEL_LEAKAGE
     ),
+    "unsplit_labels": Attack(
+        "features that go down and gradients that come up in one round, the head's architecture",
+        "Erdogan 2022, UnSplit, label inference",
+        NOT_VALIDATED,
+    ),
     "loss_threshold": Attack("scores and labels of records", "Yeom 2018", NOT_VALIDATED),
     "lira_offline": Attack(
-        "scores and labels of records, auxiliary records for shadow models",
+        "scores and labels of records, auxiliary or own records for shadow models",
         "Carlini 2022, offline",
         NOT_VALIDATED,
+    ),
+    "shadow": Attack(
+        "scores and labels of records, auxiliary or own records for shadow models",
+        "Shokri 2017, one classifier for both classes",
+        NOT_VALIDATED,
+    ),
+    "distance_correlation": Attack(
+        "inputs and activations, at the site: a measure, not an attack", "Szekely 2007", "exact: a formula"
     ),
 }

@@ -18,6 +18,7 @@ COLUMNS: Final[dict[str, str]] = {
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
     "figures/attacks.csv": "attack,reads,source,validation",
+    "figures/gallery.csv": "task,strategy,seed,attack,which,psnr,original,reconstruction,baseline",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
     "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,cut,model,"
     f"{','.join(Training.model_fields)},identical_to",

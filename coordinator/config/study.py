@@ -195,8 +195,8 @@ class Study(Record):
     )
     audit: Literal["none", "small", "full"] = Field(
         "none",
-        description="small: attacks with few steps on every run, scored against the sites' records; full: the "
-        "same with many, for hours; every site must agree (allow_recording)",
+        description="small: attacks with few steps on every run, scored against the sites' records; full: "
+        "with many, for hours; every site must agree (allow_recording)",
     )
     gallery: bool = Field(
         False,

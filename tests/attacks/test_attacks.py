@@ -8,10 +8,24 @@ from sklearn.metrics import roc_auc_score
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import train_batch
 from coordinator.attacks.decoder import train_decoder
+from coordinator.attacks.gradient_inversion import invert
+from coordinator.attacks.hijacking import Hijacker
+from coordinator.attacks.inversion import unsplit, white_box
 from coordinator.attacks.labels import clustering, gradient_cosine, gradient_norm
-from coordinator.attacks.membership import lira_offline, loss_threshold, shadow_models
+from coordinator.attacks.layout import Layout, inputs_of, roughness, start
+from coordinator.attacks.local_round import Moments, Step, Update, gradient_of, made_by
+from coordinator.attacks.membership import (
+    half_of,
+    lira_offline,
+    loss_threshold,
+    shadow_attack,
+    shadow_models,
+)
+from coordinator.attacks.pseudo_client import PseudoClient, train_pseudo_client
+from coordinator.attacks.tableak import rows_matched, tableak, word_columns
+from coordinator.attacks.unsplit_labels import unsplit_labels
 from coordinator.config import Model, Training
-from coordinator.models.stages import build
+from coordinator.models.stages import backward, build
 from coordinator.models.tabular import stages
 
 DRAWS = np.random.default_rng(0)
@@ -111,3 +125,160 @@ def test_shadow_models_are_keyed_by_the_seed() -> None:
     weights = [model.state_dict()["stages.head.weight"] for model in (*first, *again)]
     assert torch.equal(weights[0], weights[2])
     assert not torch.equal(weights[0], weights[1])
+
+
+MIXED = Layout({"table": (9,)}, numbers=3, flags=1, words=(2, 3))
+
+
+def mixed_records(count: int) -> torch.Tensor:
+    """Draw rows of three numbers, a flag, and words of two and of three kinds."""
+    draws = torch.Generator().manual_seed(5)
+    words = [torch.eye(kinds)[torch.randint(kinds, (count,), generator=draws)] for kinds in MIXED.words]
+    flag = (torch.rand(count, 1, generator=draws) > 0.5).float()
+    return torch.cat([torch.randn(count, MIXED.numbers, generator=draws), flag, *words], dim=1)
+
+
+def a_table_model(seed: int):
+    return build(stages(Model(name="mlp", hidden=(40, 20)), (9,)), seed).eval()
+
+
+def test_a_word_is_searched_as_one_of_its_kinds() -> None:
+    made = inputs_of(MIXED, start(MIXED, 7, torch.Generator().manual_seed(0)))
+    assert word_columns(MIXED) == [slice(4, 6), slice(6, 9)]
+    for columns in word_columns(MIXED):
+        assert torch.allclose(made[:, columns].sum(dim=1), torch.ones(7))
+    assert ((made[:, 3] > 0) & (made[:, 3] < 1)).all()
+
+
+def test_series_images_and_what_is_present_become_a_model_s_inputs() -> None:
+    layout = Layout({"series": (4, 6), "image": (1, 5, 5), "present": (2,)}, 0, 0, ())
+    free = start(layout, 3, torch.Generator().manual_seed(0))
+    made = inputs_of(layout, free)
+    assert {name: tuple(value.shape) for name, value in made.items()} == {
+        "series": (3, 4, 6), "image": (3, 1, 5, 5), "present": (3, 2),
+    }  # fmt: skip
+    assert ((made["series"][:, :, 3:] > 0) & (made["series"][:, :, 3:] < 1)).all()
+    assert roughness({"image": torch.ones(2, 1, 4, 4)}) == 0 < roughness(free)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_a_local_round_done_again_is_the_one_that_was_done(optimizer: str) -> None:
+    training = Training(
+        optimizer=optimizer, learning_rates=(0.01,), weight_decay=0.1,
+        momentum=0.5 if optimizer == "sgd" else 0.0,
+    )  # fmt: skip
+    records, labels = mixed_records(12), torch.tensor([0.0, 1.0] * 6)
+    model = a_table_model(0)
+    before = [value.detach().clone() for value in model.parameters()]
+    steps = [Step(torch.arange(8), (1, 0)), Step(torch.arange(8, 12), (1, 1))]
+    own = Optimizer(model, training, 0.01)
+    for step in steps:
+        train_batch(model, own, records[step.records], labels[step.records], step.draw, round_=0)
+    change = tuple(b.detach() - a for a, b in zip(before, model.parameters(), strict=True))
+    update = Update(a_table_model(0), change, tuple(steps), training, 0.01)
+    made = made_by(update, records, labels)
+    for one, other in zip(made, change, strict=True):  # Adam's epsilon is larger here
+        close = torch.nn.functional.cosine_similarity(one.flatten(), other.flatten(), dim=0)
+        assert close > (0.99999 if optimizer == "sgd" else 0.97)
+
+
+def test_the_gradient_of_few_records_gives_them_away_numbers_and_words() -> None:
+    records, labels = mixed_records(4), torch.tensor([0.0, 1.0, 1.0, 0.0])
+    update = gradient_of(a_table_model(0), records, labels)
+    leaked = tableak(update, MIXED, iterations=400, members=2, seed=1, labels=labels)
+    table = leaked.table[rows_matched(records.double().numpy(), leaked.table)]
+    numbers = np.abs(table[:, :3] - records[:, :3].numpy())
+    assert np.median(numbers) < 0.35  # the mean record: .7
+    for columns in word_columns(MIXED):
+        told = table[:, columns].argmax(axis=1) == records[:, columns].numpy().argmax(axis=1)
+        assert told.mean() >= 0.75
+    assert leaked.uncertainty.shape == (4, 5)
+
+
+def test_labels_are_searched_where_they_are_not_known_and_noise_gives_nothing() -> None:
+    records, labels = mixed_records(1), torch.tensor([1.0])
+    update = gradient_of(a_table_model(0), records, labels)
+    found = invert(update, MIXED, objective="squared", iterations=400, seed=2)
+    assert found.loss < 0.02
+    assert found.labels[0] > 0.5
+    draws = torch.Generator().manual_seed(1)
+    noise = tuple(torch.randn(each.shape, generator=draws) for each in update.change)
+    blind = Update(update.model, noise, update.steps, update.training, update.rate)
+    assert invert(blind, MIXED, objective="cosine", iterations=60, seed=2).loss > 0.5
+
+
+def test_a_known_front_is_inverted_and_a_clone_alone_resists_on_a_table() -> None:
+    layout = Layout({"table": (6,)}, 6, 0, ())
+    front = build(stages(Model(name="mlp", hidden=(64,)), (6,)), 0, ("layer1",)).eval()
+    with torch.inference_mode():
+        seen = front(torch.from_numpy(RECORDS[:30])).numpy()
+    known = white_box(front, seen, layout, iterations=300, seed=0)["table"]
+    assert np.abs(known - RECORDS[:30]).mean() < 0.15
+    other = build(stages(Model(name="mlp", hidden=(64,)), (6,)), 1, ("layer1",)).eval()
+    cloned = unsplit(other, seen, layout, iterations=100, seed=0)["table"]
+    assert np.abs(cloned - RECORDS[:30]).mean() > 0.4  # Erdogan 2022 find the same
+
+
+def test_a_head_of_the_attacker_s_labels_by_gradients() -> None:
+    found = gradients()
+    features = DRAWS.normal(size=found.shape).astype(np.float32)
+    head = build(stages(Model(name="logistic_regression"), (3,)), 4)
+    assert best(LABELS, unsplit_labels(head, features, found, iterations=200)) > 0.95
+    mixed = DRAWS.permutation(found)
+    head = build(stages(Model(name="logistic_regression"), (3,)), 4)
+    assert best(LABELS, unsplit_labels(head, features, mixed, iterations=200)) < 0.75
+
+
+def test_a_pseudo_client_labels_what_it_cannot_see() -> None:
+    labels = (RECORDS[:, 0] > 0).astype(np.float32)
+    builders = stages(Model(name="mlp", hidden=(24, 8)), (6,))
+    model = build(builders, 0)
+    optimizer = Optimizer(model, Training(optimizer="adam"), 0.01)
+    for step in range(150):
+        train_batch(
+            model, optimizer, torch.from_numpy(RECORDS), torch.from_numpy(labels), (0, step), round_=0
+        )
+    trained = {name: build(builders, 0, (name,)).eval() for name in ("layer1", "layer2")}
+    for part in trained.values():
+        part.load_state_dict({name: model.state_dict()[name] for name in part.state_dict()})
+    with torch.inference_mode():
+        seen = trained["layer1"](torch.from_numpy(RECORDS[100:])).numpy()
+    drawn = PseudoClient(build(builders, 0, ("layer1",)), trained["layer2"], build(builders, 0, ("head",)))
+    client = train_pseudo_client(
+        drawn, lambda rows: torch.from_numpy(RECORDS[:100])[torch.from_numpy(rows)],
+        torch.from_numpy(labels[:100]), seen, steps=150, seed=1,
+    )  # fmt: skip
+    assert roc_auc_score(labels[100:], client.labels(seen)) > 0.9
+
+
+def test_a_hijacked_front_sends_what_the_coordinator_can_read() -> None:
+    builders = stages(Model(name="mlp", hidden=(32,)), (6,))
+    front, encoder = (build(builders, 0, ("layer1",)) for _ in range(2))
+    hijacker = Hijacker(encoder, torch.from_numpy(RECORDS[:60]), RECORDS[:60], (32,), seed=1)
+    optimizer, draws = Optimizer(front, Training(optimizer="adam"), 0.003), np.random.default_rng(0)
+    for step in range(200):
+        up = front(torch.from_numpy(RECORDS[60 + draws.choice(100, 16, replace=False)]), (0, step))
+        backward(up, hijacker.answer(up))
+        optimizer.descend(0)
+    with torch.inference_mode():
+        seen = front.eval()(torch.from_numpy(RECORDS[160:])).numpy()
+    assert ((hijacker.read(seen) - RECORDS[160:]) ** 2).mean() < 0.4  # the mean record's is 1
+
+
+def test_a_shadow_attack_learns_what_members_look_like() -> None:
+    members = np.repeat([True, False], 100)
+    logits = DRAWS.normal(size=200) + 2 * members
+    own = np.stack([half_of(200, 0, number) for number in range(4)])
+    trained_on = np.zeros((4, 200), dtype=bool)
+    np.put_along_axis(trained_on, own, True, axis=1)
+    shadows = DRAWS.normal(size=(4, 200)) + 2 * trained_on
+    scores = shadow_attack(logits, np.ones(200), shadows, np.ones(200), trained_on)
+    assert roc_auc_score(members, scores) > 0.85
+    assert len(half_of(7, 0, 1)) == 4
+    assert not np.array_equal(half_of(50, 0, 0), half_of(50, 0, 1))
+
+
+def test_plain_momentum_has_its_past() -> None:
+    moments = Moments(Training(optimizer="sgd", momentum=0.5), 1)
+    one, zero = [torch.ones(1)], [torch.zeros(1)]
+    assert [float(moments.moves(one, zero, 1.0)[0]) for _ in range(3)] == [-1.0, -1.5, -1.75]
