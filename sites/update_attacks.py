@@ -1,6 +1,6 @@
 """Holds gradient inversion against federated updates: TabLeak for tables, Inverting Gradients for all."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -76,9 +76,13 @@ def _attack(attacked: Attacked, effort: Effort, targets: list[Target], what: str
     if set(attacked.statistics["input_shapes"]) == {"table"}:
         rows += _tableak(attacked, effort, targets, what)
     for name in names:
-        pairs = [_inverted(attacked, effort, target, name) for target in targets]
-        guess = {each: np.concatenate([pair[0][each] for pair in pairs]) for each in pairs[0][0]}
-        rows += _scored(attacked, name, what, guess, _joined([pair[1] for pair in pairs]))
+        found = [_inverted(attacked, effort, target, name) for target in targets]
+        rows += _scored(
+            attacked, name, what, _joined([each for each, _ in found]), _joined([each[1] for each in targets])
+        )
+        if targets[0][3] is None:
+            told = leakage.inferred(targets[0][2].astype(np.int64), found[0][1])
+            rows += rows_of(name, f"labels from {what}", WHO, told)
     return rows
 
 
@@ -117,8 +121,8 @@ def mean_record(attacked: Attacked) -> dict[str, Floats]:
 
 def _inverted(
     attacked: Attacked, effort: Effort, target: Target, name: str
-) -> tuple[dict[str, Floats], Mapping[str, Floats]]:
-    """Invert one target, and put what was found in the order of the records it is nearest to."""
+) -> tuple[dict[str, Floats], Floats]:
+    """Invert one target: records and labels, in the order of the records they are nearest to."""
     update, truth, _, labels = target
     layout, (objective, signed) = Layout.of(attacked.statistics), INVERSIONS[name]
     found = invert(
@@ -127,14 +131,14 @@ def _inverted(
     )  # fmt: skip
     guess = {each: MAKERS[each](layout, value).numpy() for each, value in found.free.items()}
     order = rows_matched(laid_flat(truth).astype(np.float64), laid_flat(guess).astype(np.float64))
-    return {each: values[order] for each, values in guess.items()}, truth
+    return {each: values[order] for each, values in guess.items()}, found.labels.numpy()[order]
 
 
 def _iterations(effort: Effort, update: Update) -> int:
     return max(20, effort.updates // len(update.steps))
 
 
-def _joined(several: list[Mapping[str, Floats]]) -> dict[str, Floats]:
+def _joined(several: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
     return {name: np.concatenate([each[name] for each in several]) for name in several[0]}
 
 
@@ -143,9 +147,30 @@ def _scored(
 ) -> Rows:
     auxiliary = together([each.roles["auxiliary"] for each in attacked.hospitals])
     show(attacked, name, guess, truth, auxiliary)
-    found = scored(guess, truth, auxiliary, attacked.statistics, attacked.run.seed)
+    chance = _by_chance(auxiliary, truth, attacked.run.seed)
+    found, trivial = (
+        scored(each, truth, auxiliary, attacked.statistics, attacked.run.seed) for each in (guess, chance)
+    )
     return [
         row
         for modality, measures in found.items()
-        for row in rows_of(name, f"{modality} from {what}", WHO, measures)
+        for row in rows_of(name, f"{modality} from {what}", WHO, beside(measures, trivial[modality]))
     ]
+
+
+def _by_chance(auxiliary: Mapping[str, Floats], truth: Mapping[str, Floats], seed: int) -> dict[str, Floats]:
+    """Draw auxiliary records and bring them into the truth's order, as guesses are: that alone helps."""
+    count, most = len(next(iter(truth.values()))), len(next(iter(auxiliary.values())))
+    drawn = np.random.default_rng(key(seed, "by chance")).choice(most, size=count, replace=count > most)
+    guess = {name: values[drawn] for name, values in auxiliary.items() if name != "present"}
+    order = rows_matched(laid_flat(truth).astype(np.float64), laid_flat(guess).astype(np.float64))
+    return {name: values[order] for name, values in guess.items()}
+
+
+def beside(measures: list[Measure], chance: list[Measure]) -> list[Measure]:
+    """Put the better of the mean record and of records by chance beside each measure."""
+    better = [
+        (min if own.measure == "mae" else max)(own.baseline, other.value)
+        for own, other in zip(measures, chance, strict=True)
+    ]
+    return [own._replace(baseline=base) for own, base in zip(measures, better, strict=True)]

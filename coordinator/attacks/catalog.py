@@ -14,6 +14,11 @@ class Attack(NamedTuple):
     validation: str
 
 
+def is_validated(attack: Attack) -> bool:
+    """Say whether an attack reached its reference, or needs none."""
+    return not attack.validation.startswith(NOT_VALIDATED)
+
+
 NOT_VALIDATED: Final = "not validated"
 # tests/system/test_label_leakage.py holds it to that
 ON_LABEL_LEAKAGE: Final = "validated: within .05 of .95 to 1.00 (Li 2022) on studies/label_leakage.yaml"
