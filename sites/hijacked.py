@@ -10,14 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.attacks.decoder import train_decoder
 from coordinator.attacks.effort import Effort
 from coordinator.attacks.hijacking import Hijacker
 from coordinator.draws import key
 from coordinator.models.stages import Part, backward
 from sites.attacked import LEAST, Attacked, Rows, activations
 from sites.joined import Joined
-from sites.reconstruction import scored_rows
+from sites.reconstruction import decoded, scored_rows
 from sites.scene import Scene, laid_flat, lifted, together
 
 WHO = "malicious_coordinator"
@@ -33,8 +32,8 @@ def hijacking_rows(attacked: Attacked, effort: Effort) -> Rows:
     front, inputs = attacked.first(0).eval(), Joined([each.roles["auxiliary"].inputs for each in own])
     scene = Scene(_seen(attacked, front), together([test]), test.labels.astype(np.int64), auxiliary, own)
     known, flat = activations(front, inputs), laid_flat(auxiliary)
-    decode = train_decoder(known, flat, seed=attacked.run.seed, steps=effort.decoder)
-    rows = scored_rows(attacked, scene, lifted(decode(scene.seen), scene.truth), "frozen_front", WHO)
+    guess = decoded(scene, known, effort.decoder, attacked.run.seed)
+    rows = scored_rows(attacked, scene, guess, "frozen_front", WHO)
     hijacker = Hijacker(attacked.first(0), inputs[:], flat, known.shape[1:], seed=attacked.run.seed)
     hijack(attacked, front, hijacker, effort.hijacking)
     read = hijacker.read(_seen(attacked, front.eval()))

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from coordinator.attacks.decoder import train_decoder
 from coordinator.attacks.effort import Effort
+from coordinator.attacks.image_decoder import train_image_decoder
 from coordinator.attacks.inversion import unsplit, white_box
 from coordinator.attacks.layout import Layout
 from coordinator.attacks.pseudo_client import PseudoClient, train_pseudo_client
@@ -47,9 +48,17 @@ def reconstruction_rows(attacked: Attacked, effort: Effort) -> Rows:
 
 
 def _decoder(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
-    known = known_activations(attacked, scene)
-    decode = train_decoder(known, laid_flat(scene.auxiliary), seed=attacked.run.seed, steps=effort.decoder)
-    return scored_rows(attacked, scene, lifted(decode(scene.seen), scene.truth), name, threat)
+    guess = decoded(scene, known_activations(attacked, scene), effort.decoder, attacked.run.seed)
+    return scored_rows(attacked, scene, guess, name, threat)
+
+
+def decoded(scene: Scene, known: Floats, steps: int, seed: int) -> dict[str, Floats]:
+    """Learn from auxiliary records and their activations, and decode those that were seen."""
+    if set(scene.auxiliary) == {"image"} and known.ndim == 4:
+        images = train_image_decoder(known, scene.auxiliary["image"], seed=seed, steps=steps)
+        return {"image": images(scene.seen)}
+    decode = train_decoder(known, laid_flat(scene.auxiliary), seed=seed, steps=steps)
+    return lifted(decode(scene.seen), scene.truth)
 
 
 def _white_box(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
@@ -82,8 +91,7 @@ def _pseudo_client(attacked: Attacked, scene: Scene, effort: Effort, name: str, 
     )
     with torch.inference_mode():
         own = client.front(inputs).numpy()
-    decode = train_decoder(own, laid_flat(scene.auxiliary), seed=seed, steps=effort.decoder)
-    rows = scored_rows(attacked, scene, lifted(decode(scene.seen), scene.truth), name, threat)
+    rows = scored_rows(attacked, scene, decoded(scene, own, effort.decoder, seed), name, threat)
     if attacked.run.labels == "private":
         scores = client.labels(scene.seen)
         rows += rows_of(name, "labels of test records", threat, inferred(scene.labels, scores, scores > 0))

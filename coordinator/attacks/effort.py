@@ -21,8 +21,8 @@ class Effort(NamedTuple):
 
 EFFORTS: Final[dict[How, Effort]] = {
     "small": Effort(
-        decoder=300, shadows=8, updates=120, members=3, batches=1, descent=100, pseudo_client=150,
-        hijacking=300, records=32,
+        decoder=300, shadows=8, updates=100, members=3, batches=1, descent=100, pseudo_client=150,
+        hijacking=150, records=32,
     ),
     "full": Effort(
         decoder=3000, shadows=32, updates=1500, members=8, batches=4, descent=1500, pseudo_client=2000,

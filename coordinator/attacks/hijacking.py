@@ -55,8 +55,7 @@ class Hijacker:
     def answer(self, activations: Tensor) -> Tensor:
         """Give the gradient that goes down for a batch's activations, and learn from them."""
         self._learn_autoencoder(len(activations))
-        for _ in range(CRITIC_STEPS):
-            self._learn_to_tell(activations.detach())
+        self._learn_to_tell(activations.detach())
         up = activations.detach().clone().requires_grad_()
         loss = -self._critic(up.flatten(1)).mean()
         (gradient,) = torch.autograd.grad(loss, up)
@@ -79,9 +78,10 @@ class Hijacker:
             own = self.encoder(self._some(len(theirs))[0]).flatten(1)
         other = theirs.flatten(1)
         size = min(len(own), len(other))
-        loss = self._critic(other).mean() - self._critic(own).mean()
-        (loss + PENALTY * self._steepness(own[:size], other[:size])).backward()
-        self._optimizers[self._critic].descend(0)
+        for _ in range(CRITIC_STEPS):
+            loss = self._critic(other).mean() - self._critic(own).mean()
+            (loss + PENALTY * self._steepness(own[:size], other[:size])).backward()
+            self._optimizers[self._critic].descend(0)
 
     def _steepness(self, own: Tensor, other: Tensor) -> Tensor:
         share = torch.rand(len(own), 1, generator=self._noise)

@@ -91,7 +91,8 @@ def _descend(
     for iteration in range(iterations):
         misfit = ((give() - target) ** 2).flatten(1).mean(dim=1).sum() / scale
         if isinstance(what, Records):
-            misfit = misfit + SMOOTH * len(target) * roughness(what.free())
-            misfit = misfit + PRIOR * size(what.free())
+            slack = (1 - iteration / iterations) ** 2  # in the end the activations alone count
+            misfit = misfit + slack * SMOOTH * len(target) * roughness(what.free())
+            misfit = misfit + slack * PRIOR * size(what.free())
         misfit.backward()
         optimizer.descend(iteration)

@@ -43,7 +43,10 @@ def gallery_rows(spec: Evaluation, results: Path) -> Rows:
 
 def catalog_rows() -> Rows:
     """List every attack: what it reads, where it is from, and how far it was validated."""
-    return [{"attack": name, **attack._asdict()} for name, attack in ATTACKS.items()]
+    return [
+        {"attack": name, "reads": attack.reads, "source": attack.source, "validation": attack.validation}
+        for name, attack in ATTACKS.items()
+    ]
 
 
 def _read(path: Path) -> Rows:

@@ -7,7 +7,7 @@ said of what was found, and `found_more` where no validated attack was tried on 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from coordinator.attacks.catalog import ATTACKS, is_validated
+from coordinator.attacks.catalog import is_validated
 from coordinator.comparison.estimates import Rows
 from coordinator.specs import Evaluation
 
@@ -48,11 +48,8 @@ def private_rows(spec: Evaluation, attacks: Rows) -> Rows:
     rows: Rows = []
     for task in spec.study.tasks:
         runs = [run for run in spec.runs.values() if run.task == task]
-        own = (
-            [row for row in attacks if row["task"] == task and row["seed"] == str(runs[0].seed)]
-            if runs
-            else []
-        )
+        first = str(min((run.seed for run in runs), default=0))
+        own = [row for row in attacks if row["task"] == task and str(row["seed"]) == first]
         federated = next((run.strategy for run in runs if run.algorithm == "federated"), None)
         splits = dict.fromkeys(run.strategy for run in runs if run.algorithm == "split")
         if federated is not None:
@@ -62,6 +59,15 @@ def private_rows(spec: Evaluation, attacks: Rows) -> Rows:
                 for found in _compared(own, strategy, federated)
             ]
     return rows
+
+
+def plain(sent: Rows) -> Rows:
+    """Give labels that are simply sent as what an attacker knows of them: all."""
+    return [
+        {**row, "measure": "auroc", "value": 1.0, "baseline": 0.5, "ci_low": "", "ci_high": ""}
+        for row in sent
+        if row["target"] == "labels" and float(row["value"] or 0) > 0
+    ]
 
 
 def _compared(rows: Rows, strategy: str, reference: str) -> Iterable[dict[str, Any]]:
@@ -89,7 +95,7 @@ def strongest(rows: Rows, strategy: str, asset: str, model: str) -> Found | None
     best = max(tried, key=lambda row: float(row["value"]) - float(row["baseline"]))
     value, baseline = float(best["value"]), float(best["baseline"])
     ends = [float(best[end]) if best[end] else value for end in ("ci_low", "ci_high")]
-    validated = any(is_validated(ATTACKS[row["attack"]]) for row in tried)
+    validated = any(is_validated(row["attack"], row["target"]) for row in tried)
     return Found(best["attack"], value, baseline, ends[0], ends[1], validated)
 
 
