@@ -26,8 +26,8 @@ NOT_VALIDATED: Final = "not validated"
 ON_LABEL_LEAKAGE: Final = "validated: within .05 of .95 to 1.00 (Li 2022) on studies/label_leakage.yaml"
 # `make references` holds them to that
 ON_HEART: Final = (
-    "validated on the gradient of 8 records: within .05 of .95 (Vero 2023) on studies/attack_references.yaml, "
-    "on heart disease for Adult; not on updates of several steps"
+    "validated on the gradient of 8 records: within .05 of .95 (Vero 2023) on "
+    "studies/attack_references.yaml, on heart disease for Adult; not on updates of several steps"
 )
 ON_LABELS: Final = "validated: within .05 of 1.00 (Erdogan 2022) on studies/attack_references.yaml"
 ON_PSEUDO_CLIENT: Final = (

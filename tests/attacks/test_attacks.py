@@ -10,6 +10,7 @@ from coordinator.algorithms.training import train_batch
 from coordinator.attacks.decoder import train_decoder
 from coordinator.attacks.gradient_inversion import invert
 from coordinator.attacks.hijacking import Hijacker
+from coordinator.attacks.image_decoder import train_image_decoder
 from coordinator.attacks.inversion import unsplit, white_box
 from coordinator.attacks.labels import clustering, gradient_cosine, gradient_norm
 from coordinator.attacks.layout import Layout, inputs_of, roughness, start
@@ -282,3 +283,12 @@ def test_plain_momentum_has_its_past() -> None:
     moments = Moments(Training(optimizer="sgd", momentum=0.5), 1)
     one, zero = [torch.ones(1)], [torch.zeros(1)]
     assert [float(moments.moves(one, zero, 1.0)[0]) for _ in range(3)] == [-1.0, -1.5, -1.75]
+
+
+def test_convolutions_decode_what_is_still_an_image() -> None:
+    images = DRAWS.normal(size=(60, 1, 8, 8)).astype(np.float32).cumsum(axis=3) / 2
+    seen = np.concatenate([np.maximum(images, 0), np.maximum(-images, 0)], axis=1)
+    decode = train_image_decoder(seen[:40], images[:40], seed=1, steps=150)
+    assert ((decode(seen[40:]) - images[40:]) ** 2).mean() < 0.1 * images.var()
+    blind = train_image_decoder(DRAWS.permutation(seen[:40]), images[:40], seed=1, steps=50)
+    assert ((blind(seen[40:]) - images[40:]) ** 2).mean() > 0.5 * images.var()
