@@ -35,6 +35,8 @@ def _answer(rows: list[Row]) -> tuple[str, Markup]:
     if more:
         said = Markup("<b>{}</b> is <b>not more private</b> than {} by what was found. It leaks more: {}.")
         sentence = said.format(one, other, _listed(more))
+        if any(row["verdict"] == "found_more" for row in more):
+            sentence += Markup(" No validated attack was tried on {}, which may leak more.").format(other)
     elif less:
         said = Markup("<b>{}</b> leaks <b>less</b> than {}: {}; and more of nothing that was tried.")
         sentence = said.format(one, other, _listed(less))
@@ -80,8 +82,8 @@ def private(results: Results, task: str) -> Table | None:
         return None
     reference = rows[0]["reference"]
     columns = [
-        "attacker", "found", "trivial guess", "strongest attack", f"found of {reference}", "trivial guess",
-        "strongest attack", f"against {reference}",
+        "attacker", f"against {reference}", "found", "trivial guess", f"found of {reference}",
+        "trivial guess", "strongest attack", f"strongest on {reference}",
     ]  # fmt: skip
     table = Table(f"Is split more private than {reference}?", columns, group="what is learned")
     for strategy in distinct(rows, "strategy"):
@@ -99,17 +101,22 @@ def _cells(row: Row) -> list[Markup]:
     shown = unit_of(row)
     return [
         text(row["threat_model"].replace("_", " ")),
+        text(VERDICTS[row["verdict"]]),
         *_side(row, "", shown),
         *_side(row, "reference_", shown),
-        text(VERDICTS[row["verdict"]]),
+        _attack(row, ""),
+        _attack(row, "reference_"),
     ]
 
 
 def _side(row: Row, prefix: str, shown: Callable[[str], str]) -> list[Markup]:
     value, low, high = (number(row, f"{prefix}{name}", shown) for name in ("value", "low", "high"))
-    tried = "" if row[f"{prefix}validated"] == "True" else " (not validated)"
     return [
         Markup('<td>{} <span class="ci">{} to {}</span></td>').format(value, low, high),
         Markup("<td>{}</td>").format(number(row, f"{prefix}baseline", shown)),
-        text(row[f"{prefix}attack"] + tried),
     ]
+
+
+def _attack(row: Row, prefix: str) -> Markup:
+    tried = "" if row[f"{prefix}validated"] == "True" else " (not validated)"
+    return text(row[f"{prefix}attack"] + tried)
