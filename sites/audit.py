@@ -24,6 +24,7 @@ from sites.dependence import dependence_rows
 from sites.hijacked import hijacking_rows
 from sites.label_attacks import label_rows
 from sites.membership_attacks import Targets, membership_rows, targets_of
+from sites.peer_attacks import peer_rows
 from sites.reconstruction import reconstruction_rows
 from sites.records import load
 from sites.update_attacks import update_rows
@@ -106,6 +107,7 @@ def attack(
         *update_rows(attacked, effort),
         *label_rows(attacked, effort),
         *membership_rows(attacked, targets),
+        *peer_rows(attacked, targets),
         *dependence_rows(attacked),
         *hijacked.get(run_.cut[:1], []),
     ]

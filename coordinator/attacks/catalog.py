@@ -96,6 +96,11 @@ ATTACKS: Final[dict[str, Attack]] = {
         ("labels",),
     ),
     "loss_threshold": Attack("scores and labels of records", "Yeom 2018", NOT_VALIDATED),
+    "isolated_average": Attack(
+        "the average of a round, a site's own update in it; labels of records",
+        "after Nasr 2019, isolation; loss threshold (Yeom 2018)",
+        NOT_VALIDATED,
+    ),
     "lira_offline": Attack(
         "scores and labels of records, auxiliary or own records for shadow models",
         "Carlini 2022, offline",

@@ -26,6 +26,7 @@ from sites.inputs import Inputs
 from sites.label_attacks import label_rows
 from sites.leakage import Measure
 from sites.membership_attacks import Targets, membership_rows, targets_of
+from sites.peer_attacks import others_model, peer_rows
 from sites.reconstruction import reconstruction_rows
 from sites.records import Records
 from sites.update_attacks import beside, fewest, update_rows
@@ -260,3 +261,21 @@ def test_a_guess_stands_beside_records_by_chance_in_the_best_order() -> None:
     own = [Measure("mae", 0.5, 0.7, 0.4, 0.6, 9), Measure("psnr", 20.0, 15.0, 19.0, 21.0, 9)]
     chance = [Measure("mae", 0.6, 0.7, 0.4, 0.6, 9), Measure("psnr", 14.0, 15.0, 19.0, 21.0, 9)]
     assert [each.baseline for each in beside(own, chance)] == [0.6, 15.0]
+
+
+def test_a_site_takes_its_own_update_out_of_the_average(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = attacked(tmp_path, monkeypatch, "fedavg")
+    (sent,) = [each for each in found.wire if each.kind == "Weights" and each.position[1:3] == (1, 0)][
+        :1
+    ]  # what site0 sent; of two sites the rest of the average is just that
+    left = others_model(found, "site1").state_dict().values()
+    for own, (_, array) in zip(left, sorted(sent.arrays.items()), strict=True):
+        assert np.allclose(own.numpy(), array, atol=1e-5)
+    rows = peer_rows(found, Targets(found.hospitals[0], None, found.hospitals[1]))
+    assert {(row["target"], row["threat_model"]) for row in rows} == {
+        ("membership at site0, by site1", "curious_site")
+    }
+    split = attacked(tmp_path / "split", monkeypatch, "split")
+    assert peer_rows(split, Targets(split.hospitals[0], None, split.hospitals[1])) == []
