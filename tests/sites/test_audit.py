@@ -10,11 +10,13 @@ import pytest
 import torch
 from PIL import Image
 
+from coordinator.algorithms.building import builders_of
 from coordinator.attacks.effort import Effort
 from coordinator.attacks.local_round import made_by
 from coordinator.config import Model
 from coordinator.errors import DataError
 from coordinator.model_files import write_parts
+from coordinator.models.stages import build
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.wire import Recorder, read_wire
 from sites.attacked import Attacked, Hospital, activations
@@ -279,3 +281,26 @@ def test_a_site_takes_its_own_update_out_of_the_average(
     }
     split = attacked(tmp_path / "split", monkeypatch, "split")
     assert peer_rows(split, Targets(split.hospitals[0], None, split.hospitals[1])) == []
+
+
+def test_who_knows_the_seed_reads_private_fronts_that_others_cannot(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = attacked(
+        tmp_path, monkeypatch, "split_private", model=Model(name="mlp", hidden=(32, 16)),
+        training={"rounds": 4, "optimizer": "adam", "learning_rates": (0.003,)},
+    )  # fmt: skip
+    errors = {}
+    for seed in (found.run.seed, 987):  # the study's, and one of the attacker's own
+        drawn = builders_of(found.run, found.cohort.shape)
+        monkeypatch.setattr(
+            Attacked,
+            "first",
+            lambda self, which, seed=seed, drawn=drawn: build(drawn, seed, self.names(which)),
+        )
+        rows = reconstruction_rows(found, EFFORT)
+        (errors[seed],) = [
+            row["value"] for row in rows if (row["attack"], row["measure"]) == ("pseudo_client", "mae")
+        ]
+        baseline = rows[1]["baseline"]
+    assert errors[found.run.seed] < 0.6 * baseline < 0.8 * errors[987]
