@@ -15,7 +15,7 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos clean-state
+	simulation chaos references audit clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -81,6 +81,17 @@ PLANS ?= 200
 SEED ?= 0
 chaos: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.chaos.run --plans $(PLANS) --seed $(SEED)
+
+# attacks held against what their sources report; needs the data (SUTURE_DATA_ROOT): an hour
+references: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.references
+
+# every attack with many steps on real records, at two cuts; needs the data: hours
+audit: env
+	@for study in heart physionet2012 pneumonia; do \
+		PYTHON=$(VENV_PYTHON) STUDY=config/studies/privacy_$$study.yaml CORES='$(CORES)' \
+			DATA_ROOT="$${DATA_ROOT:-$$SUTURE_DATA_ROOT}" workflow/run.sh || exit 1; \
+	done
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

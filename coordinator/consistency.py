@@ -88,7 +88,15 @@ def _check_recording(study: Study, sites: Mapping[str, Site]) -> None:
     if study.record_round and not study.record_wire:
         raise ConfigError("nothing is recorded; set record_wire: true, or remove it", key="record_round")
     asked = [key for key in ("record_wire", "audit") if getattr(study, key) not in (False, "none")]
+    if study.gallery and study.audit == "none":
+        raise ConfigError("nothing is attacked; set audit: small, or remove it", key="gallery")
     for site in dict.fromkeys(site for task in study.tasks.values() for site in task.sites):
+        if study.gallery and not sites[site].allow_gallery:
+            raise ConfigError(
+                f"site '{site}' does not allow its images to be shown; only the site itself may set "
+                f"allow_gallery: true in config/sites/{site}.yaml. Otherwise remove gallery, or the site",
+                key="gallery",
+            )
         if asked and not sites[site].allow_recording:
             raise ConfigError(
                 f"site '{site}' does not allow it; only the site itself may set allow_recording: true in "

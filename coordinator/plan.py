@@ -76,7 +76,8 @@ def _data(name: str, task: Task) -> Data:
 
 def _of_records(site: Site) -> Site:
     # nor where a site computes, or what it allows
-    return site.model_copy(update={"device": None, "allow_models": (), "allow_recording": False})
+    changed = {"device": None, "allow_models": (), "allow_recording": False, "allow_gallery": False}
+    return site.model_copy(update=changed)
 
 
 def _deal(study: Study, sites: dict[str, Site], name: str, task: Task) -> Deal | None:
@@ -180,12 +181,15 @@ def _audits(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
     together: dict[str, dict[str, Run]] = {}
     for run in runs.values():
         together.setdefault(f"{run.task}/{run.seed}", {})[run.strategy] = run
-    return {key: _audit(found, save) for key, found in together.items()}
+    return {key: _audit(study, found, save) for key, found in together.items()}
 
 
-def _audit(runs: dict[str, Run], save: Save) -> dict[str, Any]:
+def _audit(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
     first = next(iter(runs.values()))
-    spec = Audit(study=first.study, task=first.task, seed=first.seed, runs=runs, threads=first.threads)
+    spec = Audit(
+        study=first.study, task=first.task, seed=first.seed, runs=runs, threads=first.threads,
+        effort="full" if study.audit == "full" else "small", gallery=study.gallery,
+    )  # fmt: skip
     return {
         "spec": str(save(spec, Path("state", first.study, "specs"))),
         "runs": [f"{first.task}/{label}/{first.seed}" for label in runs],

@@ -134,6 +134,8 @@ class Audit(Record):
     task: Name
     seed: int
     runs: dict[Name, Run] = Field(description="by strategy")
+    effort: Literal["small", "full"] = "small"
+    gallery: bool = Field(False, description="pictures may be shown")
     threads: int
 
 

@@ -123,6 +123,7 @@ def _check_granted(entry: Site, own: Site, lines: Lines) -> None:
     """Refuse a study's entry that allows what the site's own file does not."""
     more = {
         "allow_recording": entry.allow_recording and not own.allow_recording,
+        "allow_gallery": entry.allow_gallery and not own.allow_gallery,
         "allow_models": not set(entry.allow_models) <= set(own.allow_models),
     }
     for key in (key for key, granted in more.items() if granted):

@@ -36,7 +36,8 @@ class Heard:
 class Recorder:
     """Keeps a round of the last trial, and the final scoring, until the run's end.
 
-    A trial that is given up before that round leaves the last one that it had.
+    A trial that is given up before that round leaves the last one that it had. The model that went down in
+    the round before is kept with it: a site's update is the difference from it.
     """
 
     def __init__(self, round_: int | None, trials: int) -> None:
@@ -73,7 +74,7 @@ class Recorder:
             return False
         if round_ > self._round:
             self._round = round_
-            self._heard.clear()
+            self._heard = _last_model(self._heard)
         return True
 
     def write(self, path: Path) -> None:
@@ -102,6 +103,12 @@ def read_wire(path: Path) -> list[Heard]:
         heard = found.setdefault(number, Heard(kind, site, (trial, round_, index, step), {}))
         heard.arrays[field] = arrays[name]
     return list(found.values())
+
+
+def _last_model(heard: dict[str, Array]) -> dict[str, Array]:
+    """Give the tensors of the last model among what was heard: an average goes down when all have come up."""
+    numbers = [name.partition("/")[0] for name in heard if "/Weights/" in name]
+    return {name: array for name, array in heard.items() if numbers and name.startswith(f"{max(numbers)}/")}
 
 
 def _arrays(message: Message) -> Iterator[tuple[str, Array]]:

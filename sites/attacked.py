@@ -1,7 +1,7 @@
 """What an auditor has of a run: its records, its final models, its recorded wire."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -51,6 +51,8 @@ class Attacked:
     hospitals: list[Hospital]
     wire: list[Heard]
     models: Path
+    gallery: bool = False
+    pictures: Rows = field(default_factory=list)  # what attacks made of images, where they may be shown
 
     @cached_property
     def cohort(self) -> Cohort:
@@ -76,11 +78,27 @@ class Attacked:
 
     def front(self, site: str) -> Part:
         """Give a site's final front."""
-        whole = self.model(site).state_dict()
-        names = cut(tuple(builders_of(self.run, self.cohort.shape)), self.run.cut)[0]
-        front = self._built(names)
-        front.load_state_dict({name: whole[name] for name in front.state_dict()})
-        return front.eval()
+        return self.part(site, 0)
+
+    def part(self, site: str, which: int) -> Part:
+        """Give a site's final front (0), or the head (2)."""
+        whole, part = self.model(site).state_dict(), self._built(self.names(which))
+        part.load_state_dict({name: whole[name] for name in part.state_dict()})
+        return part.eval()
+
+    def middle(self) -> Part:
+        """Give the coordinator's final layers."""
+        part = self._built(self.names(1))
+        part.load_state_dict(_read(self.models / f"{COORDINATOR}.safetensors"))
+        return part.eval()
+
+    def first(self, which: int | None = None) -> Part:
+        """Give the whole model, or a part, as training began: the study's seed keys it, so all know it."""
+        return self._built(None if which is None else self.names(which))
+
+    def names(self, which: int) -> tuple[str, ...]:
+        """Name the stages of the front (0), of the coordinator's layers (1), or of the head (2)."""
+        return cut(tuple(builders_of(self.run, self.cohort.shape)), self.run.cut)[which]
 
     def has_model(self, site: str) -> bool:
         """Say whether a site has a whole final model: not where its private layers have never trained."""

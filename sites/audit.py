@@ -13,16 +13,21 @@ from typing import Any
 import torch
 
 from coordinator import specs
+from coordinator.attacks.effort import EFFORTS, Effort
 from coordinator.comparison.tables import write_tables
 from coordinator.errors import DataError
 from coordinator.specs import Audit, Run
 from coordinator.statistics import read_statistics
 from coordinator.wire import WIRE, read_wire
-from sites.attacked import Attacked, Hospital
+from sites.attacked import Attacked, Hospital, Rows
+from sites.dependence import dependence_rows
+from sites.hijacked import hijacking_rows
 from sites.label_attacks import label_rows
 from sites.membership_attacks import Targets, membership_rows, targets_of
-from sites.reconstruction import decoder_rows
+from sites.peer_attacks import peer_rows
+from sites.reconstruction import reconstruction_rows
 from sites.records import load
+from sites.update_attacks import update_rows
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--statistics", type=Path, required=True, help="what the sites agreed on")
     parser.add_argument("--results", type=Path, required=True, help="the study's results folder")
     parser.add_argument("--state", type=Path, required=True, help="the study's state folder, with the wires")
-    parser.add_argument("--out", type=Path, required=True, help="folder for the table, privacy.csv")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the tables")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -41,13 +46,16 @@ def run(options: argparse.Namespace) -> int:
     statistics = read_statistics(options.statistics)
     first = next(iter(spec.runs.values()))
     hospitals = [hospital_of(first, statistics, site) for site in first.sites]
-    targets = targets_of(with_chosen_rate(first, options.results), statistics, hospitals)
-    rows = [
-        row
-        for each in spec.runs.values()
-        for row in attack(read_run(each, statistics, hospitals, options), targets)
-    ]
-    write_tables(options.out, {"privacy.csv": rows})
+    effort = EFFORTS[spec.effort]
+    chosen = with_chosen_rate(first, options.results)
+    targets = targets_of(chosen, statistics, hospitals, effort)
+    rows, pictures = [], []
+    hijacked: dict[tuple[str, ...], Rows] = {}  # by cut: the same of every strategy
+    for each in spec.runs.values():
+        attacked = read_run(each, statistics, hospitals, options, gallery=spec.gallery)
+        rows += attack(attacked, targets, effort, hijacked)
+        pictures += attacked.pictures
+    write_tables(options.out, {"privacy.csv": rows, "figures/gallery.csv": pictures})
     print(f"{len(rows)} measures of attacks on {len(spec.runs)} runs of {spec.task}: {options.out}")
     return 0
 
@@ -75,18 +83,32 @@ def with_chosen_rate(run_: Run, results: Path) -> Run:
 
 
 def read_run(
-    run_: Run, statistics: dict[str, Any], hospitals: list[Hospital], options: argparse.Namespace
-) -> Attacked:
-    """Read what a run left: where its final models lie and, if split learning recorded it, its wire."""
+    run_: Run, statistics: dict[str, Any], hospitals: list[Hospital], options: argparse.Namespace,
+    *, gallery: bool,
+) -> Attacked:  # fmt: skip
+    """Read what a run left: where its final models lie and, if its coordinator recorded it, its wire."""
     place = Path(run_.task, run_.strategy, str(run_.seed))
-    recorded = run_.record_round is not None and run_.algorithm == "split"
+    recorded = run_.record_round is not None and run_.algorithm in ("split", "federated")
     wire = read_wire(options.state / place / "coordinator" / WIRE) if recorded else []
-    return Attacked(run_, statistics, hospitals, wire, options.results / "runs" / place / "model")
+    models = options.results / "runs" / place / "model"
+    return Attacked(run_, statistics, hospitals, wire, models, gallery)
 
 
-def attack(attacked: Attacked, targets: Targets) -> list[dict[str, Any]]:
+def attack(
+    attacked: Attacked, targets: Targets, effort: Effort, hijacked: dict[tuple[str, ...], Rows]
+) -> list[dict[str, Any]]:
     """Hold against a run every attack that it admits."""
     run_ = attacked.run
     place = {"task": run_.task, "strategy": run_.strategy, "seed": run_.seed}
-    found = [*decoder_rows(attacked), *label_rows(attacked), *membership_rows(attacked, targets)]
+    if run_.algorithm == "split" and run_.cut[:1] not in hijacked:
+        hijacked[run_.cut[:1]] = hijacking_rows(attacked, effort)
+    found = [
+        *reconstruction_rows(attacked, effort),
+        *update_rows(attacked, effort),
+        *label_rows(attacked, effort),
+        *membership_rows(attacked, targets),
+        *peer_rows(attacked, targets),
+        *dependence_rows(attacked),
+        *hijacked.get(run_.cut[:1], []),
+    ]
     return [{**place, **row} for row in found]

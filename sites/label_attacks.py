@@ -6,9 +6,12 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from coordinator.attacks.effort import Effort
 from coordinator.attacks.labels import clustering, gradient_cosine, gradient_norm
+from coordinator.attacks.unsplit_labels import unsplit_labels
 from sites.attacked import Attacked, Rows, rows_of
 from sites.leakage import inferred
+from sites.updates import class_weights
 
 Array = NDArray[Any]
 CLUSTERED: Final = {"Activations": "labels from activations", "Features": "labels from features"}
@@ -18,7 +21,7 @@ BY_GRADIENT: Final[dict[str, Callable[[Array], Array]]] = {
 }
 
 
-def label_rows(attacked: Attacked) -> Rows:
+def label_rows(attacked: Attacked, effort: Effort) -> Rows:
     """Infer the training labels from activations, from the coordinator's features and from gradients."""
     run = attacked.run
     if run.algorithm != "split" or run.labels == "shared" or not attacked.wire:
@@ -36,7 +39,20 @@ def label_rows(attacked: Attacked) -> Rows:
         if len(labels) > 1:
             found = inferred(labels, attack(gradients))
             rows += rows_of(name, "labels from gradients", "curious_coordinator", found)
-    return rows
+    return rows + _unsplit(attacked, effort, gradients, labels)
+
+
+def _unsplit(attacked: Attacked, effort: Effort, gradients: Array, labels: NDArray[np.int64]) -> Rows:
+    """Fit a head of the attacker's to the recorded features and gradients."""
+    features, _ = _recorded(attacked, "Features")
+    if len(labels) < 2 or len(features) != len(gradients):
+        return []
+    scores = unsplit_labels(
+        attacked.first(2), features, gradients, iterations=effort.descent,
+        weights=class_weights(attacked),
+    )  # fmt: skip
+    found = inferred(labels, scores, scores > 0)
+    return rows_of("unsplit_labels", "labels from gradients", "curious_coordinator", found)
 
 
 def _recorded(attacked: Attacked, kind: str) -> tuple[Array, NDArray[np.int64]]:

@@ -1,20 +1,31 @@
-"""Holds the decoder against recorded activations: how much of a test record can be read off them."""
+"""Holds against recorded activations what reads records off them: decoder, white box, UnSplit, pseudo-client.
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final
+Who has the front that a decoder is trained on and that is inverted: of synchronous parts the coordinator
+knows the start, which the study's seed keys, and every gradient; private fronts nobody has but their site.
+UnSplit and the pseudo-client need none.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from coordinator.attacks.decoder import train_decoder
-from sites import leakage
-from sites.attacked import LEAST, Attacked, Rows, activations, rows_of
-from sites.leakage import Measure
-from sites.records import Records
+from coordinator.attacks.effort import Effort
+from coordinator.attacks.image_decoder import train_image_decoder
+from coordinator.attacks.inversion import unsplit, white_box
+from coordinator.attacks.layout import Layout
+from coordinator.attacks.pseudo_client import PseudoClient, train_pseudo_client
+from coordinator.models.stages import Value
+from sites.attacked import Attacked, Rows, rows_of
+from sites.gallery import show
+from sites.leakage import inferred
+from sites.scene import Scene, known_activations, laid_flat, lifted, scene_of
+from sites.scoring import scored
 
 Floats = NDArray[np.float32]
-# who has the front that the auxiliary records pass: of synchronous parts the coordinator knows the start,
-# which the study's seed keys, and every gradient; private fronts nobody has but their site: no such attack
 WHO: Final[Mapping[str, str]] = {
     "averaged": "curious_coordinator",
     "synchronous": "curious_coordinator",
@@ -22,94 +33,98 @@ WHO: Final[Mapping[str, str]] = {
 }
 
 
-def decoder_rows(attacked: Attacked) -> Rows:
-    """Train a decoder on the auxiliary records, and score what it makes of the test records' activations."""
-    run = attacked.run
-    if run.algorithm != "split" or not attacked.wire or run.site_parts not in WHO:
+def reconstruction_rows(attacked: Attacked, effort: Effort) -> Rows:
+    """Score what each attack makes of the test records' activations."""
+    scene = scene_of(attacked)
+    if scene is None:
         return []
-    recorded = {
-        index: found for index in range(len(run.sites)) if (found := attacked.scored(index)) is not None
-    }
-    own = [hospital for hospital in attacked.hospitals if len(hospital.roles["auxiliary"].labels) > 0]
-    if sum(len(hospital.roles["auxiliary"].labels) for hospital in own) < LEAST:
-        return []
-    auxiliary = together([hospital.roles["auxiliary"] for hospital in own])
-    truth = together([attacked.hospitals[index].roles["test"] for index in recorded])
-    front = attacked.front(run.sites[0])  # the final front is one and the same at all sites
-    known = np.concatenate([activations(front, hospital.inputs("auxiliary")) for hospital in own])
-    decode = train_decoder(known, laid_flat(auxiliary), seed=run.seed)
-    guess = lifted(decode(np.concatenate(list(recorded.values()))), truth)
     rows: Rows = []
-    for modality, measures in scored(guess, truth, auxiliary, attacked.statistics, run.seed).items():
-        rows += rows_of("decoder", modality, WHO[run.site_parts], measures)
+    who = WHO.get(attacked.run.site_parts)
+    for name, (attack, needs_front) in ATTACKS.items():
+        if who or not needs_front:
+            threat = who if who and needs_front else "curious_coordinator"
+            rows += attack(attacked, scene, effort, name, threat)
     return rows
 
 
-def together(several: Sequence[Records]) -> dict[str, Floats]:
-    """Give the inputs of several sites' records by modality, and which are `present`."""
-    arrays = [records.inputs.arrays(slice(None)) for records in several]
-    return {name: np.concatenate([each[name] for each in arrays]) for name in arrays[0]}
+def _decoder(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
+    guess = decoded(scene, known_activations(attacked, scene), effort.decoder, attacked.run.seed)
+    return scored_rows(attacked, scene, guess, name, threat)
 
 
-def laid_flat(inputs: Mapping[str, Floats]) -> Floats:
-    """Lay all modalities' inputs of a record in a row: (records, features)."""
-    flat = [values.reshape(len(values), -1) for name, values in inputs.items() if name != "present"]
-    return np.concatenate(flat, axis=1)
+def decoded(scene: Scene, known: Floats, steps: int, seed: int) -> dict[str, Floats]:
+    """Learn from auxiliary records and their activations, and decode those that were seen."""
+    if set(scene.auxiliary) == {"image"} and known.ndim == 4:
+        images = train_image_decoder(known, scene.auxiliary["image"], seed=seed, steps=steps)
+        return {"image": images(scene.seen)}
+    decode = train_decoder(known, laid_flat(scene.auxiliary), seed=seed, steps=steps)
+    return lifted(decode(scene.seen), scene.truth)
 
 
-def lifted(flat: Floats, like: Mapping[str, Floats]) -> dict[str, Floats]:
-    """Cut rows of features into modalities again."""
-    found, start = {}, 0
-    for name, values in like.items():
-        if name != "present":
-            width = int(np.prod(values.shape[1:]))
-            found[name] = flat[:, start : start + width].reshape(len(flat), *values.shape[1:])
-            start += width
-    return found
-
-
-def scored(
-    guess: Mapping[str, Floats], truth: Mapping[str, Floats], auxiliary: Mapping[str, Floats],
-    statistics: Mapping[str, Any], seed: int,
-) -> dict[str, list[Measure]]:  # fmt: skip
-    """Score each modality over the records that have it; the trivial guess is the mean auxiliary record."""
-    found = {}
-    for place, name in enumerate(guess):
-        here = truth["present"][:, place] > 0 if "present" in truth else np.ones(len(guess[name]), dtype=bool)
-        there = auxiliary["present"][:, place] > 0 if "present" in truth else slice(None)
-        arrays = guess[name][here], truth[name][here], auxiliary[name][there].mean(axis=0)
-        if here.any() and (measures := _SCORES[name](*arrays, statistics, seed)):
-            found[name] = measures
-    return found
-
-
-def _table(
-    guess: Floats, truth: Floats, mean: Floats, statistics: Mapping[str, Any], seed: int
-) -> list[Measure]:
-    numeric = len(statistics["numeric"])  # flags of what is missing and words stand behind the numbers
-    own, real = guess[:, :numeric], truth[:, :numeric]
-    known = real != 0  # a missing number was replaced by the mean, which is exactly 0 here
-    return leakage.numbers(real, own, mean[:numeric], known, seed=seed) if known.any() else []
-
-
-def _series(
-    guess: Floats, truth: Floats, mean: Floats, statistics: Mapping[str, Any], seed: int
-) -> list[Measure]:
-    half = truth.shape[2] // 2  # what was measured stands behind the values
-    real, known = (each.reshape(len(truth), -1) for each in np.split(truth, 2, axis=2))
-    own = guess[:, :, :half].reshape(len(guess), -1)
-    flags = known > 0
-    return leakage.numbers(real, own, mean[:, :half].ravel(), flags, seed=seed) if flags.any() else []
-
-
-def _image(
-    guess: Floats, truth: Floats, mean: Floats, statistics: Mapping[str, Any], seed: int
-) -> list[Measure]:
-    middle, spread = (
-        np.array([each[what] for each in statistics["image"]], dtype=np.float32)[:, None, None]
-        for what in ("mean", "std")
+def _white_box(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
+    few, front = scene.some(effort.records), attacked.front(attacked.run.sites[0])
+    guess = white_box(
+        front, few.seen, Layout.of(attacked.statistics), iterations=effort.descent, seed=attacked.run.seed
     )
-    return leakage.images(truth * spread + middle, guess * spread + middle, mean * spread + middle, seed=seed)
+    return scored_rows(attacked, few, guess, name, threat)
 
 
-_SCORES: Final = {"table": _table, "series": _series, "image": _image}
+def _unsplit(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
+    few, clone = scene.some(effort.records), attacked.first(0)
+    guess = unsplit(
+        clone.eval(), few.seen, Layout.of(attacked.statistics), iterations=effort.descent,
+        seed=attacked.run.seed,
+    )  # fmt: skip
+    return scored_rows(attacked, few, guess, name, threat)
+
+
+def _pseudo_client(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
+    """Reconstruct records, and infer the labels of those whose labels stay at the sites."""
+    seed, inputs = attacked.run.seed, scene.inputs()
+    client = train_pseudo_client(
+        pseudo_client_of(attacked),
+        lambda records: _some(inputs, records),
+        torch.from_numpy(scene.auxiliary_labels()),
+        scene.seen,
+        steps=effort.pseudo_client,
+        seed=seed,
+    )
+    with torch.inference_mode():
+        own = client.front(inputs).numpy()
+    rows = scored_rows(attacked, scene, decoded(scene, own, effort.decoder, seed), name, threat)
+    if attacked.run.labels == "private":
+        scores = client.labels(scene.seen)
+        rows += rows_of(name, "labels of test records", threat, inferred(scene.labels, scores, scores > 0))
+    return rows
+
+
+def pseudo_client_of(attacked: Attacked) -> PseudoClient:
+    """Put a front and head below and above the coordinator's final layers, from the start that all know."""
+    private = attacked.run.labels == "private"
+    head = attacked.first(2) if private else None
+    return PseudoClient(attacked.first(0), attacked.middle(), head)
+
+
+Attack = Callable[[Attacked, Scene, Effort, str, str], Rows]
+ATTACKS: Final[Mapping[str, tuple[Attack, bool]]] = {  # and whether it needs the front
+    "decoder": (_decoder, True),
+    "white_box": (_white_box, True),
+    "unsplit": (_unsplit, False),
+    "pseudo_client": (_pseudo_client, False),
+}
+
+
+def scored_rows(
+    attacked: Attacked, scene: Scene, guess: Mapping[str, Floats], name: str, threat: str
+) -> Rows:
+    """Score a guess by modality, and show some of its images where that is allowed."""
+    show(attacked, name, guess, scene.truth, scene.auxiliary)
+    found = scored(guess, scene.truth, scene.auxiliary, attacked.statistics, attacked.run.seed)
+    return [row for modality, measures in found.items() for row in rows_of(name, modality, threat, measures)]
+
+
+def _some(inputs: Value, records: NDArray[np.int64]) -> Value:
+    chosen = torch.from_numpy(records)
+    if isinstance(inputs, dict):
+        return {name: value[chosen] for name, value in inputs.items()}
+    return inputs[chosen]

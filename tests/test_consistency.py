@@ -75,7 +75,23 @@ def test_a_site_that_does_not_allow_it_is_neither_recorded_nor_audited(
     assert check(capsys, path, "--set=record_wire=false", "--set=audit=none") == (0, "")
 
 
-@pytest.mark.parametrize("more", ["allow_recording: true", "allow_models: [some.package:Net]"])
+def test_images_are_shown_only_of_sites_that_allow_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = study_file(tmp_path, changed("bootstrap: 200", "audit: small\ngallery: true"), own_sites=True)
+    assert check(capsys, path) == (0, "")
+    status, said = check(capsys, path, "--set=audit=none")
+    assert (status, "gallery: nothing is attacked" in said) == (2, True)
+    south = path.parent / "sites" / "south.yaml"
+    south.write_text(south.read_text().replace("allow_gallery: true", "allow_gallery: false"))
+    status, said = check(capsys, path)
+    assert status == 2
+    assert "gallery: site 'south' does not allow its images to be shown" in said
+
+
+@pytest.mark.parametrize(
+    "more", ["allow_recording: true", "allow_gallery: true", "allow_models: [some.package:Net]"]
+)
 def test_a_study_s_entry_allows_no_more_than_the_site_s_own_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], more: str
 ) -> None:

@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from coordinator.command_line import main
+from coordinator.comparison.tables import COLUMNS
 from tests.report_page import Page, agrees, read_page, wrong_numbers
 from tests.synthetic_results import write_study
 
@@ -307,4 +308,32 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     assert "Attacks: not measured." not in page.text
     assert "No attack was made." not in page.text
     assert "Measured in part, no verdict." in page.text
-    assert "holds a few small attacks" in page.text
+    assert "holds a few attacks" in page.text
+
+
+def test_split_and_federated_are_compared_in_words_and_images_are_shown(tmp_path: Path) -> None:
+    spec, folder = write_study(tmp_path, bootstrap=100, audit="small", gallery=True)
+    head = "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model"
+    for seed in (0, 1):
+        rows = [
+            f"tumour,split_u,{seed},decoder,table,features_recovered,0.81,0.26,0.78,0.83,12,collusion",
+            f"tumour,fedavg,{seed},tableak,table from an update,features_recovered,0.31,0.29,0.28,0.33,12,"
+            "curious_coordinator",
+        ]
+        path = folder / "audit" / "tumour" / str(seed) / "privacy.csv"
+        (path.parent / "figures").mkdir(parents=True)
+        path.write_text("\n".join([head, *rows, ""]), encoding="utf-8")
+        shown = COLUMNS["figures/gallery.csv"] + f"\ntumour,split_u,{seed},decoder,best,21.5,QUJD,REVG,R0hJ\n"
+        (path.parent / "figures" / "gallery.csv").write_text(shown, encoding="utf-8")
+    assert main("coordinator", COMMANDS, ["evaluate", "--spec", str(spec), "--results", str(folder)]) == 0
+    assert draw(folder, folder / "report.html").returncode == 0
+    html = (folder / "report.html").read_text(encoding="utf-8")
+    page = read_page(html)
+    assert wrong_numbers(page, folder) == []
+    said = " ".join(page.text.split())
+    assert "split_u is not more private than fedavg by what was found" in said
+    assert "tables (collusion: 81 %, trivial guess 26 %; against 31 %, trivial guess 29" in said
+    assert "leaks more than was found of the other" in said
+    assert "decoder (not validated)" in said
+    assert [f"base64,{image}" in html for image in ("QUJD", "REVG", "R0hJ")] == [True] * 3
+    assert "split is not more private" not in said  # its attacks were not tried

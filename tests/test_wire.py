@@ -72,4 +72,19 @@ def test_a_trial_given_up_before_the_round_leaves_its_last(tmp_path: Path) -> No
     for trial, round_ in ((0, 0), (0, 5), (1, 0), (1, 1), (1, 6), (-1, -1)):
         recorder.hear("north", Weights((trial, round_, 0, -1), (np.zeros(2, dtype=np.float32),), 5))
     recorder.write(tmp_path / "wire")
-    assert [each.position[:2] for each in read_wire(tmp_path / "wire")] == [(1, 1), (-1, -1)]
+    kept = [each.position[:2] for each in read_wire(tmp_path / "wire")]
+    assert kept == [(1, 0), (1, 1), (-1, -1)]  # and the model that went down before it
+
+
+def test_a_round_is_kept_with_the_model_it_began_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for round_ in (0, 1):
+        recorder = Recorder(round_, 1)
+        listened(monkeypatch, recorder)
+        federate(a_run("fedavg", SIZES), SIZES)
+        recorder.write(tmp_path / f"{round_}")
+    first, second = (read_wire(tmp_path / f"{round_}") for round_ in (0, 1))
+    assert [each.position[1] for each in second] == [0, 1, 1, 1, 1]  # two come up, one average goes to two
+    before, average = second[0].arrays, first[-1].arrays
+    assert all(np.array_equal(before[name], average[name]) for name in average)

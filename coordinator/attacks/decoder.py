@@ -18,7 +18,6 @@ from coordinator.config import Training
 from coordinator.draws import key
 
 Floats = NDArray[np.float32]
-STEPS: Final = 300  # of the small audit
 BATCH: Final = 32
 WIDTH: Final = 128
 CHECK_EVERY: Final = 25
@@ -26,7 +25,7 @@ STRENGTHS: Final = tuple(10.0**power for power in range(-4, 5))  # of the ridge,
 
 
 def train_decoder(
-    activations: Floats, records: Floats, *, seed: int, steps: int = STEPS
+    activations: Floats, records: Floats, *, seed: int, steps: int
 ) -> Callable[[Floats], Floats]:
     """Learn to give records from activations.
 

@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.stats import norm
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
 from coordinator.algorithms.class_weights import balanced
@@ -18,7 +21,6 @@ from coordinator.models.stages import Part, Value
 from coordinator.schedule import Indices
 
 Floats = NDArray[np.float64]
-SHADOWS: Final = 8  # of the small audit
 EPOCHS: Final = 15
 
 
@@ -54,7 +56,7 @@ def confidence(logits: Floats, labels: Floats) -> Floats:
 
 def shadow_models(
     build: Callable[[int], Part], inputs: Callable[[Indices], Value], labels: Tensor, training: Training, *,
-    seed: int, shadows: int = SHADOWS, epochs: int = EPOCHS,
+    seed: int, shadows: int, epochs: int = EPOCHS,
 ) -> list[Part]:  # fmt: skip
     """Train models as the attacked one was, each on a random half of the attacker's own records.
 
@@ -71,6 +73,41 @@ def shadow_models(
         _shadow(build, inputs, labels, training, key(seed, "shadow", number), epochs)
         for number in range(shadows)
     ]
+
+
+def shadow_attack(
+    logits: Floats,
+    labels: Floats,
+    shadow_logits: Floats,
+    shadow_labels: Floats,
+    trained_on: NDArray[np.bool_],
+) -> Floats:
+    """Score records by a classifier that learned from shadow models what members look like (Shokri 2017).
+
+    One classifier for both classes, over the confidence and its square, in place of one each.
+
+    Args:
+        logits: (n,) of the attacked model.
+        labels: (n,) of 0 and 1.
+        shadow_logits: (shadows, m) of the attacker's own records.
+        shadow_labels: (m,) of them.
+        trained_on: (shadows, m), which each was trained on.
+    """
+    learned = make_pipeline(StandardScaler(), LogisticRegression())
+    learned.fit(_looks(confidence(shadow_logits, shadow_labels).ravel()), trained_on.ravel())
+    found: Floats = learned.decision_function(_looks(confidence(logits, labels)))
+    return found
+
+
+def _looks(sure: Floats) -> Floats:
+    return np.stack([sure, sure**2], axis=1)
+
+
+def half_of(records: int, seed: int, number: int) -> NDArray[np.int64]:
+    """Say which of the attacker's records a shadow model was trained on."""
+    draws = np.random.default_rng(key(seed, "shadow", number))
+    half: NDArray[np.int64] = draws.permutation(records)[: -(-records // 2)]
+    return half
 
 
 def _shadow(

@@ -15,6 +15,7 @@ from coordinator.comparison import (
     differences,
     estimates,
     power,
+    private,
     shift,
     table1,
     targets,
@@ -55,12 +56,15 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
     """
     tables: dict[str, Rows] = {name: [] for name in COLUMNS}
     paid, summaries = costs.read_costs(spec, results), cohort.read_summaries(spec)
+    sent, found = costs.privacy_rows(spec, paid), attacked.attack_rows(spec, results)
     described, learned = table1.table1_rows(summaries), learning_rows(spec, results)
     _add(tables, {
         "costs.csv": costs.cost_rows(spec, paid),
         "figures/spent.csv": costs.spent_rows(costs.cost_rows(spec, paid)),
-        "privacy.csv": [*costs.privacy_rows(spec, paid), *attacked.attack_rows(spec, results)],
+        "privacy.csv": [*sent, *found],
         "figures/attacks.csv": attacked.catalog_rows(),
+        "figures/private.csv": private.private_rows(spec, [*private.plain(sent), *found]),
+        "figures/gallery.csv": attacked.gallery_rows(spec, results),
         "variants.csv": variant_rows(spec),
         **cohort.cohort_rows(summaries),
         "figures/table1.csv": described,

@@ -18,6 +18,10 @@ COLUMNS: Final[dict[str, str]] = {
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
     "figures/attacks.csv": "attack,reads,source,validation",
+    "figures/private.csv": "task,strategy,reference,asset,threat_model,measure,attack,value,baseline,low,"
+    "high,validated,reference_attack,reference_value,reference_baseline,reference_low,reference_high,"
+    "reference_validated,verdict",
+    "figures/gallery.csv": "task,strategy,seed,attack,which,psnr,original,reconstruction,baseline",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
     "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,cut,model,"
     f"{','.join(Training.model_fields)},identical_to",

@@ -48,6 +48,9 @@ class Site(Record):
         description="true: a coordinator may keep what this site sends, and an auditor may hold attacks "
         "against its records",
     )
+    allow_gallery: bool = Field(
+        False, description="true: a report may show images of this site; only where they are nobody's or open"
+    )
 
 
 class Partition(Record):

@@ -193,10 +193,15 @@ class Study(Record):
         None,
         description="the round that is kept, from 1; empty: the last; of a trial given up earlier: its last",
     )
-    audit: Literal["none", "small"] = Field(
+    audit: Literal["none", "small", "full"] = Field(
         "none",
-        description="small: attacks with few steps on every run, scored against the sites' records; every "
-        "site must agree (allow_recording)",
+        description="small: attacks with few steps on every run, scored against the sites' records; full: "
+        "with many, for hours; every site must agree (allow_recording)",
+    )
+    gallery: bool = Field(
+        False,
+        description="true: the report shows images that were attacked beside what was made of them; every "
+        "site must agree (allow_gallery)",
     )
     evaluation: Literal["scores"] = Field("scores", description="from record-level scores")
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coordinator.attacks.effort import Effort
 from coordinator.config import Model
 from coordinator.errors import DataError
 from coordinator.model_files import write_parts
@@ -13,20 +14,27 @@ from coordinator.protocol.keys import COORDINATOR
 from coordinator.wire import Recorder, read_wire
 from sites.attacked import Attacked, Hospital, activations
 from sites.audit import with_chosen_rate
+from sites.dependence import dependence_rows
+from sites.hijacked import hijacking_rows
 from sites.inputs import Inputs
 from sites.label_attacks import label_rows
 from sites.membership_attacks import Targets, membership_rows, targets_of
-from sites.reconstruction import decoder_rows
+from sites.reconstruction import reconstruction_rows
 from sites.records import Records
 from tests.federation import a_run, federate, rows
 from tests.test_wire import listened
 
 SIZES = (90, 60)
+EFFORT = Effort(
+    decoder=100, shadows=4, updates=120, members=2, batches=1, descent=60, pseudo_client=60, hijacking=20,
+    records=10,
+)  # fmt: skip
 ROLES = {"train": SIZES, "validation": (5, 6), "test": (7, 7), "auxiliary": (60, 60)}
 STATISTICS = {
     "sites": {f"site{i}": {role: counts[i] for role, counts in ROLES.items()} for i in range(2)},
     "input_shapes": {"table": [6]},
-    "numeric": [{}] * 6,
+    "numeric": [{"name": f"x{i}", "mean": 0.0, "std": 1.0, "missing": 0} for i in range(6)],
+    "categorical": [],
 }
 
 
@@ -51,7 +59,7 @@ def attacked(folder: Path, monkeypatch: pytest.MonkeyPatch, preset: str, **chang
     for name, held in {COORDINATOR: party, **{site: found[0] for site, found in outcomes.items()}}.items():
         write_parts(held.parts, name, folder / "model")
     recorder.write(folder / "wire")
-    wire = read_wire(folder / "wire") if run.algorithm == "split" else []
+    wire = read_wire(folder / "wire") if run.algorithm in ("split", "federated") else []
     return Attacked(run, STATISTICS, [hospital(0), hospital(1)], wire, folder / "model")
 
 
@@ -63,12 +71,18 @@ def test_a_shallow_u_shaped_cut_gives_records_and_labels_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = attacked(tmp_path, monkeypatch, "split_u")
-    within, error = decoder_rows(found)
-    assert (within["attack"], within["target"], within["threat_model"]) == ("decoder", "table", "collusion")
-    assert within["value"] > within["baseline"] + 0.2
-    assert error["value"] < 0.6 * error["baseline"]
-    assert within["n"] == 14
-    labels = label_rows(found)
+    rows = reconstruction_rows(found, EFFORT)
+    models = {(row["attack"], row["threat_model"]) for row in rows}
+    assert models == {
+        ("decoder", "collusion"), ("white_box", "collusion"), ("unsplit", "curious_coordinator"),
+        ("pseudo_client", "curious_coordinator"),
+    }  # fmt: skip
+    for attack in ("decoder", "white_box"):
+        own = {row["measure"]: row for row in rows if row["attack"] == attack}
+        assert own["within_tolerance"]["value"] > own["within_tolerance"]["baseline"] + 0.2
+        assert own["mae"]["value"] < 0.6 * own["mae"]["baseline"]
+        assert own["mae"]["n"] == (14 if attack == "decoder" else EFFORT.records)
+    labels = label_rows(found, EFFORT)
     assert values(labels, "gradient_cosine")["labels from gradients auroc"] > 0.95
     assert set(values(labels, "clustering")) == {
         f"labels from {what} {measure}"
@@ -81,13 +95,17 @@ def test_what_an_arm_does_not_give_away_is_not_attacked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vanilla = attacked(tmp_path / "vanilla", monkeypatch, "split")
-    assert decoder_rows(vanilla)
-    assert not label_rows(vanilla)  # they are sent
+    assert reconstruction_rows(vanilla, EFFORT)
+    assert not label_rows(vanilla, EFFORT)  # they are sent
     private = attacked(tmp_path / "private", monkeypatch, "split_private")
-    assert not decoder_rows(private)  # nobody else has the front
-    assert {row["n"] for row in label_rows(private)} == {SIZES[0]}  # the layers of the largest site alone
+    rows = reconstruction_rows(private, EFFORT)  # nobody else has the front
+    assert {row["attack"] for row in rows} == {"unsplit", "pseudo_client"}
+    assert {row["n"] for row in label_rows(private, EFFORT)} == {
+        SIZES[0]
+    }  # the layers of the largest site alone
     averaged = attacked(tmp_path / "averaged", monkeypatch, "splitfed_v1")
-    assert {row["threat_model"] for row in decoder_rows(averaged)} == {"curious_coordinator"}
+    models = {row["threat_model"] for row in reconstruction_rows(averaged, EFFORT)}
+    assert models == {"curious_coordinator"}
 
 
 @pytest.mark.parametrize("preset", ["fedavg", "local", "split"])
@@ -95,13 +113,16 @@ def test_membership_is_tried_on_every_arms_whole_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, preset: str
 ) -> None:
     found = attacked(tmp_path, monkeypatch, preset)
-    tried = membership_rows(found, targets_of(found.run, STATISTICS, found.hospitals))
-    assert [(row["attack"], row["measure"]) for row in tried] == [
+    tried = membership_rows(found, targets_of(found.run, STATISTICS, found.hospitals, EFFORT))
+    asked = [row for row in tried if row["threat_model"] == "outsider"]
+    assert [(row["attack"], row["measure"]) for row in asked] == [
         (attack, measure)
-        for attack in ("loss_threshold", "lira_offline")
+        for attack in ("loss_threshold", "lira_offline", "shadow")
         for measure in ("auroc", "tpr_at_fpr_0.14")
     ]
-    assert {row["target"] for row in tried} == {"membership at site0"}
+    assert {row["target"] for row in asked} == {"membership at site0"}
+    peers = {row["target"] for row in tried if row["threat_model"] == "curious_site"}
+    assert peers == (set() if preset == "local" else {"membership at site0, by site1"})
 
 
 def test_a_trial_out_of_patience_is_attacked_in_its_last_round(
@@ -110,15 +131,15 @@ def test_a_trial_out_of_patience_is_attacked_in_its_last_round(
     hopeless = {"rounds": 9, "patience": 1, "learning_rates": (30.0,), "optimizer": "sgd"}
     found = attacked(tmp_path, monkeypatch, "split_u", training=hopeless)
     assert max(heard.position[1] for heard in found.wire) < 8
-    assert {row["n"] for row in label_rows(found)} == {sum(SIZES)}
+    assert {row["n"] for row in label_rows(found, EFFORT)} == {sum(SIZES)}
 
 
 def test_a_site_whose_own_layers_never_trained_has_no_model_to_attack(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = attacked(tmp_path, monkeypatch, "multi_head", join={"site0": 2})
-    assert membership_rows(found, Targets(found.hospitals[0], {})) == []
-    assert membership_rows(found, Targets(found.hospitals[1], {}))
+    assert membership_rows(found, Targets(found.hospitals[0], None)) == []
+    assert membership_rows(found, Targets(found.hospitals[1], None))
 
 
 @pytest.mark.parametrize(
@@ -158,6 +179,22 @@ def test_too_few_auxiliary_records_teach_no_attack(tmp_path: Path, monkeypatch: 
         numbers = np.arange(4)
         inputs = Inputs({"table": few.inputs.arrays(numbers)["table"].__getitem__}, numbers)
         each.roles["auxiliary"] = Records(few.site, inputs, few.labels[:4], numbers, numbers)
-    assert decoder_rows(found) == []
-    tried = membership_rows(found, targets_of(found.run, STATISTICS, found.hospitals))
-    assert {row["attack"] for row in tried} == {"loss_threshold"}
+    assert reconstruction_rows(found, EFFORT) == []
+    assert hijacking_rows(found, EFFORT) == []
+    tried = membership_rows(found, targets_of(found.run, STATISTICS, found.hospitals, EFFORT))
+    by = {(row["attack"], row["threat_model"]) for row in tried}
+    assert {attack for attack, who in by if who == "outsider"} == {"loss_threshold"}
+    assert ("lira_offline", "curious_site") in by  # it has records of its own
+
+
+def test_a_front_is_hijacked_at_its_cut_and_activations_depend_on_inputs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = attacked(tmp_path, monkeypatch, "split_private")
+    rows = hijacking_rows(found, EFFORT)
+    assert {row["attack"] for row in rows} == {"frozen_front", "hijacking"}
+    assert {row["threat_model"] for row in rows} == {"malicious_coordinator"}
+    frozen = {row["measure"]: row for row in rows if row["attack"] == "frozen_front"}
+    assert frozen["mae"]["value"] < 0.6 * frozen["mae"]["baseline"]
+    (measured,) = dependence_rows(found)
+    assert measured["baseline"] < measured["ci_low"] < measured["value"] <= 1

@@ -21,7 +21,9 @@ from reporting import (
     cost_tables,
     curves,
     figures,
+    gallery,
     patient_tables,
+    privacy_sentences,
     result_tables,
     sentences,
     shift,
@@ -55,6 +57,9 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "target": cost_tables.target,
     "sent": cost_tables.sent,
     "attacks": attack_tables.attacks,
+    "privater": privacy_sentences.privater,
+    "private": privacy_sentences.private,
+    "gallery": gallery.gallery,
 }
 
 

@@ -1,0 +1,66 @@
+"""Inversion of activations that are still images by a convolutional decoder (He 2019, black box).
+
+Where activations lie on a grid, what a place shows depends on few units near it; a decoder of convolutions
+learns that from far fewer auxiliary images than one of all units (`decoder`).
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from coordinator.algorithms.optimizers import Optimizer
+from coordinator.config import Training
+from coordinator.draws import key
+
+Floats = NDArray[np.float32]
+WIDTH: Final = 32
+BATCH: Final = 16
+RATE: Final = 0.003
+
+
+def train_image_decoder(
+    activations: Floats, images: Floats, *, seed: int, steps: int
+) -> Callable[[Floats], Floats]:
+    """Learn to give images from activations.
+
+    Args:
+        activations: (n, units, height, width) float32 of auxiliary images.
+        images: (n, channels, height, width) float32, what the front was given.
+        seed: keys the network's first parameters and its batches.
+        steps: of a batch each.
+
+    Returns: activations (m, ...) to images (m, channels, height, width).
+    """
+    mean, spread = (how(activations, axis=(0, 2, 3), keepdims=True) for how in (np.mean, np.std))
+    scale = np.where(spread > 1e-6, spread, np.float32(1))
+    network = _network(activations.shape[1], images.shape[1:], seed)
+    optimizer = Optimizer(network, Training(optimizer="adam", schedule="cosine", rounds=steps), RATE)
+    draws = np.random.default_rng(key(seed, "image decoder"))
+    x, y = torch.from_numpy((activations - mean) / scale), torch.from_numpy(images)
+    for step in range(steps):
+        batch = torch.from_numpy(draws.choice(len(x), size=min(BATCH, len(x)), replace=False))
+        ((network(x[batch]) - y[batch]) ** 2).mean().backward()
+        optimizer.descend(step)
+
+    def decode(values: Floats) -> Floats:
+        with torch.inference_mode():
+            found: Floats = network(torch.from_numpy((values - mean) / scale)).numpy()
+        return found
+
+    return decode
+
+
+def _network(units: int, shape: tuple[int, ...], seed: int) -> nn.Module:
+    channels, height, width = shape
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(key(seed, "image decoder", "init"))
+        return nn.Sequential(
+            nn.Upsample(size=(height, width)),
+            nn.Conv2d(units, WIDTH, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(WIDTH, WIDTH, 3, padding=1), nn.ReLU(),
+            nn.Conv2d(WIDTH, channels, 3, padding=1),
+        )  # fmt: skip
