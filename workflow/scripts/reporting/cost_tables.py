@@ -7,8 +7,10 @@ from reporting.cells import Table, cell, text
 from reporting.files import Results, Row, distinct
 
 MEASURES = {
-    "bytes_up": "up", "bytes_down": "down", "flops": "operations", "seconds": "seconds",
+    "bytes_up": "up", "bytes_down": "down", "wire_up": "up, on the wire", "wire_down": "down, on the wire",
+    "flops": "operations", "seconds": "seconds", "waiting_seconds": "of these waiting",
     "cpu_seconds": "CPU seconds", "peak_memory": "peak memory", "parameters": "parameters held",
+    "parameters_seen": "parameters ever had",
     "steps": "steps", "trials": "rates tried", "search_share": "share of bytes for rates not kept",
 }  # fmt: skip
 
