@@ -95,6 +95,9 @@ def _write_run(folder: Path, run: specs.Run) -> None:
         write_scores(folder / "predictions" / f"{site}.parquet", site, 1 / (1 + np.exp(-raw)))
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _history(run)))
     (folder / "costs.json").write_text(json.dumps(_costs(run)))
+    lost = {"time": 1.7e9, "back": ["north", "west"], "commit": 2, "generation": 2}
+    once = f"{json.dumps(lost)}\n" if (run.strategy, run.seed) == ("fedavg", 1) else ""
+    (folder / "interruptions.jsonl").write_text(once)
     (folder / "weights.sha256").write_text("0" * 64 + "\n")
     (folder / "isolation.json").write_text(
         '{"runtime": "host", "isolation": "none: plain processes on the host"}'

@@ -133,6 +133,15 @@ def test_what_was_set_aside_or_kept_back_is_shown(page: Page, results: Path) -> 
     assert "Seed 1: 12 of 2\u202f600 values are in no histogram" in page.text
 
 
+def test_a_run_that_broke_off_is_told_of(page: Page, results: Path) -> None:
+    (row,) = rows_of(results, "figures/interruptions.csv")
+    assert (row["strategy"], row["seed"], row["back"]) == ("fedavg", "1", "north west")
+    section = page.text[page.text.index("Failures and resumes", 2000) : page.text.index("Level used")]
+    assert "2023-11-14 22:13:20" in section
+    assert "north, west" in section
+    assert "No run was interrupted" not in section
+
+
 def test_sites_that_tell_of_no_variable_are_drawn_too(tmp_path: Path) -> None:
     spec, folder = write_study(tmp_path, strategies={"centralized": {}}, seeds=[0])
     for path in (tmp_path / "prepared").rglob("prepared.json"):

@@ -47,6 +47,7 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/suppressed.csv": "task,seed,site,cells",
     "figures/uncounted.csv": "task,seed,variable,kind,n,uncounted",
     "figures/warnings.csv": "task,site,warning",
+    "figures/interruptions.csv": "task,strategy,seed,number,time,back,commit",
 }
 
 
