@@ -191,7 +191,8 @@ def write_results(
     if mine.run.release == "predictions":
         for each, hospital_logits in zip(loaded, logits, strict=True):
             test = each["test"]
-            write_predictions(test, hospital_logits, out / "predictions" / f"{test.site}.parquet")
+            path = out / "predictions" / f"{test.site}.parquet"
+            write_predictions(test, hospital_logits, path, subgroups=mine.run.subgroups)
     return hashes
 
 

@@ -82,8 +82,20 @@ def write_scores(path: Path, site: str, score: NDArray[np.float64]) -> None:
     number = np.arange(SIZES[site], dtype=np.int64)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
-        pa.table({"record": number, "patient": number, "label": labels(site), "score": score}), path
+        pa.table(
+            {"record": number, "patient": number, "label": labels(site), "score": score, **groups(site)}
+        ),
+        path,
     )
+
+
+def groups(site: str) -> dict[str, list[str | None]]:
+    """Name test records' sex and age band; nobody knows the sex of three in the north."""
+    n = SIZES[site]
+    sex: list[str | None] = ["female", "male"] * (n // 2)
+    if site == "north":
+        sex[:3] = [None] * 3
+    return {"sex": sex, "age_band": ["40-59" if i % 4 else "60-79" for i in range(n)]}
 
 
 def _write_run(folder: Path, run: specs.Run) -> None:

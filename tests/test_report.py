@@ -317,3 +317,16 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     assert "No attack was made." not in page.text
     assert "Measured in part, no verdict." in page.text
     assert "holds a few small attacks" in page.text
+
+
+def test_subgroups_are_shown_and_small_ones_hidden(page: Page, results: Path) -> None:
+    rows = rows_of(results, "figures/subgroups.csv")
+    assert {(row["variable"], row["group"]) for row in rows} == {
+        ("sex", "unknown"), ("sex", "female"), ("sex", "male"), ("age_band", "40-59"), ("age_band", "60-79")
+    }  # fmt: skip
+    shown = {(number.row, number.column) for number in page.numbers if number.file == "figures/subgroups.csv"}
+    for place, row in enumerate(rows):
+        told = row["group"] not in ("unknown", "female")  # three, and the next with them
+        assert ((place, "value") in shown) == told == (row["value"] != ""), row
+    section = page.text[page.text.index("AUROC by sex and age band") : page.text.index("Every seed")]
+    assert section.index("sex unknown") < section.index("<5")

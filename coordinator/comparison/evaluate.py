@@ -17,6 +17,7 @@ from coordinator.comparison import (
     interruptions,
     power,
     shift,
+    subgroups,
     table1,
     targets,
 )  # fmt: skip
@@ -92,6 +93,7 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "comparison.csv": estimates.comparison_rows(task, seeds, found),
         "differences.csv": verdicts,
         "figures/summary.csv": estimates.summary_rows(task, found),
+        "figures/subgroups.csv": subgroups.subgroup_rows(scores, study.min_cell),
         "figures/effects.csv": effects,
         "figures/reasons.csv": [*estimates.reason_rows(task, seeds, found), *surprises],
         "figures/roc.csv": curves.roc_rows(scores),

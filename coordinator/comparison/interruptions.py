@@ -33,7 +33,7 @@ def _read(path: Path) -> Rows:
     try:
         return [_row(json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines()]
     except (ValueError, KeyError, TypeError) as error:
-        raise DataError(f"{path}: not a list of interruptions ({error}); remove it and rerun the run") from None
+        raise DataError(f"{path}: no list of interruptions ({error}); remove it and rerun the run") from None
 
 
 def _row(found: dict[str, Any]) -> dict[str, Any]:

@@ -184,6 +184,11 @@ class Study(Record):
     release: Literal["nothing", "predictions"] = Field(
         "nothing", description="predictions: test scores of each record leave the sites"
     )
+    subgroups: bool = Field(
+        False,
+        description="true: each test record's sex and age band leave with its score, where the site's table "
+        "has them, so that strategies are compared by them; needs release: predictions",
+    )
     record_wire: bool = Field(
         False,
         description="true: the coordinator keeps what passes it in one round and in the final scoring, under "

@@ -75,7 +75,7 @@ def _plain(value: object) -> str:
 
 
 def _with_legend(spec: Any, points: list[dict[str, Any]]) -> None:
-    """Give each encoding whose legend stands beside the charts on the page one of its own: of what is drawn."""
+    """Give encodings whose legend stands beside the charts on the page one of their own, of what is drawn."""
     for name, value in spec.items() if isinstance(spec, dict) else enumerate(spec):
         if name in ("color", *TELLING) and isinstance(value, dict) and value.get("legend", 0) is None:
             drawn = {point.get(value["field"]) for point in points}

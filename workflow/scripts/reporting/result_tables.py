@@ -5,8 +5,10 @@ from markupsafe import Markup
 from reporting import units
 from reporting.cells import Table, cell, number, text, with_interval
 from reporting.files import Results, Row, distinct
+from reporting.patient_tables import smallest
 from reporting.sentences import KINDS, undefined
 
+GROUPS = {"sex": "sex", "age_band": "age"}
 METRICS = {
     "auroc": "AUROC", "auprc": "AUPRC", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
     "f1": "F1", "brier": "Brier score", "ece": "calibration error",
@@ -75,6 +77,28 @@ def by_site(results: Results, task: str) -> Table:
         *[note for note in undefined(results, task) if not note.startswith("\u2013 at all:")],
     ]
     return table
+
+
+def subgroups(results: Results, task: str) -> Table | None:
+    """AUROC by sex and age band, with the records and outcomes of each."""
+    rows = results.rows("figures/subgroups.csv", task=task)
+    strategies, few = distinct(rows, "strategy"), smallest(results)
+    table = Table(
+        "AUROC by sex and age band, all sites together: mean over seeds and 95 % interval over patients",
+        ["n", "with outcome", *strategies], group="subgroup",
+    )  # fmt: skip
+    found = {(row["variable"], row["group"], row["strategy"]): row for row in rows}
+    for variable, group in dict.fromkeys((row["variable"], row["group"]) for row in rows):
+        own = [found[variable, group, strategy] for strategy in strategies]
+        counts = [_count(own[0], column, few) for column in ("n", "events")]
+        values = [with_interval(row, title=row["reason"]) for row in own]
+        table.rows.append((f"{GROUPS[variable]} {group}", [*counts, *values]))
+    table.notes = [
+        f"<{few}: of fewer than {few} patients, or as many lack the outcome. \u2013: not told, or it would "
+        "give such a count away, or undefined (only one class). Subgroups are small; their differences "
+        "from each other were not tested."
+    ]
+    return table if rows else None
 
 
 def every_seed(results: Results, task: str) -> Table:
@@ -157,6 +181,12 @@ def secondary(results: Results, task: str) -> Table | None:
         table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
     table.notes = ["p after Holm (1979) over all rows of this table."]
     return table if rows else None
+
+
+def _count(row: Row, column: str, few: int) -> Markup:
+    if row[column] == "" and row["hidden"] == "few":
+        return Markup('<td class="few">&lt;{}</td>').format(few)
+    return cell(row, column, units.count)
 
 
 def _metric(row: Row | None, why: str = "") -> Markup:
