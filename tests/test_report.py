@@ -316,6 +316,9 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     assert "Attacks: not measured." not in page.text
     assert "No attack was made." not in page.text
     assert "Measured in part, no verdict." in page.text
+    answer = page.text[page.text.index("More private?") :]
+    assert "split_u: labels can be learned: AUROC 0.970, a trivial guess 0.500 (gradient norm" in answer
+    assert "centralized: records and labels leave the sites as they are." in answer
     assert "holds a few small attacks" in page.text
 
 

@@ -36,6 +36,7 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "reference": sentences.reference_sentence,
     "answers": sentences.answers,
     "cheaper": sentences.cheaper,
+    "private": sentences.private,
     "facts": study_tables.facts,
     "strategies": study_tables.strategies,
     "cohort": patient_tables.cohort,

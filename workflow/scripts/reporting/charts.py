@@ -93,6 +93,7 @@ def _styled(chart: alt.LayerChart | alt.FacetChart) -> alt.LayerChart | alt.Face
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=MUTED, titleColor=INK, titleFontWeight="normal", gridColor=LINE, domainColor=LINE,
-            tickColor=LINE, labelFontSize=11, titleFontSize=12, titlePadding=6, labelLimit=240,
+            tickColor=LINE, labelOverlap="greedy", labelSeparation=6, labelFontSize=11, titleFontSize=12,
+            titlePadding=6, labelLimit=240,
         )
     )  # fmt: skip

@@ -11,7 +11,7 @@ MEASURES = {
     "flops": "operations", "seconds": "seconds", "waiting_seconds": "of these waiting",
     "cpu_seconds": "CPU seconds", "peak_memory": "peak memory", "parameters": "parameters held",
     "parameters_seen": "parameters ever had",
-    "steps": "steps", "trials": "rates tried", "search_share": "share of bytes for rates not kept",
+    "steps": "steps", "trials": "rates tried", "search_share": "bytes for other rates",
 }  # fmt: skip
 
 UNITS = {"bytes": "bytes moved", "flops_at_sites": "operations at the sites", "flops": "operations, all"}
