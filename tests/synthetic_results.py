@@ -163,8 +163,9 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
 def _statistics(seed: int) -> dict[str, Any]:
     size = {"name": "size", "n": 200, "missing": 9, "mean": 3.0, "std": 1.0, "quartiles": [2, 3, 4]}
     rate = {"name": "rate", "n": 2400, "missing": 0, "mean": 80.0, "std": 9.0, "quartiles": [70, 80, 90]}
+    counts = {"train": 3, "validation": 2, "test": 4}
     return {
-        "task": "tumour", "seed": seed, "sites": {site: {"train": 3} for site in SITES},
+        "task": "tumour", "seed": seed, "sites": dict.fromkeys(SITES, counts),
         "numeric": [{**size, "uncounted": 11 + seed}], "series": [{**rate, "uncounted": 0}], "image": [],
         "categorical": [], "suppressed": {"north": 0, "south": 4 + seed, "west": 2},
         "input_shapes": {"table": [1]},

@@ -333,3 +333,20 @@ def test_subgroups_are_shown_and_small_ones_hidden(page: Page, results: Path) ->
         assert ((place, "value") in shown) == told == (row["value"] != ""), row
     section = page.text[page.text.index("AUROC by sex and age band") : page.text.index("Every seed")]
     assert section.index("sex unknown") < section.index("<5")
+
+
+def test_a_network_on_paper_is_told_with_what_it_is(tmp_path: Path) -> None:
+    network = {"every": {"latency_ms": 500.0}, "sites": {"west": {"up_mbps": 2.5}}}
+    spec, folder = write_study(tmp_path, bootstrap=100, network=network)
+    assert main("coordinator", COMMANDS, ["evaluate", "--spec", str(spec), "--results", str(folder)]) == 0
+    rows = {row["strategy"]: row for row in rows_of(folder, "figures/network.csv")}
+    assert set(rows) == {"local", "fedavg", "split", "split_u"}  # a pool has no connection that was described
+    seconds = {name: float(row["predicted"]) for name, row in rows.items()}
+    assert 0.5 < seconds["local"] < seconds["fedavg"] < seconds["split"] < seconds["split_u"]
+    assert {row["here"] for row in rows.values()} == {"9.0"}
+    assert draw(folder, folder / "report.html").returncode == 0
+    page = read_page((folder / "report.html").read_text(encoding="utf-8"))
+    assert wrong_numbers(page, folder) == []
+    shown = {number.raw for number in page.numbers if number.file == "figures/network.csv"}
+    assert shown == {"9.0", *(row["predicted"] for row in rows.values())}
+    assert "west: 2.5 Mbit/s up, 100 down, 10 ms one way, speed 1" in page.text

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from coordinator import specs
@@ -27,6 +28,7 @@ from coordinator.comparison.predictions import TaskScores, read_task
 from coordinator.comparison.provenance import provenance
 from coordinator.comparison.resampling import resample_patients
 from coordinator.comparison.tables import COLUMNS, write_json, write_tables
+from coordinator.comparison.targets import Costs
 from coordinator.comparison.variants import variant_rows
 from coordinator.specs import Evaluation
 
@@ -73,6 +75,8 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
         "figures/target.csv": targets.target_rows(spec, paid, learned["figures/learning.csv"], results),
         "figures/units.csv": targets.unit_rows(spec, paid, results),
     })  # fmt: skip
+    if spec.study.network is not None:
+        _add(tables, {"figures/network.csv": _on_paper(spec, paid, results)})
     for task in spec.study.tasks:
         if any(run.task == task for run in spec.runs.values()):
             _add(tables, _task(spec, read_task(spec, results, task)))
@@ -107,6 +111,13 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "figures/decision.csv": curves.decision_rows(scores),
         "figures/calibration.csv": curves.calibration_rows(scores),
     }
+
+
+def _on_paper(spec: Evaluation, paid: Costs, results: Path) -> Rows:
+    # it builds the models, and so imports torch
+    on_paper = import_module("coordinator.comparison.on_paper")
+    rows: Rows = on_paper.network_rows(spec, paid, results, spec.study.network)
+    return rows
 
 
 def _undefined(reasons: Rows) -> list[str]:

@@ -52,6 +52,7 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "chosen": study_tables.chosen,
     "costs": cost_tables.costs,
     "per_unit": cost_tables.per_unit,
+    "on_paper": cost_tables.on_paper,
     "target": cost_tables.target,
     "sent": cost_tables.sent,
     "attacks": attack_tables.attacks,

@@ -47,6 +47,34 @@ def per_unit(results: Results, task: str) -> Table | None:
     return table if rows else None
 
 
+def on_paper(results: Results, task: str) -> Table | None:
+    """How long each strategy would take over the network that the study describes."""
+    rows = results.rows("figures/network.csv", task=task)
+    table = Table(
+        "Seconds until the last round: mean over seeds", ["here", "over the network"], group="strategy"
+    )
+    for row in rows:
+        shown = [cell(row, column, units.duration) for column in ("here", "predicted")]
+        table.rows.append((row["strategy"], shown))
+    return _with_network(table, results) if rows else None
+
+
+def _with_network(table: Table, results: Results) -> Table:
+    network = results.provenance["config"]["network"]
+    links = {"every site": network["every"], **network["sites"]}
+    words = [
+        f"{name}: {link['up_mbps']:g} Mbit/s up, {link['down_mbps']:g} down, "
+        f"{link['latency_ms']:g} ms one way, speed {link['speed']:g}"
+        for name, link in links.items()
+    ]
+    table.notes = [
+        "Predicted from the schedule, the bytes of each message and the processor seconds measured here "
+        f"(speed 1); commits to disk and TCP\u2019s slow start are left out. {'; '.join(words)}; the "
+        f"coordinator\u2019s speed {network['coordinator_speed']:g}."
+    ]
+    return table
+
+
 def target(results: Results, task: str) -> Table | None:
     """What each run took until it was nearly as good as the reference at its best."""
     rows = results.rows("figures/target.csv", task=task)
