@@ -16,6 +16,7 @@ from coordinator.comparison import (
     differences,
     estimates,
     interruptions,
+    per_site,
     power,
     shift,
     subgroups,
@@ -97,6 +98,9 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "comparison.csv": estimates.comparison_rows(task, seeds, found),
         "differences.csv": verdicts,
         "figures/summary.csv": estimates.summary_rows(task, found),
+        "figures/per_site.csv": per_site.per_site_rows(
+            scores, differences.pairs_of(task, list(found), study.reference, {})
+        ),
         "figures/subgroups.csv": subgroups.subgroup_rows(scores, study.min_cell),
         "figures/effects.csv": effects,
         "figures/reasons.csv": [*estimates.reason_rows(task, seeds, found), *surprises],

@@ -34,6 +34,7 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/secondary.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,p,p_holm",
     "figures/target.csv": "task,strategy,seed,target,reached,rounds,bytes,seconds,flops",
     "figures/network.csv": "task,strategy,here,predicted,seeds",
+    "figures/per_site.csv": "task,strategy,reference,difference,low_90,high_90,pooled,binned,bound,bins",
     "figures/units.csv": "task,strategy,measure,value,per_epoch,per_record,unit,against,ratio",
     "figures/calibration.csv": "task,strategy,bin,low,high,n,mean_score,observed",
     "figures/learning.csv": "task,strategy,seed,site,learning_rate,round,train_loss,validation_loss,"

@@ -46,6 +46,7 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "left_out": patient_tables.left_out,
     "metrics": result_tables.metrics,
     "by_site": result_tables.by_site,
+    "per_site": result_tables.per_site,
     "subgroups": result_tables.subgroups,
     "power": result_tables.power,
     "secondary": result_tables.secondary,

@@ -151,6 +151,30 @@ def differences(results: Results, task: str) -> Table:
     return table
 
 
+def per_site(results: Results, task: str) -> Table | None:
+    """Say what per-site estimates alone, without a score, would have shown."""
+    rows = results.rows("figures/per_site.csv", task=task)
+    effects = {
+        _pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc_stratified")
+    }
+    columns = [
+        "from scores, 90 % interval", "from estimates, 90 % interval", "AUROC from scores", "from bins",
+        "off by at most",
+    ]  # fmt: skip
+    table = Table("Stratified difference and pooled AUROC, had no score left", columns, group="pair")
+    for row in rows:
+        areas = [cell(row, column) for column in ("pooled", "binned", "bound")]
+        cells = [_secondary(effects.get(_pair(row))), _secondary(row), *areas]
+        table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
+    if rows:
+        table.notes = [
+            "Estimates: each site\u2019s AUROCs, their covariances (DeLong 1988, Obuchowski 1997) and how "
+            f"many scores lie in each of {rows[0]['bins']} bins, by outcome. The pooled AUROC is the first "
+            "strategy\u2019s. This study released scores; the table shows how near estimates come."
+        ]
+    return table if rows else None
+
+
 def power(results: Results, task: str) -> Table | None:
     """Say what this test set could have seen."""
     rows = results.rows("figures/power.csv", task=task)
@@ -197,10 +221,11 @@ def _metric(row: Row | None, why: str = "") -> Markup:
 def _secondary(row: Row | None) -> Markup:
     if row is None or not row["difference"]:
         return text("\u2013", "none")
+    found = number(row, "difference", units.signed)
+    if not row["low_90"]:
+        return Markup("<td>{}</td>").format(found)
     ends = [number(row, end, units.signed) for end in ("low_90", "high_90")]
-    return Markup('<td>{} <span class="ci">{} to {}</span></td>').format(
-        number(row, "difference", units.signed), *ends
-    )
+    return Markup('<td>{} <span class="ci">{} to {}</span></td>').format(found, *ends)
 
 
 def _range(row: Row | None, level: str) -> Markup:
