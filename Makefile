@@ -15,7 +15,7 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos references audit clean-state
+	simulation chaos references audit network figures clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -67,6 +67,16 @@ bench-data: env
 # what the centralized arm must reach on real data: about an hour
 floors: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.floors
+
+# the network on paper against runs over an emulated one, on a quiet machine: about three minutes
+network: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.network
+
+# every figure as SVG and PDF and every table as LaTeX, drawn again from a study's tables; trains nothing
+RESULTS ?= results/demo
+figures: env
+	@$(VENV_PYTHON) workflow/scripts/figures.py --results '$(RESULTS)' --out '$(RESULTS)/paper'
+	@echo 'figures: $(RESULTS)/paper'
 
 # how often verdicts and intervals are wrong where the truth is known: half a minute
 simulation: env

@@ -40,6 +40,7 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
         check_model(name, task, sites)
     _check_strategies(study)
     _check_reference(study)
+    _check_subgroups(study)
     _check_recording(study, sites)
     if len(set(study.seeds)) != len(study.seeds):
         raise ConfigError(f"{list(study.seeds)} names a seed twice; name each once", key="seeds")
@@ -48,6 +49,13 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
             "'scores' compares record-level scores outside the sites and needs "
             "release: predictions and allow_pooling: true",
             key="evaluation",
+        )
+
+
+def _check_subgroups(study: Study) -> None:
+    if study.subgroups and study.release != "predictions":
+        raise ConfigError(
+            "sex and age band leave with test scores; set release: predictions", key="subgroups"
         )
 
 

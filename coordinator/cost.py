@@ -3,7 +3,8 @@
 import resource
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable
+from math import prod
 from typing import Any
 
 import torch
@@ -12,16 +13,18 @@ from torch.utils.flop_counter import flop_registry
 
 from coordinator.algorithms.party import Party
 from coordinator.models.stages import Part, Shape, empty_records
+from coordinator.protocol.sizes import COUNTS, Counts
 
 PROBE = 2  # records in the batch on which operations are counted
 
 
 class Clock:
-    """Wall and processor seconds since it was made."""
+    """Wall and processor seconds since it was made, and those of them in which a party waited."""
 
-    def __init__(self) -> None:
-        """Start now."""
+    def __init__(self, waited: Callable[[], float] = lambda: 0.0) -> None:
+        """Start now; ``waited`` tells the seconds of waiting so far."""
         self._wall, self._cpu = time.perf_counter(), time.process_time()
+        self._waited, self._idle = waited, waited()
 
     def state(self) -> dict[str, float]:
         """Give the seconds so far."""
@@ -31,13 +34,18 @@ class Clock:
         """Go on from so many seconds."""
         self._wall = time.perf_counter() - state["seconds"]
         self._cpu = time.process_time() - state["cpu_seconds"]
+        self._idle = self._waited() - state["waiting_seconds"]
 
     def read(self) -> dict[str, float]:
         """Give the seconds so far."""
-        return {"seconds": time.perf_counter() - self._wall, "cpu_seconds": time.process_time() - self._cpu}
+        return {
+            "seconds": time.perf_counter() - self._wall,
+            "cpu_seconds": time.process_time() - self._cpu,
+            "waiting_seconds": self._waited() - self._idle,
+        }
 
 
-def costs_of(party: Party, clock: Clock, counted: Mapping[str, int]) -> dict[str, float]:
+def costs_of(party: Party, clock: Clock, counted: Counts) -> dict[str, float]:
     """Add up a party's costs.
 
     Args:
@@ -51,19 +59,38 @@ def costs_of(party: Party, clock: Clock, counted: Mapping[str, int]) -> dict[str
         **clock.read(),
         "flops": party.records_trained * (forward + backward) + party.records_scored * forward,
         "peak_memory": float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024),
-        "parameters": float(sum(p.numel() for part in party.parts.values() for p in part.parameters())),
+        **_on_gpu(party),
+        **parameters_of(party),
         "steps": float(party.steps),
     }
 
 
-def bytes_of(counted: Mapping[str, int]) -> dict[str, float]:
-    """Total the bytes per direction, and keep each kind's beside the total."""
-    totals: Counter[str] = Counter({"bytes_up": 0, "bytes_down": 0})
-    for name, size in counted.items():
-        direction, _, kind = name.partition(".")
-        totals[f"bytes_{direction}"] += size
-        totals[f"bytes_{direction}.{kind}"] += size
+def _on_gpu(party: Party) -> dict[str, float]:
+    if party.device != "cuda":
+        return {}
+    return {"gpu_peak_memory": float(torch.cuda.max_memory_allocated())}
+
+
+def bytes_of(counted: Counts) -> dict[str, float]:
+    """Total what arrays, messages and the wire took per direction, each kind's beside the total."""
+    totals = Counter({f"{count}_{direction}": 0 for count in COUNTS for direction in ("up", "down")})
+    for count in COUNTS:
+        for name, size in getattr(counted, count).items():
+            direction, _, kind = name.partition(".")
+            totals[f"{count}_{direction}"] += size
+            totals[f"{count}_{direction}.{kind}"] += size
     return {name: float(size) for name, size in totals.items()}
+
+
+def parameters_of(party: Party) -> dict[str, float]:
+    """Count the model's parameters that a party holds, and those that it ever has in the clear.
+
+    A coordinator that averages the sites' parts, or adds up their gradients from a start that it knows, has
+    these too; sealed parts that it relays it has not.
+    """
+    held = sum(p.numel() for part in party.parts.values() for p in part.parameters())
+    seen = held + sum(prod(shape) for shape in party.site_parameters)
+    return {"parameters": float(held), "parameters_seen": float(seen)}
 
 
 def flops_per_record(party: Party) -> tuple[float, float]:

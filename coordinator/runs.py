@@ -49,7 +49,7 @@ def _resolve(
         allow_models=_allowed(task, sites),
         participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
-        release=study.release, record_round=_recorded_round(study, training),
+        release=study.release, subgroups=study.subgroups, record_round=_recorded_round(study, training),
         threads=study.threads_per_process, devices=_devices(study, task, sites),
         on_loss=study.on_loss, commit_steps=study.commit_steps,
     )  # fmt: skip

@@ -119,6 +119,7 @@ class Run(Record):
     missing: Literal["impute", "quarantine"]
     augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]
+    subgroups: bool = Field(False, description="sex and age band leave with each test score")
     record_round: int | None = Field(None, description="the round kept for attacks, from 0; empty: none")
     threads: int
     devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")

@@ -18,13 +18,14 @@ def probabilities(logits: Tensor) -> npt.NDArray[np.float64]:
     return found
 
 
-def write_predictions(test: Records, logits: Tensor, path: Path) -> None:
+def write_predictions(test: Records, logits: Tensor, path: Path, *, subgroups: bool = False) -> None:
     """Write record, patient, label and score (the probability of label 1) of each test record.
 
     Args:
         test: the records, n of them.
         logits: (n, 1) float32.
         path: a parquet file.
+        subgroups: write its sex and age band too.
     """
     frame = pd.DataFrame(
         {
@@ -32,6 +33,7 @@ def write_predictions(test: Records, logits: Tensor, path: Path) -> None:
             "patient": test.patient,
             "label": test.labels.astype("int64"),
             "score": probabilities(logits),
+            **(test.groups if subgroups else {}),
         }
     )
     buffer = io.BytesIO()

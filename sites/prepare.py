@@ -161,5 +161,7 @@ def _summary(
         outside=outside,
         profile=profile(reading, frame, spec.min_cell),
         warnings=warnings_about(roles),
+        age=reading.age,
+        sex=reading.sex,
         **demographics(frame, reading.age, reading.sex, spec.min_cell),
     )

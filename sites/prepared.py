@@ -98,6 +98,8 @@ class Summary(Record):
     warnings: tuple[str, ...]
     age_mean: float | None = None
     female_share: float | None = None
+    age: str | None = Field(None, description="which feature is the age in years")
+    sex: str | None = Field(None, description="which feature is the sex")
 
 
 @dataclass(frozen=True)

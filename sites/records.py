@@ -1,7 +1,7 @@
 """A site's prepared records by role under a run's seed."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from sites import prepared
 from sites.inputs import Inputs, normalised
 from sites.prepared import Prepared
 from sites.split import validation_rows
+from sites.subgroups import Words, subgroups_of
 
 ROLES: Final = ("train", "validation", "test", "auxiliary")
 Integers = npt.NDArray[np.int64]
@@ -23,7 +24,7 @@ class Records:
     """One role's records of one site, in record order.
 
     `inputs` gives what a model reads of some of them, `labels` float32 (n,) of 0 and 1, `record` and
-    `patient` int64 (n,), numbers within the site.
+    `patient` int64 (n,), numbers within the site, `groups` sex and age band (n,) where they are known.
     """
 
     site: str
@@ -31,6 +32,7 @@ class Records:
     labels: npt.NDArray[np.float32]
     record: Integers
     patient: Integers
+    groups: Mapping[str, Words] = field(default_factory=dict)
 
 
 def load(
@@ -84,6 +86,7 @@ def _chosen(ready: Prepared, inputs: Inputs, rows: Integers) -> Records:
         labels=frame["label"].to_numpy(dtype=np.float32),
         record=frame["record"].to_numpy(dtype=np.int64),
         patient=frame["patient"].to_numpy(dtype=np.int64),
+        groups={name: words[rows] for name, words in subgroups_of(ready).items()},
     )
 
 

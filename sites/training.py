@@ -26,6 +26,7 @@ from coordinator.model_rules import not_allowed
 from coordinator.protocol.messages import Done, Welcome
 from coordinator.protocol.seals import Sealer
 from coordinator.protocol.site_channel import Rewound
+from coordinator.protocol.sizes import COUNTS
 from coordinator.search import Search
 from coordinator.specs import POOLED, Run
 from coordinator.statistics import read_statistics
@@ -36,6 +37,7 @@ from sites.predictions import write_predictions
 from sites.records import Records, load
 
 Loaded = dict[str, Records]
+POOLING = ".pooling.records"
 HASHED_BYTES = 64 * 1024 * 1024
 
 
@@ -82,7 +84,8 @@ class Work:
         self._channel, gate = keys.open(run, message_limit(run, self._cohort))
         check_device(self._party(), self._site)
         line = self._channel.line
-        self._clock, self._search = Clock(), Search(lambda: (line.bytes.total(), line.released))
+        self._clock = Clock(lambda: self._channel.waited)
+        self._search = Search(lambda: (line.bytes.total(), line.released))
         own = (code_hash("sites"), *(prepared_hash(Path(folder)) for folder in self._folders()))
         self._held = Commits(options.state / COMMITS, spec_hash(run, statistics, *own))
         kept: dict[str, Keeps] = {"line": line, "clock": self._clock, "search": self._search}
@@ -114,7 +117,7 @@ class Work:
         party, channel = self._party(), self._channel
         logits = walk(party, channel, self._search.see, self._commits)
         costs = {
-            **costs_of(party, self._clock, channel.line.bytes),
+            **costs_of(party, self._clock, channel.line.counts),
             **self._search.costs(party.kept_at[0]),
             "commit_seconds": self._keeping.seconds,
         }
@@ -188,7 +191,8 @@ def write_results(
     if mine.run.release == "predictions":
         for each, hospital_logits in zip(loaded, logits, strict=True):
             test = each["test"]
-            write_predictions(test, hospital_logits, out / "predictions" / f"{test.site}.parquet")
+            path = out / "predictions" / f"{test.site}.parquet"
+            write_predictions(test, hospital_logits, path, subgroups=mine.run.subgroups)
     return hashes
 
 
@@ -205,11 +209,14 @@ def prepared_hash(folder: Path) -> str:
 
 
 def with_pooled_bytes(costs: dict[str, float], folders: list[Path]) -> dict[str, float]:
-    """Count the prepared records that had to be moved to make the pool."""
+    """Count the prepared records that had to be moved to make the pool, on whatever wire."""
     moved = sum(
         (folder / name).stat().st_size
         for folder in folders
         for name in ("records.parquet", "series.npy", "images.npy")
         if (folder / name).exists()
     )
-    return {**costs, "bytes_up": costs["bytes_up"] + moved, "bytes_up.pooling.records": float(moved)}
+    up = [f"{count}_up" for count in COUNTS]
+    return (
+        costs | {name: costs[name] + moved for name in up} | {f"{name}{POOLING}": float(moved) for name in up}
+    )

@@ -82,8 +82,20 @@ def write_scores(path: Path, site: str, score: NDArray[np.float64]) -> None:
     number = np.arange(SIZES[site], dtype=np.int64)
     path.parent.mkdir(parents=True, exist_ok=True)
     pq.write_table(
-        pa.table({"record": number, "patient": number, "label": labels(site), "score": score}), path
+        pa.table(
+            {"record": number, "patient": number, "label": labels(site), "score": score, **groups(site)}
+        ),
+        path,
     )
+
+
+def groups(site: str) -> dict[str, list[str | None]]:
+    """Name test records' sex and age band; nobody knows the sex of three in the north."""
+    n = SIZES[site]
+    sex: list[str | None] = ["female", "male"] * (n // 2)
+    if site == "north":
+        sex[:3] = [None] * 3
+    return {"sex": sex, "age_band": ["40-59" if i % 4 else "60-79" for i in range(n)]}
 
 
 def _write_run(folder: Path, run: specs.Run) -> None:
@@ -95,6 +107,9 @@ def _write_run(folder: Path, run: specs.Run) -> None:
         write_scores(folder / "predictions" / f"{site}.parquet", site, 1 / (1 + np.exp(-raw)))
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _history(run)))
     (folder / "costs.json").write_text(json.dumps(_costs(run)))
+    lost = {"time": 1.7e9, "back": ["north", "west"], "commit": 2, "generation": 2}
+    once = f"{json.dumps(lost)}\n" if (run.strategy, run.seed) == ("fedavg", 1) else ""
+    (folder / "interruptions.jsonl").write_text(once)
     (folder / "weights.sha256").write_text("0" * 64 + "\n")
     (folder / "isolation.json").write_text(
         '{"runtime": "host", "isolation": "none: plain processes on the host"}'
@@ -148,8 +163,9 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
 def _statistics(seed: int) -> dict[str, Any]:
     size = {"name": "size", "n": 200, "missing": 9, "mean": 3.0, "std": 1.0, "quartiles": [2, 3, 4]}
     rate = {"name": "rate", "n": 2400, "missing": 0, "mean": 80.0, "std": 9.0, "quartiles": [70, 80, 90]}
+    counts = {"train": 3, "validation": 2, "test": 4}
     return {
-        "task": "tumour", "seed": seed, "sites": {site: {"train": 3} for site in SITES},
+        "task": "tumour", "seed": seed, "sites": dict.fromkeys(SITES, counts),
         "numeric": [{**size, "uncounted": 11 + seed}], "series": [{**rate, "uncounted": 0}], "image": [],
         "categorical": [], "suppressed": {"north": 0, "south": 4 + seed, "west": 2},
         "input_shapes": {"table": [1]},

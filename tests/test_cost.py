@@ -13,6 +13,7 @@ from coordinator.algorithms.split import parts_of
 from coordinator.config import Model
 from coordinator.cost import Clock, bytes_of, costs_of, flops_per_record
 from coordinator.models.stages import build, cut, empty_records, outline
+from coordinator.protocol.sizes import COUNTS, Counts, Size
 
 MLP = Model(name="mlp", hidden=(16, 8))
 CNN = Model(name="cnn", channels=(4, 8))
@@ -194,13 +195,14 @@ def test_costs_add_up_over_the_sites(preset):
     cut = {"cut": ("layer1", "layer2")} if preset == "split_u" else {}
     run = a_run(preset, SIZES, training={"rounds": 2, "local_epochs": 2}, **cut)
     coordinator, outcomes, channel = federate(run, SIZES)
-    paid = costs_of(coordinator, Clock(), channel.counted())
+    paid = costs_of(coordinator, Clock(), channel.sizes())
     parties = [outcomes[name][0] for name in run.sites]  # outcomes come in order of arrival
-    sites = [costs_of(outcomes[n][0], Clock(), outcomes[n][3].line.bytes) for n in run.sites]
+    sites = [costs_of(outcomes[n][0], Clock(), outcomes[n][3].line.counts) for n in run.sites]
     counts = [outcomes[name][3].line.bytes for name in run.sites]
     assert sum(counts, Counter()) == channel.counted()  # by direction, phase and kind
-    for name in ("bytes_up", "bytes_down"):
-        assert sum(site[name] for site in sites) == paid[name] > 0
+    for name in (f"{count}_{way}" for count in COUNTS for way in ("up", "down")):
+        assert sum(site[name] for site in sites) == paid[name]
+        assert (paid[name] > 0) == (preset != "local" or not name.startswith("payload"))
         assert sum(size for key, size in paid.items() if key.startswith(f"{name}.")) == paid[name]
     forward, backward = flops_per_record(outcomes["site0"][0])
     for size, site, party in zip(SIZES, sites, parties, strict=True):
@@ -216,12 +218,15 @@ def test_costs_add_up_over_the_sites(preset):
 
 
 def test_bytes_are_totalled_by_direction_and_kind():
-    counted = {"up.training.activations": 5, "up.control.hello": 2, "down.control.bye": 1}
-    assert bytes_of(counted) == {
+    counts = Counts()
+    for name, size in {"up.training.activations": (4, 5, 9), "up.control.hello": (0, 2, 37)}.items():
+        counts.add(name, Size(*size))
+    assert bytes_of(counts) == {
+        "payload_up": 4, "payload_up.training.activations": 4, "payload_up.control.hello": 0,
         "bytes_up": 7, "bytes_up.training.activations": 5, "bytes_up.control.hello": 2,
-        "bytes_down": 1, "bytes_down.control.bye": 1,
+        "wire_up": 46, "wire_up.training.activations": 9, "wire_up.control.hello": 37,
+        "payload_down": 0, "bytes_down": 0, "wire_down": 0,
     }  # fmt: skip
-    assert bytes_of({}) == {"bytes_up": 0, "bytes_down": 0}
 
 
 def test_a_clock_never_goes_back():
@@ -229,5 +234,16 @@ def test_a_clock_never_goes_back():
     first = clock.read()
     sum(range(10_000))
     second = clock.read()
-    assert set(first) == {"seconds", "cpu_seconds"}
+    assert set(first) == {"seconds", "cpu_seconds", "waiting_seconds"}
     assert all(second[name] >= first[name] >= 0 for name in first)
+
+
+def test_a_clock_goes_on_from_a_commit_with_the_seconds_of_waiting():
+    waited = [5.0]
+    clock = Clock(lambda: waited[0])
+    waited[0] = 7.0
+    assert clock.read()["waiting_seconds"] == 2.0
+    later = Clock(lambda: waited[0])
+    later.load(clock.state())
+    waited[0] = 7.5
+    assert later.read()["waiting_seconds"] == 2.5

@@ -134,6 +134,15 @@ def test_what_was_set_aside_or_kept_back_is_shown(page: Page, results: Path) -> 
     assert "Seed 1: 12 of 2\u202f600 values are in no histogram" in page.text
 
 
+def test_a_run_that_broke_off_is_told_of(page: Page, results: Path) -> None:
+    (row,) = rows_of(results, "figures/interruptions.csv")
+    assert (row["strategy"], row["seed"], row["back"]) == ("fedavg", "1", "north west")
+    section = page.text[page.text.index("Failures and resumes", 2000) : page.text.index("Level used")]
+    assert "2023-11-14 22:13:20" in section
+    assert "north, west" in section
+    assert "No run was interrupted" not in section
+
+
 def test_sites_that_tell_of_no_variable_are_drawn_too(tmp_path: Path) -> None:
     spec, folder = write_study(tmp_path, strategies={"centralized": {}}, seeds=[0])
     for path in (tmp_path / "prepared").rglob("prepared.json"):
@@ -308,7 +317,40 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     assert "Attacks: not measured." not in page.text
     assert "No attack was made." not in page.text
     assert "Measured in part, no verdict." in page.text
+    answer = page.text[page.text.index("More private?") :]
+    assert "split_u: labels can be learned: AUROC 0.970, a trivial guess 0.500 (gradient norm" in answer
+    assert "centralized: records and labels leave the sites as they are." in answer
     assert "holds a few attacks" in page.text
+
+
+def test_subgroups_are_shown_and_small_ones_hidden(page: Page, results: Path) -> None:
+    rows = rows_of(results, "figures/subgroups.csv")
+    assert {(row["variable"], row["group"]) for row in rows} == {
+        ("sex", "unknown"), ("sex", "female"), ("sex", "male"), ("age_band", "40-59"), ("age_band", "60-79")
+    }  # fmt: skip
+    shown = {(number.row, number.column) for number in page.numbers if number.file == "figures/subgroups.csv"}
+    for place, row in enumerate(rows):
+        told = row["group"] not in ("unknown", "female")  # three, and the next with them
+        assert ((place, "value") in shown) == told == (row["value"] != ""), row
+    section = page.text[page.text.index("AUROC by sex and age band") : page.text.index("Every seed")]
+    assert section.index("sex unknown") < section.index("<5")
+
+
+def test_a_network_on_paper_is_told_with_what_it_is(tmp_path: Path) -> None:
+    network = {"every": {"latency_ms": 500.0}, "sites": {"west": {"up_mbps": 2.5}}}
+    spec, folder = write_study(tmp_path, bootstrap=100, network=network)
+    assert main("coordinator", COMMANDS, ["evaluate", "--spec", str(spec), "--results", str(folder)]) == 0
+    rows = {row["strategy"]: row for row in rows_of(folder, "figures/network.csv")}
+    assert set(rows) == {"local", "fedavg", "split", "split_u"}  # a pool has no connection that was described
+    seconds = {name: float(row["predicted"]) for name, row in rows.items()}
+    assert 0.5 < seconds["local"] < seconds["fedavg"] < seconds["split"] < seconds["split_u"]
+    assert {row["here"] for row in rows.values()} == {"9.0"}
+    assert draw(folder, folder / "report.html").returncode == 0
+    page = read_page((folder / "report.html").read_text(encoding="utf-8"))
+    assert wrong_numbers(page, folder) == []
+    shown = {number.raw for number in page.numbers if number.file == "figures/network.csv"}
+    assert shown == {"9.0", *(row["predicted"] for row in rows.values())}
+    assert "west: 2.5 Mbit/s up, 100 down, 10 ms one way, speed 1" in page.text
 
 
 def test_split_and_federated_are_compared_in_words_and_images_are_shown(tmp_path: Path) -> None:

@@ -7,17 +7,20 @@ from typing import Any, Final
 from coordinator.comparison.estimates import Rows
 from coordinator.comparison.predictions import file_of
 from coordinator.errors import DataError
+from coordinator.protocol.sizes import COUNTS
 from coordinator.specs import Evaluation, Run
 
 UNITS: Final = {
-    "bytes_up": "bytes",
-    "bytes_down": "bytes",
+    **{f"{count}_{way}": "bytes" for count in COUNTS for way in ("up", "down")},
     "flops": "FLOP",
     "seconds": "seconds",
     "commit_seconds": "seconds",
     "cpu_seconds": "seconds",
+    "waiting_seconds": "seconds",
+    "gpu_peak_memory": "bytes",
     "peak_memory": "bytes",
     "parameters": "parameters",
+    "parameters_seen": "parameters",
     "steps": "steps",
     "trials": "trials",
     "releases": "messages",

@@ -35,19 +35,27 @@ def variance(label: Labels, patient: NDArray[np.int64], placed: Floats) -> float
     Returns:
         Obuchowski's equation 5; NaN where a class has fewer than two patients.
     """
+    return float(covariance(label, patient, placed[None])[0, 0])
+
+
+def covariance(label: Labels, patient: NDArray[np.int64], placed: Floats) -> Floats:
+    """Give the covariances of AUROCs on the same records, as `variance`: placed (k, n) gives (k, k)."""
     _, group = np.unique(patient, return_inverse=True)
     positive = label == 1
-    area, sums = placed[positive].mean(), []
+    areas, sums, counts = placed[:, positive].mean(axis=1), [], []
     for members in (positive, ~positive):
         own = np.bincount(group, weights=members)
-        sums.append((np.bincount(group, weights=members * placed) - own * area, int((own > 0).sum())))
-    (up, ups), (down, downs) = sums
+        totals = np.stack([np.bincount(group, weights=members * each) for each in placed])
+        sums.append((totals - areas[:, None] * own) / members.sum())
+        counts.append(int((own > 0).sum()))
+    (up, down), (ups, downs) = sums, counts
     if min(ups, downs) < 2:
-        return float("nan")
-    total, rest, patients = positive.sum(), (~positive).sum(), len(up)
-    own_variance = ups / (ups - 1) * (up**2).sum() / total**2
-    own_variance += downs / (downs - 1) * (down**2).sum() / rest**2
-    return float(own_variance + 2 * patients / (patients - 1) * (up * down).sum() / (total * rest))
+        return np.full((len(placed), len(placed)), np.nan)
+    patients = up.shape[1]
+    across = patients / (patients - 1) * (up @ down.T)
+    return np.asarray(
+        ups / (ups - 1) * (up @ up.T) + downs / (downs - 1) * (down @ down.T) + across + across.T
+    )
 
 
 def interval(area: float, variance: float, level: float = 0.95) -> tuple[float | None, float | None]:

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from coordinator import specs
@@ -14,9 +15,12 @@ from coordinator.comparison import (
     curves,
     differences,
     estimates,
+    interruptions,
+    per_site,
     power,
     private,
     shift,
+    subgroups,
     table1,
     targets,
 )  # fmt: skip
@@ -26,6 +30,7 @@ from coordinator.comparison.predictions import TaskScores, read_task
 from coordinator.comparison.provenance import provenance
 from coordinator.comparison.resampling import resample_patients
 from coordinator.comparison.tables import COLUMNS, write_json, write_tables
+from coordinator.comparison.targets import Costs
 from coordinator.comparison.variants import variant_rows
 from coordinator.specs import Evaluation
 
@@ -70,10 +75,13 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
         "figures/table1.csv": described,
         "figures/shift.csv": shift.shift_rows(summaries, described),
         **agreed.agreed_rows(spec, results),
+        "figures/interruptions.csv": interruptions.interruption_rows(spec, results),
         **learned,
         "figures/target.csv": targets.target_rows(spec, paid, learned["figures/learning.csv"], results),
         "figures/units.csv": targets.unit_rows(spec, paid, results),
     })  # fmt: skip
+    if spec.study.network is not None:
+        _add(tables, {"figures/network.csv": _on_paper(spec, paid, results)})
     for task in spec.study.tasks:
         if any(run.task == task for run in spec.runs.values()):
             _add(tables, _task(spec, read_task(spec, results, task)))
@@ -94,6 +102,10 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "comparison.csv": estimates.comparison_rows(task, seeds, found),
         "differences.csv": verdicts,
         "figures/summary.csv": estimates.summary_rows(task, found),
+        "figures/per_site.csv": per_site.per_site_rows(
+            scores, differences.pairs_of(task, list(found), study.reference, {})
+        ),
+        "figures/subgroups.csv": subgroups.subgroup_rows(scores, study.min_cell),
         "figures/effects.csv": effects,
         "figures/reasons.csv": [*estimates.reason_rows(task, seeds, found), *surprises],
         "figures/roc.csv": curves.roc_rows(scores),
@@ -107,6 +119,13 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "figures/decision.csv": curves.decision_rows(scores),
         "figures/calibration.csv": curves.calibration_rows(scores),
     }
+
+
+def _on_paper(spec: Evaluation, paid: Costs, results: Path) -> Rows:
+    # it builds the models, and so imports torch
+    on_paper = import_module("coordinator.comparison.on_paper")
+    rows: Rows = on_paper.network_rows(spec, paid, results, spec.study.network)
+    return rows
 
 
 def _undefined(reasons: Rows) -> list[str]:

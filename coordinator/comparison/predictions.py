@@ -14,6 +14,7 @@ from coordinator.metrics import Labels, Scores
 from coordinator.specs import Evaluation, Run
 
 COLUMNS = ("record", "patient", "label", "score")
+GROUPS = ("sex", "age_band")
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,7 @@ class TaskScores:
     label: Labels  # (n,)
     scores: dict[str, dict[int, Scores]]  # strategy -> seed -> (n,)
     without_model: dict[str, tuple[str, ...]] = field(default_factory=dict)  # strategy -> held-out sites
+    groups: dict[str, NDArray[np.str_]] = field(default_factory=dict)  # variable -> (n,), "" unknown
 
 
 def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
@@ -54,7 +56,8 @@ def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
         for strategy, by_seed in found.items()
         if (lacking := _without_model(runs, strategy, by_seed, site, held_out))
     }
-    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, without)
+    groups = _read_groups(results, runs[0])
+    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, without, groups)
 
 
 def has_own_model(run: Run) -> bool:
@@ -106,6 +109,20 @@ def _read_run(results: Path, run: Run) -> tuple[NDArray[np.int64], NDArray[np.in
     whole = {name: np.concatenate([table[name] for table in tables]) for name in COLUMNS}
     records = np.stack([whole["record"], whole["patient"], whole["label"]])
     return site, records, whole["score"]
+
+
+def _read_groups(results: Path, run: Run) -> dict[str, NDArray[np.str_]]:
+    """Read what subgroup each test record is of, in the records' order; empty where no site tells."""
+    tables = [pq.read_table(file_of(results, run, f"predictions/{site}.parquet")) for site in run.sites]
+    found = {}
+    for name in GROUPS:
+        if any(name in table.column_names for table in tables):
+            told = [
+                table[name].to_pylist() if name in table.column_names else [None] * table.num_rows
+                for table in tables
+            ]
+            found[name] = np.array([word or "" for words in told for word in words], dtype=np.str_)
+    return found
 
 
 def _read_site(path: Path) -> dict[str, NDArray[Any]]:

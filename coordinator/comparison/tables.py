@@ -26,6 +26,7 @@ COLUMNS: Final[dict[str, str]] = {
     "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,cut,model,"
     f"{','.join(Training.model_fields)},identical_to",
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
+    "figures/subgroups.csv": "task,strategy,variable,group,n,events,value,ci_low,ci_high,hidden,reason",
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
     "low_90,high_90,low_95,high_95,seeds",
     "figures/spent.csv": "task,strategy,party,measure,value,unit,seeds",
@@ -36,6 +37,8 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/power.csv": "task,strategy,reference,n,events,margin,planned,detectable,chance",
     "figures/secondary.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,p,p_holm",
     "figures/target.csv": "task,strategy,seed,target,reached,rounds,bytes,seconds,flops",
+    "figures/network.csv": "task,strategy,here,predicted,seeds",
+    "figures/per_site.csv": "task,strategy,reference,difference,low_90,high_90,pooled,binned,bound,bins",
     "figures/units.csv": "task,strategy,measure,value,per_epoch,per_record,unit,against,ratio",
     "figures/calibration.csv": "task,strategy,bin,low,high,n,mean_score,observed",
     "figures/learning.csv": "task,strategy,seed,site,learning_rate,round,train_loss,validation_loss,"
@@ -51,6 +54,7 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/suppressed.csv": "task,seed,site,cells",
     "figures/uncounted.csv": "task,seed,variable,kind,n,uncounted",
     "figures/warnings.csv": "task,site,warning",
+    "figures/interruptions.csv": "task,strategy,seed,number,time,back,commit",
 }
 
 

@@ -3,7 +3,7 @@
 from coordinator.config.data import Columns, Data, Events, Partition, Scanner, Site, Split
 from coordinator.config.fitting import Clip, Model, Training
 from coordinator.config.policy import Approved, Limits, Policy, Release
-from coordinator.config.study import OnLoss, Strategy, Study, Task, TrainingChange
+from coordinator.config.study import Link, Network, OnLoss, Strategy, Study, Task, TrainingChange
 from coordinator.config.values import (
     ClassWeights,
     Count,
@@ -42,9 +42,11 @@ __all__ = [
     "Factor",
     "ImportPath",
     "Limits",
+    "Link",
     "Modality",
     "Model",
     "Name",
+    "Network",
     "OnLoss",
     "Partition",
     "Policy",

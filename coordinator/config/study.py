@@ -158,6 +158,25 @@ class OnLoss(Record):
     )
 
 
+class Link(Record):
+    """A site's connection to the coordinator, and how fast it computes."""
+
+    up_mbps: Positive = Field(100.0, description="towards the coordinator, in 10^6 bits a second")
+    down_mbps: Positive = Field(100.0, description="towards the site, in 10^6 bits a second")
+    latency_ms: Annotated[float, Field(ge=0.0)] = Field(
+        10.0, description="one way, in milliseconds: half of what ping says"
+    )
+    speed: Positive = Field(1.0, description="how fast it computes, this study's machine being 1")
+
+
+class Network(Record):
+    """A network on paper, over which each strategy's seconds are predicted."""
+
+    every: Link = Field(default_factory=Link, description="of each site that has none of its own")
+    sites: dict[Name, Link] = Field(default_factory=dict, description="by site")
+    coordinator_speed: Positive = Field(1.0, description="how fast it computes, this study's machine being 1")
+
+
 class Study(Record):
     """Everything one config file describes."""
 
@@ -183,6 +202,11 @@ class Study(Record):
     )
     release: Literal["nothing", "predictions"] = Field(
         "nothing", description="predictions: test scores of each record leave the sites"
+    )
+    subgroups: bool = Field(
+        False,
+        description="true: each test record's sex and age band leave with its score, where the site's table "
+        "has them, so that strategies are compared by them; needs release: predictions",
     )
     record_wire: bool = Field(
         False,
@@ -214,6 +238,9 @@ class Study(Record):
         0.05,
         description="cost to target: until validation loss (nats a record) is at most so much above the "
         "reference's best",
+    )
+    network: Network | None = Field(
+        None, description="predict how long each strategy takes over such a network; empty: none"
     )
     runtime: Literal["auto", "apptainer", "docker", "bubblewrap", "host"] = Field(
         "auto",

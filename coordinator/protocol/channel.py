@@ -14,6 +14,7 @@ from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.codec import Frames, hello_in
 from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, CoordinatorLink, Kind, Line, expected
 from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Refused, Welcome
+from coordinator.protocol.sizes import Counts, together
 
 TELL_SECONDS = 30.0
 
@@ -46,6 +47,7 @@ class CoordinatorChannel:
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
         self.note: Callable[[str], None] = lambda text: None
+        self.waited = 0.0  # seconds in which nothing had come
 
     def admit(
         self,
@@ -136,7 +138,11 @@ class CoordinatorChannel:
 
     def counted(self) -> Counter[str]:
         """Add up the bytes of all sites' lines, by direction, phase and kind."""
-        return sum((line.bytes for line in self.lines.values()), Counter())
+        return self.sizes().bytes
+
+    def sizes(self) -> Counts:
+        """Add up the arrays', the messages' and the wire's bytes of all sites' lines."""
+        return together(line.counts for line in self.lines.values())
 
     def heard(self) -> int:
         """Count the messages that have come from all sites."""
@@ -215,7 +221,9 @@ class CoordinatorChannel:
             self._link.send(route, frames)
 
     def _pump(self, seconds: float) -> None:
+        began = time.perf_counter()
         got = self._link.receive(seconds)
+        self.waited += time.perf_counter() - began
         if got:
             self._deliver(*got)
         if gone := self._link.gone():

@@ -6,6 +6,7 @@ from typing import Any, Protocol, TypeVar
 from coordinator.errors import ProtocolError
 from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
 from coordinator.protocol.messages import Hello, Message, Position, Refused, Welcome, phase_of
+from coordinator.protocol.sizes import Counts, Size
 
 Kind = TypeVar("Kind", bound=Message)
 WAIT_SECONDS = 1.0  # between two looks at what else has happened
@@ -48,13 +49,18 @@ class Line:
             ahead: bytes that may wait here to be heard.
         """
         self.sent = self.seen = self.generation = 0
-        self.bytes: Counter[str] = Counter()
+        self.counts = Counts()
         self.released = self.taken = 0  # messages, which reconnecting does not set back
         self._peer, self._limit, self._ahead = peer, limit, ahead
         self._out, self._in = sends, "down" if sends == "up" else "up"
-        self._inbox: deque[tuple[Message, int]] = deque()
-        self._waiting = self._weight = 0
+        self._inbox: deque[tuple[Message, Size]] = deque()
+        self._waiting, self._size = 0, Size()
         self._arriving: Arriving | None = None
+
+    @property
+    def bytes(self) -> Counter[str]:
+        """Give the bytes of headers and arrays by direction, phase and kind."""
+        return self.counts.bytes
 
     def frames(self, message: Message) -> list[Frames]:
         """Number and count a message, and give its two-frame messages."""
@@ -62,7 +68,10 @@ class Line:
         self.released += 1
         envelope = Envelope(self.generation, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
         frames = list(encode(envelope))
-        self._count(message, self._out, sum(len(part) for pair in frames for part in pair))
+        size = Size()
+        for pair in frames:
+            size = size.plus(pair)
+        self._count(message, self._out, size)
         return frames
 
     def accept(self, frames: Frames) -> Message | None:
@@ -76,8 +85,8 @@ class Line:
         envelope, self._arriving = self._arriving.envelope, None
         if not (self._is_new(envelope) and self._is_current(envelope)):
             return None
-        self._inbox.append((envelope.message, self._weight + MESSAGE_BYTES))
-        self._waiting += self._weight + MESSAGE_BYTES
+        self._inbox.append((envelope.message, self._size))
+        self._waiting += self._size.bytes + MESSAGE_BYTES
         if self._waiting > self._ahead:
             raise ProtocolError(
                 f"'{self._peer}' sent {self._waiting} bytes ahead of its turn, at most {self._ahead} wait",
@@ -91,9 +100,8 @@ class Line:
 
     def hear(self) -> Message:
         """Give the oldest message that waits; only now its bytes count, as they did when it was sent."""
-        message, held = self._inbox.popleft()
-        self._waiting -= held
-        size = held - MESSAGE_BYTES
+        message, size = self._inbox.popleft()
+        self._waiting -= size.bytes + MESSAGE_BYTES
         self.taken += 1
         self._count(message, self._in, size)
         return message
@@ -112,25 +120,25 @@ class Line:
 
     def state(self) -> dict[str, Any]:
         """Give what was counted."""
-        return {"bytes": dict(self.bytes), "released": self.released, "taken": self.taken}
+        return {**self.counts.state(), "released": self.released, "taken": self.taken}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on counting from there."""
-        self.bytes = Counter(state["bytes"])
+        self.counts.load(state)
         self.released, self.taken = state["released"], state["taken"]
 
     def _assemble(self, frames: Frames) -> bool:
         if len(frames) > 2:
             raise ProtocolError(f"{len(frames)} frames came, at most 2 make a message")
         if self._arriving is None:
-            self._arriving, self._weight = Arriving(frames[0], self._limit), 0
+            self._arriving, self._size = Arriving(frames[0], self._limit), Size()
         else:
             self._arriving.check_next(frames[0])
-        self._weight += sum(len(part) for part in frames)
+        self._size = self._size.plus(frames)
         return self._arriving.take(frames[1] if len(frames) == 2 else None)
 
-    def _count(self, message: Message, direction: str, size: int) -> None:
-        self.bytes[f"{direction}.{phase_of(message)}.{type(message).__name__.lower()}"] += size
+    def _count(self, message: Message, direction: str, size: Size) -> None:
+        self.counts.add(f"{direction}.{phase_of(message)}.{type(message).__name__.lower()}", size)
 
     def _is_new(self, envelope: Envelope) -> bool:
         if envelope.sequence > self.seen + 1:

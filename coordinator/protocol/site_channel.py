@@ -30,6 +30,7 @@ class SiteChannel:
         """
         self.line = Line("coordinator", sends="up", limit=limit, ahead=AHEAD_MESSAGES * limit)
         self._link, self._release, self._entered = link, release, False
+        self.waited = 0.0  # seconds in which nothing had come
         self.kept = -1  # the last commit of which the coordinator said that all hold it
 
     def enter(
@@ -113,6 +114,8 @@ class SiteChannel:
         return message
 
     def _pump(self) -> None:
+        began = time.perf_counter()
         frames = self._link.receive(WAIT_SECONDS)
+        self.waited += time.perf_counter() - began
         if frames:
             self.line.accept(frames)

@@ -61,7 +61,7 @@ class Progress:
                 self._note_round(item, party)
 
     def _note_round(self, item: Validate, party: Party) -> None:
-        sizes = bytes_of(self._channel.counted())
+        sizes = bytes_of(self._channel.sizes())
         rows = history_rows(self._run, item, party, self.seconds(), sizes)
         self.history += rows
         if party.stopped == item.trial:  # the steps left out are no longer ahead

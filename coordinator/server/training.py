@@ -84,7 +84,8 @@ class Work:
         self.progress, self.status = Progress(run, cohort, channel), Status(state, run, channel)
         self._begun = False
         channel.note = lambda text: say(event="note", text=text)
-        self._clock, self._search = Clock(), Search(lambda: (channel.counted().total(), channel.heard()))
+        self._clock = Clock(lambda: channel.waited)
+        self._search = Search(lambda: (channel.counted().total(), channel.heard()))
 
     def waiting(self, absent: list[str]) -> None:
         """Say who is waited for."""
@@ -138,7 +139,7 @@ class Work:
     def _hand_in(self, party: Party) -> None:
         run, out = self._run, self._state / "out"
         costs = {
-            **costs_of(party, self._clock, self._channel.counted()),
+            **costs_of(party, self._clock, self._channel.sizes()),
             **self._search.costs(party.best_at[0]),
             "commit_seconds": self._keeping.seconds,
         }

@@ -16,6 +16,7 @@ pytestmark = pytest.mark.timeout(900)  # a hang, not slowness: the first test ru
 STUDY = "config/studies/ci.yaml"
 CI = ("--configfile", STUDY)
 STRATEGIES = ("centralized", "local", "fedavg", "split", "split_u")
+AFTER = ("evaluate", "report", "paper", "all")  # what follows when a run was made anew
 TABLES = {
     "comparison.csv": "task,strategy,seed,site,metric,value,ci_low,ci_high,n",
     "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
@@ -101,18 +102,18 @@ def test_a_hyperparameter_reruns_its_strategy_alone(checkout: Path) -> None:
     path = checkout / "config" / "studies" / "ci.yaml"
     text = path.read_text(encoding="utf-8")
     path.write_text(text.replace("  fedavg: {}", "  fedavg: {training: {rounds: 4}}"), encoding="utf-8")
-    assert planned(checkout, *CI) == {*runs("fedavg"), "evaluate", "report", "all"}
+    assert planned(checkout, *CI) == {*runs("fedavg"), *AFTER}
 
 
 def test_a_label_of_the_report_reruns_no_training(checkout: Path) -> None:
-    assert planned(checkout, *CI, "--config", "title=Another") == {"evaluate", "report", "all"}
+    assert planned(checkout, *CI, "--config", "title=Another") == set(AFTER)
 
 
 SOURCES = {
-    "coordinator/algorithms/federated.py": {*runs("fedavg"), "evaluate", "report", "all"},
-    "coordinator/models/imaging.py": {*runs(*STRATEGIES, tasks=("pneumonia",)), "evaluate", "report", "all"},
-    "coordinator/comparison/curves.py": {"evaluate", "report", "all"},
-    "workflow/scripts/report.py": {"report", "all"},
+    "coordinator/algorithms/federated.py": {*runs("fedavg"), *AFTER},
+    "coordinator/models/imaging.py": {*runs(*STRATEGIES, tasks=("pneumonia",)), *AFTER},
+    "coordinator/comparison/curves.py": set(AFTER),
+    "workflow/scripts/report.py": {"report", "paper", "all"},
     "workflow/lint.py": set(),
 }
 
@@ -148,7 +149,7 @@ def test_another_study_holds_its_own_tasks_and_strategies_and_shares_prepared_da
     assert strategies > second
     jobs = planned(checkout, "--configfile", str(other))
     assert jobs == {
-        "agree breast_cancer/0", *runs("centralized", tasks=("breast_cancer",)), "evaluate", "report", "all",
+        "agree breast_cancer/0", *runs("centralized", tasks=("breast_cancer",)), *AFTER,
     }  # fmt: skip
 
 

@@ -131,6 +131,16 @@ def prepared_of(wildcards):
     return prepared_files(wildcards.task)
 
 
+def table_of(name):
+    """Name one of the study's tables, with its caption in Snakemake's own report."""
+    return report(
+        f"<results>/{name}.csv",
+        caption=f"../report/captions/{name}.rst",
+        category="Tables",
+        labels={"table": name},
+    )
+
+
 def build_images():
     """Build the images that the runtime needs and lacks.
 

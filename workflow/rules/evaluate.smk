@@ -19,13 +19,19 @@ rule evaluate:
         ),
         audits=expand("<results>/audit/{audit}/privacy.csv", audit=PLAN["audits"]),
     output:
-        "<results>/differences.csv",
-        "<results>/costs.csv",
-        "<results>/privacy.csv",
-        "<results>/variants.csv",
+        table_of("differences"),
+        table_of("costs"),
+        table_of("privacy"),
+        table_of("variants"),
         "<results>/provenance.json",
-        comparison="<results>/comparison.csv",
-        figures=directory("<results>/figures"),
+        comparison=table_of("comparison"),
+        figures=report(
+            directory("<results>/figures"),
+            patterns=["{table}.csv"],
+            caption="../report/captions/data.rst",
+            category="Tables behind the figures",
+            labels={"table": "{table}"},
+        ),
     log:
         "<logs>/evaluate.log",
     benchmark:

@@ -19,14 +19,12 @@ from reporting import (
     attack_tables,
     charts,
     cost_tables,
-    curves,
-    figures,
     gallery,
     patient_tables,
     privacy_sentences,
+    reconstructed,
     result_tables,
     sentences,
-    shift,
     study_tables,
     table1,
 )
@@ -40,6 +38,7 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "reference": sentences.reference_sentence,
     "answers": sentences.answers,
     "cheaper": sentences.cheaper,
+    "learned": sentences.learned,
     "facts": study_tables.facts,
     "strategies": study_tables.strategies,
     "cohort": patient_tables.cohort,
@@ -49,17 +48,21 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "left_out": patient_tables.left_out,
     "metrics": result_tables.metrics,
     "by_site": result_tables.by_site,
+    "per_site": result_tables.per_site,
+    "subgroups": result_tables.subgroups,
     "power": result_tables.power,
     "secondary": result_tables.secondary,
     "chosen": study_tables.chosen,
     "costs": cost_tables.costs,
     "per_unit": cost_tables.per_unit,
+    "on_paper": cost_tables.on_paper,
     "target": cost_tables.target,
     "sent": cost_tables.sent,
     "attacks": attack_tables.attacks,
+    "interruptions": study_tables.interruptions,
     "privater": privacy_sentences.privater,
     "private": privacy_sentences.private,
-    "gallery": gallery.gallery,
+    "gallery": reconstructed.gallery,
 }
 
 
@@ -112,10 +115,7 @@ def download(results: Results, source: str, task: str) -> str:
 
 def _task(results: Results, task: str) -> dict[str, Any]:
     strategies = distinct(results.rows("variants.csv", task=task), "strategy")
-    verdicts = results.rows("differences.csv", task=task, verdict="identical")
-    twins = {row["strategy"]: row["reference"] for row in verdicts}
-    # a twin's curve would lie under the other's
-    shown = [strategy for strategy in strategies if strategy not in twins]
+    twins, shown = gallery.twins_of(results, task), gallery.shown_of(results, task)
     return {
         "name": task,
         "title": sentences.task_title(results, task),
@@ -133,29 +133,8 @@ def _task(results: Results, task: str) -> dict[str, Any]:
         ],
         # twins learn alike but do not move the same bytes
         "legend_of_all": [(i, strategy, []) for i, strategy in enumerate(strategies)],
-        "figures": _figures(results, task, strategies, shown),
+        "figures": gallery.figures_of(results, task),
     }
-
-
-def _figures(results: Results, task: str, strategies: list[str], shown: list[str]) -> dict[str, list[Any]]:
-    drawn = {
-        "shift": [shift.shift(results, task)],
-        "results": [figures.overview(results, task, strategies), figures.forest(results, task, shown)],
-        "differences": [figures.differences(results, task, strategies)],
-        "curves": [
-            curves.roc(results, task, strategies, shown),
-            curves.precision_recall(results, task, strategies, shown),
-            curves.calibration(results, task, strategies, shown),
-            curves.decision(results, task, strategies, shown),
-        ],
-        "learning": [
-            curves.learning(results, task, strategies, "round"),
-            curves.learning(results, task, strategies, "seconds"),
-            curves.learning(results, task, strategies, "bytes"),
-        ],
-        "target": [figures.target(results, task, strategies, name) for name in figures.TARGETS],
-    }
-    return {name: [figure for figure in found if figure is not None] for name, found in drawn.items()}
 
 
 if __name__ == "__main__":

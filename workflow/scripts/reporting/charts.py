@@ -1,5 +1,6 @@
 """Charts as inline SVG: colours are the page's own variables, so they follow light, dark and print."""
 
+import json
 import re
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,8 @@ class Figure:
     title: str
     description: str
     source: str
+    name: str = ""
+    spec: str = ""  # Vega-Lite's JSON, for paper
 
 
 def data(points: Points) -> alt.Data:
@@ -66,7 +69,8 @@ def draw(
     chart: alt.LayerChart | alt.FacetChart, name: str, *, title: str, description: str, source: str
 ) -> Figure:
     """Turn a chart into SVG that takes its colours and its font from the page."""
-    svg = vl_convert.vegalite_to_svg(_styled(chart).to_dict())
+    spec = _styled(chart).to_dict()
+    svg = vl_convert.vegalite_to_svg(spec)
     svg = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", svg)  # several drawings share one page
     svg = re.sub(r' width="(\d+)" height="\d+"', _bounded, svg, count=1)
     svg = re.sub(r'<path aria-label="([^"]+)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)  # on hover
@@ -74,7 +78,8 @@ def draw(
     for placeholder, variable in VARIABLES.items():
         svg = svg.replace(placeholder, variable)
     svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
-    return Figure(Markup(svg), title, description, source)  # noqa: S704 - Vega escaped the names in it
+    safe = Markup(svg)  # noqa: S704 - Vega escaped the names in it
+    return Figure(safe, title, description, source, name, json.dumps(spec))
 
 
 def _bounded(size: re.Match[str]) -> str:
@@ -88,6 +93,7 @@ def _styled(chart: alt.LayerChart | alt.FacetChart) -> alt.LayerChart | alt.Face
         .configure_view(stroke=None)
         .configure_axis(
             labelColor=MUTED, titleColor=INK, titleFontWeight="normal", gridColor=LINE, domainColor=LINE,
-            tickColor=LINE, labelFontSize=11, titleFontSize=12, titlePadding=6, labelLimit=240,
+            tickColor=LINE, labelOverlap="greedy", labelSeparation=6, labelFontSize=11, titleFontSize=12,
+            titlePadding=6, labelLimit=240,
         )
     )  # fmt: skip

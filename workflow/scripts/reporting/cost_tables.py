@@ -7,9 +7,11 @@ from reporting.cells import Table, cell, text
 from reporting.files import Results, Row, distinct
 
 MEASURES = {
-    "bytes_up": "up", "bytes_down": "down", "flops": "operations", "seconds": "seconds",
+    "bytes_up": "up", "bytes_down": "down", "wire_up": "up, on the wire", "wire_down": "down, on the wire",
+    "flops": "operations", "seconds": "seconds", "waiting_seconds": "of these waiting",
     "cpu_seconds": "CPU seconds", "peak_memory": "peak memory", "parameters": "parameters held",
-    "steps": "steps", "trials": "rates tried", "search_share": "share of bytes for rates not kept",
+    "parameters_seen": "parameters ever had",
+    "steps": "steps", "trials": "rates tried", "search_share": "bytes for other rates",
 }  # fmt: skip
 
 UNITS = {"bytes": "bytes moved", "flops_at_sites": "operations at the sites", "flops": "operations, all"}
@@ -43,6 +45,34 @@ def per_unit(results: Results, task: str) -> Table | None:
         )
     table.notes = [f"Ratio: to {rows[0]['against']}."] if rows and rows[0]["against"] else []
     return table if rows else None
+
+
+def on_paper(results: Results, task: str) -> Table | None:
+    """How long each strategy would take over the network that the study describes."""
+    rows = results.rows("figures/network.csv", task=task)
+    table = Table(
+        "Seconds until the last round: mean over seeds", ["here", "over the network"], group="strategy"
+    )
+    for row in rows:
+        shown = [cell(row, column, units.duration) for column in ("here", "predicted")]
+        table.rows.append((row["strategy"], shown))
+    return _with_network(table, results) if rows else None
+
+
+def _with_network(table: Table, results: Results) -> Table:
+    network = results.provenance["config"]["network"]
+    links = {"every site": network["every"], **network["sites"]}
+    words = [
+        f"{name}: {link['up_mbps']:g} Mbit/s up, {link['down_mbps']:g} down, "
+        f"{link['latency_ms']:g} ms one way, speed {link['speed']:g}"
+        for name, link in links.items()
+    ]
+    table.notes = [
+        "Predicted from the schedule, the bytes of each message and the processor seconds measured here "
+        f"(speed 1); commits to disk and TCP\u2019s slow start are left out. {'; '.join(words)}; the "
+        f"coordinator\u2019s speed {network['coordinator_speed']:g}."
+    ]
+    return table
 
 
 def target(results: Results, task: str) -> Table | None:

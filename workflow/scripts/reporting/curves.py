@@ -110,7 +110,8 @@ def learning(results: Results, task: str, strategies: list[str], against: str) -
     title = LEARNING[against]
     # bytes differ by orders of magnitude between strategies
     scale = FREE if against != "bytes" else alt.Scale(type="log", nice=False)
-    x = alt.X(f"{against}:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5, format="~s"))
+    axis = alt.Axis(tickCount=5, format="~s" if against == "bytes" else "~g")
+    x = alt.X(f"{against}:Q", title=title, scale=scale, axis=axis)
     y = alt.Y("validation_loss:Q", title="validation loss", scale=FREE, axis=FEW)
     last = {point["strategy"]: point["validation_loss"] for point in points}
     return charts.draw(

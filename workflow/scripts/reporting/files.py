@@ -16,6 +16,7 @@ TABLES: Final = (
     "figures/target.csv", "figures/units.csv",
     "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv", "figures/attacks.csv",
     "figures/private.csv", "figures/gallery.csv",
+    "figures/interruptions.csv", "figures/subgroups.csv", "figures/network.csv", "figures/per_site.csv",
 )  # fmt: skip
 
 

@@ -1,32 +1,45 @@
-"""Images beside what attacks made of them, where the study and every site allow them to be shown."""
+"""Which figures a task has, by the section that they stand in; each is a function of CSV files."""
 
-from dataclasses import dataclass
-
-from reporting import units
-from reporting.files import Results, Row, distinct
-
-ORDER = ("worst", "median", "best")
+from reporting import curves, figures, shift
+from reporting.charts import Figure
+from reporting.files import Results, distinct
 
 
-@dataclass(frozen=True)
-class Strip:
-    """One attack's images in a row."""
+def figures_of(results: Results, task: str) -> dict[str, list[Figure]]:
+    """Draw every figure of a task that has something to show."""
+    strategies, shown = strategies_of(results, task), shown_of(results, task)
+    drawn = {
+        "shift": [shift.shift(results, task)],
+        "results": [figures.overview(results, task, strategies), figures.forest(results, task, shown)],
+        "differences": [figures.differences(results, task, strategies)],
+        "curves": [
+            curves.roc(results, task, strategies, shown),
+            curves.precision_recall(results, task, strategies, shown),
+            curves.calibration(results, task, strategies, shown),
+            curves.decision(results, task, strategies, shown),
+        ],
+        "learning": [
+            curves.learning(results, task, strategies, "round"),
+            curves.learning(results, task, strategies, "seconds"),
+            curves.learning(results, task, strategies, "bytes"),
+        ],
+        "target": [figures.target(results, task, strategies, name) for name in figures.TARGETS],
+    }
+    return {name: [figure for figure in found if figure is not None] for name, found in drawn.items()}
 
-    title: str
-    rows: list[Row]
 
-    def psnr(self, row: Row) -> str:
-        """Say how near a reconstruction is."""
-        return f"{units.plain(row['psnr'])}\u00a0dB"
+def strategies_of(results: Results, task: str) -> list[str]:
+    """Name a task's strategies in the study's order."""
+    return distinct(results.rows("variants.csv", task=task), "strategy")
 
 
-def gallery(results: Results, task: str) -> list[Strip]:
-    """Give a strip per strategy and attack; strategies whose images are the same are shown once."""
-    rows = results.rows("figures/gallery.csv", task=task)
-    strips: dict[tuple[str, ...], Strip] = {}
-    for strategy in distinct(rows, "strategy"):
-        for attack in distinct((row for row in rows if row["strategy"] == strategy), "attack"):
-            own = [row for row in rows if (row["strategy"], row["attack"]) == (strategy, attack)][:3]
-            same = (attack, *(row["reconstruction"] for row in own))
-            strips.setdefault(same, Strip(f"{attack} ({strategy})", own))
-    return list(strips.values())
+def twins_of(results: Results, task: str) -> dict[str, str]:
+    """Name the strategies that are identical to another, and that other."""
+    verdicts = results.rows("differences.csv", task=task, verdict="identical")
+    return {row["strategy"]: row["reference"] for row in verdicts}
+
+
+def shown_of(results: Results, task: str) -> list[str]:
+    """Name those without a twin, whose curve would lie under the other's."""
+    twins = twins_of(results, task)
+    return [strategy for strategy in strategies_of(results, task) if strategy not in twins]

@@ -5,8 +5,10 @@ from markupsafe import Markup
 from reporting import units
 from reporting.cells import Table, cell, number, text, with_interval
 from reporting.files import Results, Row, distinct
+from reporting.patient_tables import smallest
 from reporting.sentences import KINDS, undefined
 
+GROUPS = {"sex": "sex", "age_band": "age"}
 METRICS = {
     "auroc": "AUROC", "auprc": "AUPRC", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
     "f1": "F1", "brier": "Brier score", "ece": "calibration error",
@@ -77,6 +79,28 @@ def by_site(results: Results, task: str) -> Table:
     return table
 
 
+def subgroups(results: Results, task: str) -> Table | None:
+    """AUROC by sex and age band, with the records and outcomes of each."""
+    rows = results.rows("figures/subgroups.csv", task=task)
+    strategies, few = distinct(rows, "strategy"), smallest(results)
+    table = Table(
+        "AUROC by sex and age band, all sites together: mean over seeds and 95 % interval over patients",
+        ["n", "with outcome", *strategies], group="subgroup",
+    )  # fmt: skip
+    found = {(row["variable"], row["group"], row["strategy"]): row for row in rows}
+    for variable, group in dict.fromkeys((row["variable"], row["group"]) for row in rows):
+        own = [found[variable, group, strategy] for strategy in strategies]
+        counts = [_count(own[0], column, few) for column in ("n", "events")]
+        values = [with_interval(row, title=row["reason"]) for row in own]
+        table.rows.append((f"{GROUPS[variable]} {group}", [*counts, *values]))
+    table.notes = [
+        f"<{few}: of fewer than {few} patients, or as many lack the outcome. \u2013: not told, or it would "
+        "give such a count away, or undefined (only one class). Subgroups are small; their differences "
+        "from each other were not tested."
+    ]
+    return table if rows else None
+
+
 def every_seed(results: Results, task: str) -> Table:
     """All metrics of every run, all sites together."""
     rows = results.rows("comparison.csv", task=task, site="all")
@@ -127,6 +151,30 @@ def differences(results: Results, task: str) -> Table:
     return table
 
 
+def per_site(results: Results, task: str) -> Table | None:
+    """Say what per-site estimates alone, without a score, would have shown."""
+    rows = results.rows("figures/per_site.csv", task=task)
+    effects = {
+        _pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc_stratified")
+    }
+    columns = [
+        "from scores, 90 % interval", "from estimates, 90 % interval", "AUROC from scores", "from bins",
+        "off by at most",
+    ]  # fmt: skip
+    table = Table("Stratified difference and pooled AUROC, had no score left", columns, group="pair")
+    for row in rows:
+        areas = [cell(row, column) for column in ("pooled", "binned", "bound")]
+        cells = [_secondary(effects.get(_pair(row))), _secondary(row), *areas]
+        table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
+    if rows:
+        table.notes = [
+            "Estimates: each site\u2019s AUROCs, their covariances (DeLong 1988, Obuchowski 1997) and how "
+            f"many scores lie in each of {rows[0]['bins']} bins, by outcome. The pooled AUROC is the first "
+            "strategy\u2019s. This study released scores; the table shows how near estimates come."
+        ]
+    return table if rows else None
+
+
 def power(results: Results, task: str) -> Table | None:
     """Say what this test set could have seen."""
     rows = results.rows("figures/power.csv", task=task)
@@ -159,6 +207,12 @@ def secondary(results: Results, task: str) -> Table | None:
     return table if rows else None
 
 
+def _count(row: Row, column: str, few: int) -> Markup:
+    if row[column] == "" and row["hidden"] == "few":
+        return Markup('<td class="few">&lt;{}</td>').format(few)
+    return cell(row, column, units.count)
+
+
 def _metric(row: Row | None, why: str = "") -> Markup:
     signed = row is not None and row["metric"] == "calibration_intercept"
     return with_interval(row, shown=units.signed if signed else units.score, title=why)
@@ -167,10 +221,11 @@ def _metric(row: Row | None, why: str = "") -> Markup:
 def _secondary(row: Row | None) -> Markup:
     if row is None or not row["difference"]:
         return text("\u2013", "none")
+    found = number(row, "difference", units.signed)
+    if not row["low_90"]:
+        return Markup("<td>{}</td>").format(found)
     ends = [number(row, end, units.signed) for end in ("low_90", "high_90")]
-    return Markup('<td>{} <span class="ci">{} to {}</span></td>').format(
-        number(row, "difference", units.signed), *ends
-    )
+    return Markup('<td>{} <span class="ci">{} to {}</span></td>').format(found, *ends)
 
 
 def _range(row: Row | None, level: str) -> Markup:

@@ -6,7 +6,7 @@ from markupsafe import Markup
 
 from reporting import units
 from reporting.cells import number
-from reporting.files import Results, Row
+from reporting.files import Results, Row, distinct
 
 KINDS: Final = {
     "equivalent": "equivalent",
@@ -15,6 +15,9 @@ KINDS: Final = {
     "inconclusive": "within noise",
     "identical": "identical",
 }
+# measures of attacks that lie between 0 and 1, more being worse for patients
+SHARES: Final = {"auroc": "AUROC", "accuracy": "accuracy", "within_tolerance": "share within tolerance",
+                 "ssim": "SSIM"}  # fmt: skip
 
 
 def task_title(results: Results, task: str) -> str:
@@ -101,6 +104,63 @@ def _side(row: Row) -> int:
     return -1 if ratio < 0.95 else 1 if ratio > 1.05 else 0
 
 
+def learned(results: Results, task: str) -> list[tuple[str, Markup]]:
+    """Say for each strategy what leaves as it is, and the most that an attack found of each kind."""
+    rows = results.rows("privacy.csv", task=task)
+    if all(row["attack"] == "sent" for row in rows):
+        return []
+    seed = min({row["seed"] for row in rows}, key=int)
+    return [
+        _learned(strategy, [row for row in rows if (row["strategy"], row["seed"]) == (strategy, seed)])
+        for strategy in distinct(rows, "strategy")
+    ]
+
+
+def _learned(strategy: str, rows: list[Row]) -> tuple[str, Markup]:
+    plain = [
+        row["target"]
+        for row in rows
+        if row["attack"] == "sent" and row["target"] in ("records", "labels") and float(row["value"])
+    ]
+    found = [row for row in _strongest(rows) if float(row["value"]) > float(row["baseline"])]
+    leaves = Markup("{} leave the sites as they are").format(" and ".join(sorted(plain, reverse=True)))
+    words = [leaves] if plain else []
+    words += [_found(row) for row in found]
+    if not words:
+        made = ", ".join(name.replace("_", " ") for name in distinct(rows, "attack") if name != "sent")
+        words = [Markup("the attacks made ({}) found no more than a trivial guess").format(made)]
+    clearly = plain or any(row["ci_low"] and float(row["ci_low"]) > float(row["baseline"]) for row in found)
+    sentence = Markup("<b>{}</b>: {}.").format(strategy, Markup("; ").join(words))
+    return "worse" if clearly else "unmeasured", sentence
+
+
+def _strongest(rows: list[Row]) -> list[Row]:
+    """Give, of what is learned (a target's first word), the row furthest above its trivial guess."""
+    best: dict[str, Row] = {}
+    for row in rows:
+        if row["attack"] == "sent" or row["measure"] not in SHARES or not row["value"]:
+            continue
+        kept = best.setdefault(row["target"].split()[0], row)
+        if _above(row) > _above(kept):
+            best[row["target"].split()[0]] = row
+    return list(best.values())
+
+
+def _above(row: Row) -> float:
+    return float(row["value"]) - float(row["baseline"])
+
+
+def _found(row: Row) -> Markup:
+    interval = Markup("")
+    if row["ci_low"]:
+        ends = [number(row, end) for end in ("ci_low", "ci_high")]
+        interval = Markup(" (95\u00a0% interval {} to {})").format(*ends)
+    return Markup("{} can be learned: {} {}{}, a trivial guess {} ({}, {})").format(
+        row["target"], SHARES[row["measure"]], number(row, "value"), interval, number(row, "baseline"),
+        row["attack"].replace("_", " "), row["threat_model"].replace("_", " "),
+    )  # fmt: skip
+
+
 def reference_sentence(results: Results, task: str) -> Markup:
     """Say how well the reference does, which the others are measured by."""
     reference = results.provenance["config"]["reference"]
@@ -126,13 +186,16 @@ def surprises(results: Results) -> list[str]:
 
 
 def undefined(results: Results, task: str) -> list[str]:
-    """Say why some cells are empty, each reason once."""
+    """Say why some cells are empty, each reason once: over all sites together, and at single ones."""
     found: dict[tuple[str, str], list[str]] = {}
     for row in results.rows("figures/reasons.csv", task=task):
         if row["metric"] != "identical":
             names = found.setdefault((row["site"], row["reason"]), [])
             names += [] if row["metric"] in names else [row["metric"]]
+    alike: dict[tuple[bool, str, str], list[str]] = {}
+    for (site, reason), metrics in found.items():
+        alike.setdefault((site == "all", ", ".join(metrics), reason), []).append(site)
     return [
-        f"\u2013 at {site}: {', '.join(metrics)} undefined: {reason}."
-        for (site, reason), metrics in found.items()
+        f"\u2013 at {', '.join(sites)}: {metrics.replace('_', ' ')} undefined: {reason}."
+        for (_, metrics, reason), sites in alike.items()
     ]

@@ -63,6 +63,18 @@ def chosen(results: Results, task: str) -> Table:
     return table
 
 
+def interruptions(results: Results, task: str) -> Table | None:
+    """List every time that a run of the task broke off and went on."""
+    rows = results.rows("figures/interruptions.csv", task=task)
+    columns = ["seed", "when (UTC)", "who had come back", "went on from commit"]
+    table = Table("Runs that broke off and went on", columns, group="strategy")
+    for row in rows:
+        commit = text("the beginning") if row["commit"] == "-1" else cell(row, "commit", units.count)
+        when, back = row["time"][:19].replace("T", " "), row["back"].replace(" ", ", ")
+        table.rows.append((row["strategy"], [cell(row, "seed", units.count), text(when), text(back), commit]))
+    return table if rows else None
+
+
 def facts(results: Results, task: str) -> list[tuple[str, object]]:
     """Summarise a task in a few words."""
     config = results.provenance["config"]["tasks"][task]
