@@ -4,6 +4,7 @@ Only this module makes a site's channel.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -14,6 +15,7 @@ from coordinator.protocol.messages import Committed, Message
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement, Prediction, Run, run_digest
 from sites.budget import Spent, check_limits, spent_in
+from sites.incoming import check_incoming
 from sites.ledger import HELLO, WENT_ON, Ledger, chained
 
 LABELS: Final = "labels"  # beside the activations that carry them
@@ -144,4 +146,7 @@ def open_channel(
 ) -> tuple[SiteChannel, Gate]:
     """Make the one channel through which a site speaks, and its gate."""
     gate = Gate(spec, ledger, policy)
-    return SiteChannel(link, limit=limit, release=gate.release), gate
+    channel = SiteChannel(link, limit=limit, release=gate.release)
+    if policy:
+        channel.listener = partial(check_incoming, largest=policy.largest_gradient)
+    return channel, gate

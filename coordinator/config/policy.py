@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from coordinator.config.values import Count, Name, Record
+from coordinator.config.values import Count, Name, Positive, Record
 
 Release = Literal[
     "activations", "labels", "weights", "metrics", "aggregates", "sealed parts", "gradients", "gradient norms"
@@ -55,6 +55,11 @@ class Policy(Record):
     )
     smallest_cell: Count = Field(5, description="aggregates: a study with a smaller min_cell is refused")
     limits: Limits = Field(default_factory=Limits, description="how much may leave in a run")
+    largest_gradient: Positive | None = Field(
+        None,
+        description="a gradient that comes down and is longer (L2 norm of all its numbers) ends this site's "
+        "part in the run, and so does anything that comes down and is not finite; empty: neither does",
+    )
     approved: dict[WorkName, Approved] = Field(
         default_factory=dict, description="written by `python -m sites approve`"
     )

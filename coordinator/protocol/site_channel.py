@@ -30,6 +30,7 @@ class SiteChannel:
         """
         self.line = Line("coordinator", sends="up", limit=limit, ahead=AHEAD_MESSAGES * limit)
         self._link, self._release, self._entered = link, release, False
+        self.listener: Callable[[Message], None] = lambda message: None  # raises to refuse what came
         self.kept = -1  # the last commit of which the coordinator said that all hold it
 
     def enter(
@@ -85,7 +86,9 @@ class SiteChannel:
             pass
         if isinstance(message, Welcome) and kind is not Welcome:
             raise Rewound(message)
-        return expected(message, kind, "coordinator", position)
+        heard = expected(message, kind, "coordinator", position)
+        self.listener(heard)
+        return heard
 
     def await_kept(self, number: int) -> None:
         """Wait until the coordinator has said that everyone's state at a commit lies on disk."""

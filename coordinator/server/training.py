@@ -130,7 +130,8 @@ class Work:
         self.progress.see(item, party)
         self._search.see(item, party)
         if isinstance(item, Validate):
-            self.status.tell("training", trial=item.trial, round=item.round + 1)
+            outside = self.progress.outside()
+            self.status.tell("training", trial=item.trial, round=item.round + 1, outside=outside)
 
     def _made(self, number: int) -> None:
         self.status.tell("training", commit=number)
