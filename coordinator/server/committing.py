@@ -116,7 +116,7 @@ class CoordinatorCommits:
         for site, heard in zip(self._channel.sites, self._channel.gather(Committed), strict=True):
             if heard.number != number:
                 raise ProtocolError(
-                    f"'{site}' made commit {heard.number}, expected {number}; run one version"
+                    f"'{site}' made commit {heard.number}, expected {number}; run one version", site
                 )
             if not (HASH.fullmatch(heard.hash) and HASH.fullmatch(heard.ledger)):
                 raise ProtocolError(f"'{site}' sent no hash of its commit or its ledger", site)

@@ -14,6 +14,7 @@ from coordinator.algorithms.party import Party
 from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
+from coordinator.driver import algorithm
 from coordinator.driver import coordinate as walk
 from coordinator.errors import PeerLost, PeerRemoved, ProtocolError
 from coordinator.keeping import Keeping, Keeps
@@ -33,6 +34,7 @@ from coordinator.server.committing import (
     Interruptions,
     next_generation,
 )
+from coordinator.server.done import check_done
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.server.status import Status
@@ -148,6 +150,9 @@ class Work:
         )
         self._recorder.write(self._state / WIRE)  # beside out/, whose files alone become results
         done = self._channel.finish()
+        at_sites, _ = algorithm(run.algorithm).parts_of(run, self._cohort.shape)
+        for site, each in zip(self._channel.sites, done, strict=True):
+            check_done(site, each, at_sites)
         everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(self._channel.sites, done, strict=True))}
         write_results(run, self._statistics, out, self.progress.history, everyone)
         write_bytes(out / INTERRUPTIONS, self._interruptions.lines())
