@@ -15,7 +15,7 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos clean-state
+	simulation chaos fuzz flood clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -81,6 +81,16 @@ PLANS ?= 200
 SEED ?= 0
 chaos: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.chaos.run --plans $(PLANS) --seed $(SEED)
+
+# what comes over the wire, mutated: a message or a ProtocolError, nothing else; ten million take about 20 minutes
+INPUTS ?= 10000000
+fuzz: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.fuzz --inputs $(INPUTS)
+
+# connections that say nothing, under a run; as many as the limit of open files allows
+CONNECTIONS ?= 10000
+flood: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.flood --connections $(CONNECTIONS)
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

@@ -14,7 +14,7 @@ from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Committed, Message
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement, Prediction, Run, run_digest
-from sites.budget import Spent, check_limits, spent_in
+from sites.budget import Account, Spent, Visits, account_of
 from sites.incoming import check_incoming
 from sites.ledger import HELLO, WENT_ON, Ledger, chained
 
@@ -75,9 +75,19 @@ class Gate:
     """Decides on each message, and keeps the ledger."""
 
     def __init__(
-        self, spec: Run | Agreement | Prediction, ledger: Path, policy: Policy | None = None
+        self,
+        spec: Run | Agreement | Prediction,
+        ledger: Path,
+        policy: Policy | None = None,
+        visits: Visits | None = None,
     ) -> None:
         """Open the ledger, after what an earlier attempt released; without a policy nothing limits how much.
+
+        Args:
+            spec: what is taken part in.
+            ledger: the site's file.
+            policy: the site's.
+            visits: count by record, where activations leave.
 
         Raises:
             DataError: there is a policy, and its limits cannot be held against a ledger that was changed.
@@ -85,10 +95,10 @@ class Gate:
         self._way, self._allowed = way_of(spec), released_by(spec)
         self._permitted = {*policy.releases, CONVERSATION} if policy else set(self._allowed)
         self._spec, self._ledger = run_digest(spec), Ledger(ledger)
-        self._limits, self._spent = Limits(), Spent()
+        self._account = Account(Limits(), Spent())
         if policy:
             lines = (entry for _, _, entry in chained(ledger) if entry)
-            self._limits, self._spent = policy.limits, spent_in(lines, self._spec)
+            self._account = account_of(policy.limits, lines, self._spec, visits)
 
     def release(self, message: Message, size: int) -> None:
         """Write a message's kind, place and size down before it leaves.
@@ -101,7 +111,7 @@ class Gate:
         what = f"{name} with labels" if labels else name
         self._check_kinds([RELEASES.get(name, name), *([LABELS] if labels else [])], what)
         place = (message.number,) if isinstance(message, Committed) else getattr(message, "position", ())
-        self._spend(name, tuple(place), size, what)
+        self._account.spend(name, tuple(place), size, what)
         more = {"spec": self._spec} if name == HELLO else {}
         self._ledger.write(name, tuple(place), size, labels=labels, **more)
 
@@ -117,11 +127,6 @@ class Gate:
                     "sent"
                 )
 
-    def _spend(self, name: str, place: tuple[int, ...], size: int, what: str) -> None:
-        spent = self._spent.after(name, place, size)
-        check_limits(self._limits, spent, what)
-        self._spent = spent
-
     def synced(self) -> str:
         """Bring the ledger onto the disk; give the hash of its last line."""
         return self._ledger.synced()
@@ -132,7 +137,7 @@ class Gate:
         Raises:
             ConfigError: the policy does not let it go back once more.
         """
-        self._spend(WENT_ON, (commit,), 0, f"to go back to commit {commit}")
+        self._account.spend(WENT_ON, (commit,), 0, f"to go back to commit {commit}")
         self._ledger.write(WENT_ON, (commit,), 0, labels=False)
 
 
@@ -143,9 +148,10 @@ def open_channel(
     *,
     limit: int,
     policy: Policy | None = None,
+    visits: Visits | None = None,
 ) -> tuple[SiteChannel, Gate]:
     """Make the one channel through which a site speaks, and its gate."""
-    gate = Gate(spec, ledger, policy)
+    gate = Gate(spec, ledger, policy, visits)
     channel = SiteChannel(link, limit=limit, release=gate.release)
     if policy:
         channel.listener = partial(check_incoming, largest=policy.largest_gradient)

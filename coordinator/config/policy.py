@@ -27,6 +27,16 @@ class Limits(Record):
         description="rounds, over all learning rates; one repeated after a rollback counts again; empty: no "
         "limit",
     )
+    steps: Times | None = Field(
+        None,
+        description="split: batches whose activations leave to train; one repeated after a rollback counts "
+        "again; empty: no limit",
+    )
+    releases_per_record: Times | None = Field(
+        None,
+        description="split: how often the activations of any one record may leave, to train, validate and test, "
+        "repeats counted; empty: no limit",
+    )
     rollbacks: Times | None = Field(
         None, description="how often the run may go back to a commit, or begin anew; empty: no limit"
     )

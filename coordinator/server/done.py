@@ -30,6 +30,6 @@ def check_done(site: str, done: Done, parts: Iterable[str]) -> None:
             raise ProtocolError(f"'{site}' gave no hash of a part of its own ({', '.join(known)})", site)
     if len(done.costs) > MOST:
         raise ProtocolError(f"'{site}' told {len(done.costs)} measures of cost, at most {MOST} exist", site)
-    for measure, value in done.costs.items():
-        if not (MEASURE.fullmatch(measure) and 0 <= value < inf):
-            raise ProtocolError(f"'{site}' says its {measure!r:.200} is {value}: no such cost", site)
+    for measure, cost in done.costs.items():
+        if not (MEASURE.fullmatch(measure) and 0 <= cost < inf):
+            raise ProtocolError(f"'{site}' says its {measure!r:.200} is {cost}: no such cost", site)
