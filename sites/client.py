@@ -16,6 +16,7 @@ from coordinator.outcome import recorded
 from coordinator.party_options import add_party_options
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.messages import Hello, Welcome
+from coordinator.protocol.signing import Signer
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Agreement, Prediction, Run
@@ -87,8 +88,11 @@ class Keys:
             self.manifest[site].curve,
             self._lifeline,
         )
+        signer = Signer(site, self.secret, lambda: self.manifest, specs.run_digest(spec))
         ledger = options.state / "ledger.jsonl"
-        return open_channel(spec, link, ledger, limit=limit, policy=self._policy, visits=visits)
+        return open_channel(
+            spec, link, ledger, limit=limit, policy=self._policy, visits=visits, signer=signer
+        )
 
     def enter(
         self,

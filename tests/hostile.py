@@ -6,6 +6,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -48,8 +49,10 @@ class Federation:
         """Give the port at which the coordinator listens."""
         return int(self.endpoint.rpartition(":")[2])
 
-    def start(self, party: str, endpoint: str = "") -> None:
-        """Start a party."""
+    def start(
+        self, party: str, endpoint: str = "", within: Sequence[str] = (), host: str = "127.0.0.1"
+    ) -> None:
+        """Start a party; ``within`` begins its command line, ``host`` is where a coordinator listens."""
         state = self.place / party
         state.mkdir(mode=0o700)
         own = ("--secret", self.place / "keys" / f"{party}.secret", "--state", state)
@@ -57,10 +60,10 @@ class Federation:
         if party in SITES:
             which = ("sites", "join", "--site", party, "--endpoint", endpoint or self.endpoint)
         else:
-            which = ("coordinator", "serve", "--endpoint", "tcp://127.0.0.1:0")
+            which = ("coordinator", "serve", "--endpoint", f"tcp://{host}:0")
         with (self.place / f"{party}.txt").open("ab") as log:
             self.running[party] = subprocess.Popen(
-                command(*which, *self.given, *own), cwd=self.folder, env=environment(self.folder),
+                [*within, *command(*which, *self.given, *own)], cwd=self.folder, env=environment(self.folder),
                 stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
         if party == COORDINATOR:
@@ -152,11 +155,11 @@ def session(federation, site, **keys):
 
 
 def connected(port: int, count: int) -> list[socket.socket]:
-    """Open that many connections and say nothing; those that are refused are left out."""
-    found = []
-    for _ in range(count):
-        with suppress(OSError):
-            found.append(socket.create_connection(("127.0.0.1", port), timeout=5))
+    """Open that many connections at once and say nothing, not even whether they came about."""
+    found = [socket.socket() for _ in range(count)]
+    for each in found:
+        each.setblocking(False)
+        each.connect_ex(("127.0.0.1", port))
     return found
 
 

@@ -34,8 +34,8 @@ class Limits(Record):
     )
     releases_per_record: Times | None = Field(
         None,
-        description="split: how often the activations of any one record may leave, to train, validate and test, "
-        "repeats counted; empty: no limit",
+        description="split: how often the activations of any one record may leave, in training, validation "
+        "and test, repeats counted; empty: no limit",
     )
     rollbacks: Times | None = Field(
         None, description="how often the run may go back to a commit, or begin anew; empty: no limit"

@@ -86,9 +86,7 @@ class SiteChannel:
             pass
         if isinstance(message, Welcome) and kind is not Welcome:
             raise Rewound(message)
-        heard = expected(message, kind, "coordinator", position)
-        self.listener(heard)
-        return heard
+        return expected(message, kind, "coordinator", position)
 
     def await_kept(self, number: int) -> None:
         """Wait until the coordinator has said that everyone's state at a commit lies on disk."""
@@ -110,6 +108,7 @@ class SiteChannel:
             if self._entered and self._link.connections_lost and not self.line.waiting():
                 raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
         message = self.line.hear()
+        self.listener(message)
         match message:
             case Kept(number) | Welcome(_, number):
                 self.kept = number

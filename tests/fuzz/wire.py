@@ -86,6 +86,7 @@ def sample(kind: type[Message]) -> Message:
         "box": np.zeros(9, np.uint8), "tensors": (x, y), "records": 1, "train_loss": 0.0, "train_records": 1,
         "loss": 0.0, "best": True, "stop": False, "values": y, "commits": {1: "h"}, "number": 1,
         "hash": "0" * 64, "ledger": "0" * 64, "reason": "because", "statistics": "{}", "commit": -1,
+        "head": "0" * 64, "signature": "0" * 128,
     }  # fmt: skip
     of_kind = {"Welcome": {"records": (10, 10)}, "Validated": {"records": 5}}.get(kind.__name__, {})
     return kind(**{field: {**values, **of_kind}[field] for field in kind.__struct_fields__})
