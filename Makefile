@@ -15,7 +15,7 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos references audit network figures clean-state
+	simulation chaos references audit network figures fuzz flood clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -102,6 +102,16 @@ audit: env
 		PYTHON=$(VENV_PYTHON) STUDY=config/studies/privacy_$$study.yaml CORES='$(CORES)' \
 			DATA_ROOT="$${DATA_ROOT:-$$SUTURE_DATA_ROOT}" workflow/run.sh || exit 1; \
 	done
+
+# what comes over the wire, mutated: a message or a ProtocolError, nothing else; ten million take about 20 minutes
+INPUTS ?= 10000000
+fuzz: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.fuzz --inputs $(INPUTS)
+
+# connections that say nothing, under a run; as many as the limit of open files allows
+CONNECTIONS ?= 10000
+flood: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.flood --connections $(CONNECTIONS)
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

@@ -47,5 +47,5 @@ def check(name: str, identity: Identity, manifest: Manifest, path: Path) -> None
         same = "these keys" if manifest[name] == identity else "other keys"
         raise ConfigError(f"{path}: '{name}' is admitted already, with {same}; remove it first")
     for other, known in manifest.items():
-        if known.curve == identity.curve or known.seal == identity.seal:
+        if {known.curve, known.seal, known.sign} & {identity.curve, identity.seal, identity.sign}:
             raise ConfigError(f"{path}: a key of '{name}' is that of '{other}'; the site must enrol anew")

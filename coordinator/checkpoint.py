@@ -29,6 +29,7 @@ def state_of(party: Party) -> dict[str, Any]:
         "apart": {site: asdict(each) for site, each in party.apart.items()},
         "rounds": [[asdict(each) for each in found] for found in party.rounds],
         "losses": party.losses,
+        "measured": party.measured,
         "stopped_alone": party.stopped_alone,
         **{name: getattr(party, name) for name in (*COUNTED, *PLACES)},
     }
@@ -43,6 +44,7 @@ def go_on(party: Party, state: dict[str, Any]) -> None:
     party.apart = {site: Waiting(**each) for site, each in state["apart"].items()}
     party.rounds = [[Validation(**each) for each in found] for found in state["rounds"]]
     party.losses = {site: tuple(each) for site, each in state["losses"].items()}
+    party.measured = {site: tuple(each) for site, each in state["measured"].items()}
     party.stopped_alone = state["stopped_alone"]
     for name in COUNTED:
         setattr(party, name, state[name])

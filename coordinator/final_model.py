@@ -67,7 +67,7 @@ def describe(run: Run, statistics: Mapping[str, Any], hashes: Hashes) -> FinalMo
     for (party, part), value in hashes.items():
         held = here if party == COORDINATOR else at_site
         if part not in held:
-            raise ProtocolError(f"'{party}' says it holds '{part}'; it can hold {', '.join(held)}")
+            raise ProtocolError(f"'{party}' says it holds '{part:.40}', not {', '.join(held)}", party)
         holders.setdefault(party, {})[part] = Held(stages=held[part] or everything, sha256=value)
     return FinalModel(
         run=run, spec=digest(run), statistics=normalisation_digest(statistics),

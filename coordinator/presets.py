@@ -6,9 +6,13 @@ Axes = dict[str, Any]
 
 SPLIT: Final[Axes] = {
     "algorithm": "split", "labels": "shared", "site_parts": "handed_on", "back": "single", "turn": "client",
-    "order": "fixed", "interleave": "cyclic", "optimizer_state": "restarted",
+    "order": "fixed", "interleave": "cyclic", "optimizer_state": "restarted", "aggregate": "mean",
+    "trimmed_share": 0.2,
 }  # fmt: skip
-FEDERATED: Final[Axes] = {"algorithm": "federated", "rule": "fedavg", "optimizer_state": "restarted"}
+FEDERATED: Final[Axes] = {
+    "algorithm": "federated", "rule": "fedavg", "optimizer_state": "restarted", "aggregate": "mean",
+    "trimmed_share": 0.2,
+}  # fmt: skip
 # Reddi 2021, section 5 and appendix D.2: beta1 0.9, beta2 0.99; tau 1e-3 does well on all its tasks
 ADAPTIVE: Final[Axes] = {**FEDERATED, "server_rate": 0.01, "server_beta1": 0.9, "server_tau": 1e-3}
 
@@ -36,5 +40,5 @@ PRESETS: Final[dict[str, Axes]] = {
 }
 AXES: Final = (
     "labels", "site_parts", "back", "turn", "order", "interleave", "optimizer_state", "batches",
-    "proximal_mu", "server_rate", "server_beta1", "server_beta2", "server_tau",
+    "aggregate", "trimmed_share", "proximal_mu", "server_rate", "server_beta1", "server_beta2", "server_tau",
 )  # fmt: skip

@@ -6,6 +6,7 @@ from coordinator import specs
 from coordinator.config import Device, Site, Study, Task, Training
 from coordinator.fitting_rules import check_adapting, check_fitting, check_grids, check_participation
 from coordinator.participation import with_recorded
+from coordinator.poison_rules import check_poison
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import POOLED, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
@@ -40,11 +41,13 @@ def _resolve(
     check_fitting(label, axes, training)
     check_adapting(label, axes, strategy)
     check_participation(label, axes, strategy, training, task.sites)
+    check_poison(label, axes, strategy, tuple(s for s in task.sites if s not in task.split.held_out))
     share = strategy.participation
     run = Run(
         study=study.name, task=name, strategy=label, seed=seed, sites=task.sites,
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
         prepared=prepared, **axes, site_weights=strategy.site_weights, adapt=strategy.adapt,
+        norms=strategy.norms,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
         allow_models=_allowed(task, sites),
         participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
@@ -103,8 +106,10 @@ def sequence_of(run: Run) -> str | None:
     if run.algorithm == "cyclic" or run.batches == "by_site" or (parts and parts[0] == "handed_on"):
         what = f"in turn {run.turn} {run.order} {run.interleave}"
     elif parts == ("averaged", "averaged") or (run.algorithm == "federated" and run.rule == "fedavg"):
-        what = f"averaged {run.optimizer_state}"
+        what = f"averaged {run.optimizer_state} {run.aggregate} {run.trimmed_share}"
     else:
+        return None
+    if run.norms.action != "report":  # what it changes depends on who measures which tensors
         return None
     clip = run.training.clip
     if parts and clip and clip.scope == "party":

@@ -18,6 +18,7 @@ from coordinator.config import (
     Modality,
     Model,
     Name,
+    Norms,
     OnLoss,
     Record,
     Site,
@@ -94,6 +95,9 @@ class Run(Record):
     order: Literal["fixed", "reversed", "drawn"] = "fixed"
     interleave: Literal["cyclic", "proportional"] = "cyclic"
     optimizer_state: Literal["restarted", "kept"] = "kept"
+    aggregate: Literal["mean", "median", "trimmed_mean"] = "mean"
+    trimmed_share: float = Field(0.2, description="of the sites, at either end")
+    norms: Norms = Field(default_factory=Norms)
     rule: Name = Field("fedavg", description="what the server does with the sites' models")
     proximal_mu: float = 0.0
     server_rate: float = 1.0

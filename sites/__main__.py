@@ -10,7 +10,7 @@ COMMANDS = {
     "predict": ("sites.predict", "predict new records with a finished study's model"),
     "enrol": ("sites.enrol", "make this site's lasting keys and its request to be admitted"),
     "approve": ("sites.approve", "show what a run asks of this site, and approve it in its policy"),
-    "ledger": ("sites.ledger", "check a site's ledger, and add up what left"),
+    "ledger": ("sites.verifying", "check a site's ledger, and add up what left"),
     "audit": ("sites.audit", "attack finished runs, and score what was learned against the records"),
     "join": ("sites.client", "take part in one run as a site"),
 }

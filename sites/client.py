@@ -16,10 +16,12 @@ from coordinator.outcome import recorded
 from coordinator.party_options import add_party_options
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.messages import Hello, Welcome
+from coordinator.protocol.signing import Signer
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Agreement, Prediction, Run
 from sites.approval import check_join
+from sites.budget import Visits
 from sites.gate import Gate, open_channel
 from sites.policy import read_policy
 
@@ -74,8 +76,10 @@ class Keys:
             print(f"{options.site}: no policy: all that this way to train releases leaves", file=sys.stderr)
         return spec
 
-    def open(self, spec: Run | Agreement | Prediction, limit: int) -> tuple[SiteChannel, Gate]:
-        """Connect through the release gate."""
+    def open(
+        self, spec: Run | Agreement | Prediction, limit: int, visits: Visits | None = None
+    ) -> tuple[SiteChannel, Gate]:
+        """Connect through the release gate; ``visits`` count releases by record."""
         options, site = self._options, self._options.site
         link = Dealer(
             options.endpoint,
@@ -84,8 +88,11 @@ class Keys:
             self.manifest[site].curve,
             self._lifeline,
         )
+        signer = Signer(site, self.secret, lambda: self.manifest, specs.run_digest(spec))
         ledger = options.state / "ledger.jsonl"
-        return open_channel(spec, link, ledger, limit=limit, policy=self._policy)
+        return open_channel(
+            spec, link, ledger, limit=limit, policy=self._policy, visits=visits, signer=signer
+        )
 
     def enter(
         self,

@@ -2,7 +2,6 @@
 
 from coordinator.algorithms.party import Party
 from coordinator.keeping import Keeping
-from coordinator.protocol.messages import Committed
 from coordinator.protocol.site_channel import SiteChannel
 from sites.gate import Gate
 
@@ -36,4 +35,4 @@ class SiteCommits:
             self._keeping.commits.forget_old()
             written = self._keeping.write(party, number, item)
             self._made = number
-            self._channel.send(Committed(number, written, self._gate.synced()))
+            self._channel.send(self._gate.committed(number, written))

@@ -9,12 +9,15 @@ from typing import Final
 
 from coordinator.config import Limits, Policy
 from coordinator.errors import ConfigError
+from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.line import SiteLink
-from coordinator.protocol.messages import Committed, Message
+from coordinator.protocol.messages import Committed, Kept, Message
+from coordinator.protocol.signing import COMMITTED, KEPT, Signer
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement, Prediction, Run, run_digest
-from sites.budget import Spent, check_limits, spent_in
-from sites.ledger import HELLO, WENT_ON, Ledger, chained
+from sites.budget import Account, Spent, Visits, account_of
+from sites.incoming import check_incoming
+from sites.ledger import HELLO, RECEIPT, WENT_ON, Ledger, chained
 
 LABELS: Final = "labels"  # beside the activations that carry them
 CONVERSATION: Final = "conversation"  # always allowed
@@ -73,9 +76,21 @@ class Gate:
     """Decides on each message, and keeps the ledger."""
 
     def __init__(
-        self, spec: Run | Agreement | Prediction, ledger: Path, policy: Policy | None = None
+        self,
+        spec: Run | Agreement | Prediction,
+        ledger: Path,
+        policy: Policy | None = None,
+        visits: Visits | None = None,
+        signer: Signer | None = None,
     ) -> None:
         """Open the ledger, after what an earlier attempt released; without a policy nothing limits how much.
+
+        Args:
+            spec: what is taken part in.
+            ledger: the site's file.
+            policy: the site's.
+            visits: count by record, where activations leave.
+            signer: signs the ledger's heads at commits, and checks the coordinator's receipts.
 
         Raises:
             DataError: there is a policy, and its limits cannot be held against a ledger that was changed.
@@ -83,10 +98,12 @@ class Gate:
         self._way, self._allowed = way_of(spec), released_by(spec)
         self._permitted = {*policy.releases, CONVERSATION} if policy else set(self._allowed)
         self._spec, self._ledger = run_digest(spec), Ledger(ledger)
-        self._limits, self._spent = Limits(), Spent()
+        self._signer, self._heads = signer, dict[int, str]()
+        self._largest = policy.largest_gradient if policy else None
+        self._account = Account(Limits(), Spent())
         if policy:
             lines = (entry for _, _, entry in chained(ledger) if entry)
-            self._limits, self._spent = policy.limits, spent_in(lines, self._spec)
+            self._account = account_of(policy.limits, lines, self._spec, visits)
 
     def release(self, message: Message, size: int) -> None:
         """Write a message's kind, place and size down before it leaves.
@@ -99,7 +116,7 @@ class Gate:
         what = f"{name} with labels" if labels else name
         self._check_kinds([RELEASES.get(name, name), *([LABELS] if labels else [])], what)
         place = (message.number,) if isinstance(message, Committed) else getattr(message, "position", ())
-        self._spend(name, tuple(place), size, what)
+        self._account.spend(name, tuple(place), size, what)
         more = {"spec": self._spec} if name == HELLO else {}
         self._ledger.write(name, tuple(place), size, labels=labels, **more)
 
@@ -115,14 +132,31 @@ class Gate:
                     "sent"
                 )
 
-    def _spend(self, name: str, place: tuple[int, ...], size: int, what: str) -> None:
-        spent = self._spent.after(name, place, size)
-        check_limits(self._limits, spent, what)
-        self._spent = spent
+    def hear(self, message: Message) -> None:
+        """Check what comes down against the policy; write the coordinator's receipt of a commit down.
 
-    def synced(self) -> str:
-        """Bring the ledger onto the disk; give the hash of its last line."""
-        return self._ledger.synced()
+        Raises:
+            ProtocolError: the policy does not take it, or the receipt is none.
+        """
+        check_incoming(message, self._largest)
+        if not isinstance(message, Kept) or not self._signer:
+            return
+        own = self._heads.pop(message.number, "")
+        signed = (KEPT, COORDINATOR, message.number, self._signer.name, own, message.head)
+        self._signer.check(COORDINATOR, message.signature, *signed)
+        told = {"spec": self._spec, "head": message.head, "signature": message.signature}
+        self._ledger.write(RECEIPT, (message.number,), 0, labels=False, **told)
+
+    def committed(self, number: int, state: str) -> Committed:
+        """Bring the ledger onto the disk, and give the word of a commit with its head, signed.
+
+        Args:
+            number: of the commit.
+            state: the hash of this site's state at it.
+        """
+        self._heads[number] = head = self._ledger.synced()
+        signed = self._signer and self._signer.sign(COMMITTED, self._signer.name, number, head)
+        return Committed(number, state, head, signed or "")
 
     def went_on(self, commit: int) -> None:
         """Note that the run goes on from a commit; what was released after it stays written.
@@ -130,7 +164,7 @@ class Gate:
         Raises:
             ConfigError: the policy does not let it go back once more.
         """
-        self._spend(WENT_ON, (commit,), 0, f"to go back to commit {commit}")
+        self._account.spend(WENT_ON, (commit,), 0, f"to go back to commit {commit}")
         self._ledger.write(WENT_ON, (commit,), 0, labels=False)
 
 
@@ -141,7 +175,11 @@ def open_channel(
     *,
     limit: int,
     policy: Policy | None = None,
+    visits: Visits | None = None,
+    signer: Signer | None = None,
 ) -> tuple[SiteChannel, Gate]:
     """Make the one channel through which a site speaks, and its gate."""
-    gate = Gate(spec, ledger, policy)
-    return SiteChannel(link, limit=limit, release=gate.release), gate
+    gate = Gate(spec, ledger, policy, visits, signer)
+    channel = SiteChannel(link, limit=limit, release=gate.release)
+    channel.listener = gate.hear
+    return channel, gate

@@ -1,30 +1,28 @@
 """A site's ledger: what left, line by line, each line holding the hash of the one before.
 
-``python -m sites ledger verify FILE`` checks that no line was changed, dropped or put in between, and adds up
-what left in each session. Who kept a head (the hash of the last line) sees whether the end was cut off.
+`sites.verifying` checks that no line was changed, dropped or put in between. Who kept a head (the hash of the
+last line) sees whether the end was cut off.
 """
 
-import argparse
 import errno
 import hashlib
 import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
-from rich.console import Console
-from rich.table import Table
 
-from coordinator.errors import ConfigError, DataError
+from coordinator.errors import DataError
 
 START: Final = "0" * 64
 HELLO: Final = "Hello"  # begins a session; names the spec
 WENT_ON: Final = "WentOn"  # no release: from which commit the run went on
+RECEIPT: Final = "Receipt"  # no release: the coordinator's signature under this ledger's head at a commit
 # what the costs count and the comparison leaves out: no release, or of a conversation that began again
 UNCOMPARED: Final = frozenset(
     {"bytes_up.pooling.records", *(f"bytes_up.control.{kind}" for kind in ("hello", "committed", "done"))}
@@ -99,7 +97,7 @@ def verified(path: Path) -> tuple[list[Session], str, list[int]]:
         if entry is None:
             unfinished.append(number)
             continue
-        if entry["kind"] == WENT_ON:
+        if entry["kind"] in (WENT_ON, RECEIPT):
             continue
         if entry["kind"] == HELLO:
             sessions.append(Session(entry.get("spec", ""), entry.get("time", "")))
@@ -137,64 +135,12 @@ def _entry(line: bytes) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and {"after", "kind", "bytes"} <= found.keys() else None
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's options."""
-    parser.add_argument("action", choices=["verify"], help="check the chain, and add up what left")
-    parser.add_argument("file", type=Path, help="a site's ledger.jsonl, in its state folder")
-    parser.add_argument("--head", help="the hash of the last line as noted earlier")
-    parser.add_argument(
-        "--costs", type=Path, help="the run's costs.json: the coordinator's count to compare with"
-    )
-    parser.add_argument(
-        "--heads", type=Path, help="the run's ledgers.json: the heads that the coordinator kept, by commit"
-    )
-    parser.add_argument("--site", help="whose ledger it is, in these files")
-
-
-def run(options: argparse.Namespace) -> int:
-    """Verify and print.
+def in_order(heads: Sequence[str], ledger: Path) -> None:
+    """Find the heads that the coordinator kept in a ledger, in their order.
 
     Raises:
-        ConfigError: a file is missing.
-        DataError: the ledger was changed or cut, or does not hold what the other side counted.
-    """
-    if not options.file.is_file():
-        raise ConfigError(f"{options.file}: no such file; it lies in state/…/SITE/ledger.jsonl")
-    sessions, head, unfinished = verified(options.file)
-    if options.head and not _was_head(options.file, options.head):
-        raise DataError(f"{options.file}: no line has the hash {options.head}: the ledger's end was cut off")
-    if options.heads:
-        kept = check_heads(options.heads, options.site, options.file)
-        print(f"{options.file}: holds all {kept} heads that the coordinator kept, in their order")
-    if options.costs:
-        check_costs(options.costs, options.site, released(options.file))
-    table = Table("session", "began", "spec", "kind", "messages", "bytes")
-    for place, session in enumerate(sessions, start=1):
-        for kind, size in session.sizes.items():
-            counts = (str(session.messages[kind]), str(size))
-            table.add_row(str(place), session.began, session.spec[:12], kind, *counts)
-    Console().print(table)
-    for number in unfinished:
-        print(f"{options.file}:{number}: cut off while it was written, as a power cut does; it says nothing")
-    print(f"{options.file}: the chain holds; head {head}")
-    return 0
-
-
-def _was_head(path: Path, head: str) -> bool:
-    return head == START or any(head_of(line) == head for line in path.read_bytes().splitlines())
-
-
-def check_heads(path: Path, site: str | None, ledger: Path) -> int:
-    """Find the heads that the coordinator kept, a commit each, in a ledger; give how many there are.
-
-    Raises:
-        ConfigError: the file has no such site.
         DataError: one is not there after the one before it.
     """
-    try:
-        heads = [str(head) for head in json.loads(path.read_text(encoding="utf-8"))[site]]
-    except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"--heads {path}: no heads of site '{site}'; name it with --site") from None
     lines = iter(ledger.read_bytes().splitlines())
     for place, head in enumerate(heads, start=1):
         if not any(head_of(line) == head for line in lines):  # goes on after the head before
@@ -202,28 +148,6 @@ def check_heads(path: Path, site: str | None, ledger: Path) -> int:
                 f"{ledger}: head {place} of the {len(heads)} that the coordinator kept ({head[:12]}…) is not "
                 "there after the one before it: the ledger was rewritten, or its end was cut off"
             )
-    return len(heads)
-
-
-def check_costs(path: Path, site: str | None, written: int) -> None:
-    """Compare what was released with what was counted at the socket when the run ended.
-
-    Raises:
-        ConfigError: the file has no such site.
-        DataError: the counts differ.
-    """
-    try:
-        costs = json.loads(path.read_text(encoding="utf-8"))[site]
-    except (OSError, ValueError, KeyError):
-        raise ConfigError(f"--costs {path}: no costs of site '{site}'; name it with --site") from None
-    counted = sum(
-        size for name, size in costs.items() if name.startswith("bytes_up.") and name not in UNCOMPARED
-    )
-    if counted != written:
-        raise DataError(
-            f"the ledger holds {written} bytes of what the finished run released, {path} says {counted:.0f}: "
-            f"a difference of {counted - written:.0f}"
-        )
 
 
 def released(path: Path) -> int:

@@ -35,6 +35,7 @@ from sites.committing import SiteCommits
 from sites.joined import Joined
 from sites.predictions import write_predictions
 from sites.records import Records, load
+from sites.visits import Visits
 
 Loaded = dict[str, Records]
 POOLING = ".pooling.records"
@@ -81,7 +82,8 @@ class Work:
         self._run, self._statistics, self._site, self._keys = run, statistics, options.site, keys
         self._state, self._loaded = options.state, loaded
         self._cohort, self._data = Cohort.of(statistics, run.sites), site_data(loaded, run.augment)
-        self._channel, gate = keys.open(run, message_limit(run, self._cohort))
+        visits = visits_of(run, self._cohort, self._site)
+        self._channel, gate = keys.open(run, message_limit(run, self._cohort), visits)
         check_device(self._party(), self._site)
         line = self._channel.line
         self._clock = Clock(lambda: self._channel.waited)
@@ -135,6 +137,14 @@ class Work:
         index = -1 if self._site == POOLED else self._run.sites.index(self._site)
         sealer = Sealer(self._keys.secret, self._keys.manifest)
         return Party(self._run, self._cohort, index, self._data, sealer)
+
+
+def visits_of(run: Run, cohort: Cohort, site: str) -> Visits | None:
+    """Count a site's releases by record; the pool releases none."""
+    if site == POOLED:
+        return None
+    index = run.sites.index(site)
+    return Visits(run, index, cohort.train, cohort.validation[index], cohort.test[index])
 
 
 def check_allowed(run: Run, hospitals: Iterable[str]) -> None:

@@ -21,7 +21,8 @@ from coordinator.protocol.keys import Identity, Secret
 from coordinator.protocol.messages import Done, Hello
 from coordinator.protocol.seals import Sealer
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.server.committing import CoordinatorCommits, Heads, next_generation
+from coordinator.server.committing import CoordinatorCommits, next_generation
+from coordinator.server.heads import Heads
 from coordinator.specs import POOLED, Run
 from sites.committing import SiteCommits
 from sites.gate import Gate

@@ -12,10 +12,12 @@ from copy import deepcopy
 import torch
 from torch import Tensor
 
+from coordinator.algorithms.norms import judged
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
+from coordinator.algorithms.robust import aggregated
 from coordinator.algorithms.tensors import received, sent
-from coordinator.algorithms.training import floats, weighted_mean
+from coordinator.algorithms.training import floats
 from coordinator.models.stages import Part
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Position, Weights
@@ -23,6 +25,7 @@ from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Average, Begin, LocalRound
 
 Shapes = Sequence[tuple[int, ...]]
+AT_SITES = "site_parts"  # in `party.server`: the sites' parts as they were last averaged
 
 
 def site_average(party: Party, item: Average, channel: SiteChannel) -> None:
@@ -39,15 +42,28 @@ def site_average(party: Party, item: Average, channel: SiteChannel) -> None:
 
 def coordinator_average(party: Party, item: Average, channel: CoordinatorChannel) -> None:
     """Average what the sites send, and this side's copies of the back."""
-    weights = site_weights(party, item.sites)
-    if party.run.site_parts == "averaged":
-        models = gathered(item, channel, party.site_shapes)
-        average, records = weighted_mean(models, weights), sum(party.cohort.train)
-        channel.broadcast(weights_at(item, 0, average, records))
-    if party.copies:
-        (back,) = party.parts.values()
-        fill(floats(back), weighted_mean([floats(party.copies[site]) for site in item.sites], weights))
+    theirs: list[Tensor] = party.server.get(AT_SITES, [])
+    (back,) = party.parts.values()
+    own = floats(back) if party.copies else []
+    models = gathered(item, channel, party.site_shapes) if theirs else [[] for _ in item.sites]
+    for model, site in zip(models, item.sites, strict=True):
+        model += [value.cpu() for value in floats(party.copies[site])] if own else []
+    average = averaged(party, item.sites, [*theirs, *(value.cpu() for value in own)], models)
+    if theirs:
+        party.server[AT_SITES] = average[: len(theirs)]
+        channel.broadcast(weights_at(item, 0, party.server[AT_SITES], sum(party.cohort.train)))
+    if own:
+        fill(own, average[len(theirs) :])
         copy_back(party, item.trial)
+
+
+def averaged(party: Party, sites: Sequence[int], x: list[Tensor], models: list[list[Tensor]]) -> list[Tensor]:
+    """Average the models that count, by the study's norms; where none does, x stays."""
+    kept, models = judged(party, sites, x, models)
+    weights = site_weights(party, kept)
+    if len(kept) < len(sites) and not any(weights):
+        return x
+    return aggregated(party.run, models, weights)
 
 
 def copy_back(party: Party, trial: int) -> None:

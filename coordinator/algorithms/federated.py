@@ -5,6 +5,7 @@ FedProx adds mu/2 |w - x|^2 to each site's loss (Li 2020, eq. 2); SCAFFOLD adds 
 """
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ from coordinator.algorithms.averaging import (
     weights_at,
 )
 from coordinator.algorithms.local import batches_here, hear, report, train_here
+from coordinator.algorithms.norms import judged
 from coordinator.algorithms.party import (
     Party,
     Stages,
@@ -62,13 +64,22 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
             x = shared(party)
             models = gathered(item, channel, [tuple(value.shape) for value in x])  # in site order
             before = [value.cpu() for value in x]
-            fill(x, RULES[party.run.rule](party, item, before, models, site_weights(party, item.sites)))
+            fill(x, next_model(party, item, before, models))
             channel.broadcast(weights_at(item, 0, x, sum(party.cohort.train)))
             send_corrections(party, item, channel)
         case _:
             at = (item.trial, item.round)
             announce(party, hear(party, channel, at), at, channel)
     return party
+
+
+def next_model(party: Party, item: LocalRound, x: list[Tensor], models: list[list[Tensor]]) -> list[Tensor]:
+    """Give x for the next round from the models that count; where none does it stays."""
+    kept, models = judged(party, item.sites, x, models)
+    weights = site_weights(party, kept)
+    if kept != item.sites and not any(weights):
+        return x
+    return RULES[party.run.rule](party, replace(item, sites=kept), x, models, weights)
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:

@@ -37,7 +37,7 @@ def relay(item: HandOn, channel: CoordinatorChannel) -> None:
         sealed = channel.receive(giver, Sealed, position_of(item, taker))
         if (sealed.giver, sealed.taker) != (giver, channel.sites[taker]):
             raise ProtocolError(
-                f"'{giver}' addressed its parts to '{sealed.taker}', not '{channel.sites[taker]}'"
+                f"'{giver}' addressed its parts to '{sealed.taker:.40}', not '{channel.sites[taker]}'", giver
             )
         channel.send(sealed.taker, sealed)
 

@@ -19,6 +19,7 @@ from torch import Tensor
 from coordinator.algorithms.clipping import alone
 from coordinator.algorithms.loading import augment_of, draw_of
 from coordinator.algorithms.norm_exchange import globally, heard_shortening, told_shortening
+from coordinator.algorithms.norms import heeded, length_of
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.split_steps import head_batch
 from coordinator.algorithms.tensors import one, received, sent
@@ -68,6 +69,7 @@ def coordinator_joint(party: Party, item: JointBatch, channel: CoordinatorChanne
             party.count(0.0, len(batch.records), batch.site)
     gradients = cast(Tensor, activations.grad).split(sizes)
     for site, batch, gradient in zip(sites, item.batches, gradients, strict=True):
+        heeded(party, batch.site, "gradient", length_of(gradient))
         channel.send(site, CutGradient(batch.position, sent(gradient)))
     summed = _sum_gradients(party, item, channel) if party.run.site_parts == "synchronous" else []
     optimizer = party.optimizers[name]

@@ -75,6 +75,8 @@ class Party:
     losses: dict[int, tuple[float, int]] = field(default_factory=dict)
     upcoming: Item | None = None  # what the schedule says after this
     ahead: tuple[Item, Value, Tensor] | None = None  # its inputs and labels, loaded while waiting
+    # at the coordinator, by site: the longest update and gradient, and how many were outside the norms
+    measured: dict[int, tuple[float, float, int]] = field(default_factory=dict)
     steps: int = 0
     records_trained: int = 0
     records_scored: int = 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from coordinator.algorithms.party import Party
+from coordinator.algorithms.robust import aggregated
 from coordinator.algorithms.training import weighted_mean
 from coordinator.rates import rate_at
 from coordinator.schedule import LocalRound, site_round
@@ -22,8 +23,8 @@ Rule = Callable[[Party, LocalRound, Tensors, list[Tensors], Sequence[float]], Te
 def mean(
     party: Party, item: LocalRound, x: Tensors, models: list[Tensors], weights: Sequence[float]
 ) -> Tensors:
-    """X <- sum_i p_i y_i  (FedAvg: McMahan 2017, algorithm 1)."""
-    return weighted_mean(models, weights)
+    """X <- sum_i p_i y_i  (FedAvg: McMahan 2017, algorithm 1), or another aggregate of the y_i."""
+    return aggregated(party.run, models, weights)
 
 
 @torch.no_grad()
@@ -40,8 +41,8 @@ def adaptive(
     if not server:
         server["m"] = [torch.zeros_like(value, dtype=torch.float64) for value in x]
         server["v"] = [torch.full_like(value, run.server_tau**2, dtype=torch.float64) for value in x]
-    found = []
-    for place, (old, average) in enumerate(zip(x, weighted_mean(models, weights), strict=True)):
+    middle, found = aggregated(run, models, weights), []
+    for place, (old, average) in enumerate(zip(x, middle, strict=True)):
         d = average.double() - old.double()
         m = server["m"][place] = run.server_beta1 * server["m"][place] + (1 - run.server_beta1) * d
         v = server["v"][place] = _second(run.rule, server["v"][place], d**2, run.server_beta2)

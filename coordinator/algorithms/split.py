@@ -126,6 +126,8 @@ def start_coordinator(party: Party, item: Begin) -> Party:
     if party.run.site_parts in ("averaged", "synchronous"):
         builders = builders_of(party.run, party.cohort.shape)
         theirs = [build(builders, party.run.seed, names) for names in at_sites.values()]
-        party.site_shapes = [tuple(value.shape) for part in theirs for value in floats(part)]
+        began = [value for part in theirs for value in floats(part)]
+        party.site_shapes = [tuple(value.shape) for value in began]
+        party.server = {averaging.AT_SITES: began} if party.run.site_parts == "averaged" else {}
         party.site_parameters = [tuple(value.shape) for part in theirs for value in part.parameters()]
     return party

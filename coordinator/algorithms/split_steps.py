@@ -7,6 +7,7 @@ from torch import Tensor
 
 from coordinator.algorithms.loading import batch_of, draw_of, load_ahead
 from coordinator.algorithms.norm_exchange import coordinator_shortening, site_shortening
+from coordinator.algorithms.norms import bound_step
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import one, sent
@@ -58,12 +59,20 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     if party.run.labels == "shared":
         loss = loss_of(output, one(up.labels, (len(item.records),), site), party.class_weights)
         loss.backward()
+        crossing = [activations]
     else:
         channel.send(site, Features(item.position, sent(output)))
-        gradient = channel.receive(site, HeadGradient, item.position).tensor
-        backward(output, one(gradient, tuple(output.shape), site))
+        heard = channel.receive(site, HeadGradient, item.position)
+        gradient = one(heard.tensor, tuple(output.shape), site)
+        backward(output, gradient)
+        crossing = [activations, gradient]
+    bounded = party.run.norms.action != "report"
+    if bounded:
+        bound_step(party, item.site, part, *crossing)
     channel.send(site, CutGradient(item.position, sent(cast(Tensor, activations.grad))))
     party.count(float(loss.detach()), len(item.records), item.site)  # the site waits for the gradient
+    if not bounded:
+        bound_step(party, item.site, part, *crossing)  # only measures
     optimizer.descend(item.round, coordinator_shortening(party, optimizer, item.position, channel))
 
 

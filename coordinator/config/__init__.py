@@ -1,7 +1,7 @@
 """A study as frozen, strictly checked records: what a config file may say, and nothing else."""
 
 from coordinator.config.data import Columns, Data, Events, Partition, Scanner, Site, Split
-from coordinator.config.fitting import Clip, Model, Training
+from coordinator.config.fitting import Clip, Model, Norms, Training
 from coordinator.config.policy import Approved, Limits, Policy, Release
 from coordinator.config.study import Link, Network, OnLoss, Strategy, Study, Task, TrainingChange
 from coordinator.config.values import (
@@ -47,6 +47,7 @@ __all__ = [
     "Model",
     "Name",
     "Network",
+    "Norms",
     "OnLoss",
     "Partition",
     "Policy",

@@ -78,6 +78,22 @@ class Clip(Record):
     )
 
 
+class Norms(Record):
+    """How long a site's updates and gradients may be, and what becomes of one that is longer."""
+
+    update: Positive | None = Field(
+        None, description="what is averaged: L2 norm of a site's update against where it began; empty: any"
+    )
+    gradient: Positive | None = Field(
+        None, description="split: L2 norm of a step's gradient at a site's cut; empty: any"
+    )
+    action: Literal["report", "clip", "drop"] = Field(
+        "report",
+        description="what is longer, or not finite, is told in the history and the log in any case; clip: "
+        "and shortened to the norm (dropped where it is not finite); drop: and left out",
+    )
+
+
 class Training(Record):
     """How a model is fitted, the same for every strategy unless a strategy overrides it."""
 

@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from coordinator.config.values import Count, Name, Record
+from coordinator.config.values import Count, Name, Positive, Record
 
 Release = Literal[
     "activations", "labels", "weights", "metrics", "aggregates", "sealed parts", "gradients", "gradient norms"
@@ -26,6 +26,16 @@ class Limits(Record):
         None,
         description="rounds, over all learning rates; one repeated after a rollback counts again; empty: no "
         "limit",
+    )
+    steps: Times | None = Field(
+        None,
+        description="split: batches whose activations leave to train; one repeated after a rollback counts "
+        "again; empty: no limit",
+    )
+    releases_per_record: Times | None = Field(
+        None,
+        description="split: how often the activations of any one record may leave, in training, validation "
+        "and test, repeats counted; empty: no limit",
     )
     rollbacks: Times | None = Field(
         None, description="how often the run may go back to a commit, or begin anew; empty: no limit"
@@ -55,6 +65,11 @@ class Policy(Record):
     )
     smallest_cell: Count = Field(5, description="aggregates: a study with a smaller min_cell is refused")
     limits: Limits = Field(default_factory=Limits, description="how much may leave in a run")
+    largest_gradient: Positive | None = Field(
+        None,
+        description="a gradient that comes down and is longer (L2 norm of all its numbers) ends this site's "
+        "part in the run, and so does anything that comes down and is not finite; empty: neither does",
+    )
     approved: dict[WorkName, Approved] = Field(
         default_factory=dict, description="written by `python -m sites approve`"
     )

@@ -8,7 +8,7 @@ from pydantic import (
 )
 
 from coordinator.config.data import Data, Site, Split
-from coordinator.config.fitting import Clip, Model, Training
+from coordinator.config.fitting import Clip, Model, Norms, Training
 from coordinator.config.values import (
     ClassWeights,
     Count,
@@ -26,6 +26,7 @@ from coordinator.config.values import (
     Share,
     Sites,
     StageName,
+    TrimmedShare,
     share_or_file,
 )
 
@@ -110,6 +111,15 @@ class Strategy(Record):
     optimizer_state: Literal["restarted", "kept"] | None = Field(
         None, description="what is averaged: its optimizer's state between rounds"
     )
+    aggregate: Literal["mean", "median", "trimmed_mean"] | None = Field(
+        None,
+        description="of what is averaged; median, trimmed_mean: number by number, each site alike, so that a "
+        "few false updates move it little; mean: by site_weights",
+    )
+    trimmed_share: TrimmedShare | None = Field(
+        None, description="trimmed_mean: share of the sites left out at either end, rounded up"
+    )
+    norms: Norms = Field(default_factory=Norms, description="bounds on updates and gradients, against poison")
     proximal_mu: Decay | None = Field(None, description="fedprox: weight of the proximal term")
     server_rate: Positive | None = Field(None, description="the server's learning rate")
     server_beta1: Share | None = Field(None, description="fedadam, fedyogi, fedadagrad: of the first moment")

@@ -18,6 +18,7 @@ ImportPath = Annotated[
     str, StringConstraints(pattern=r"^[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*$", max_length=200)
 ]
 Share = Annotated[float, Field(ge=0.0, lt=1.0)]
+TrimmedShare = Annotated[float, Field(gt=0.0, lt=0.5)]
 Positive = Annotated[float, Field(gt=0.0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1, le=1_000_000)]
 Width = Annotated[int, Field(ge=1, le=65_536)]

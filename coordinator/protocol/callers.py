@@ -75,7 +75,7 @@ class Callers:
     def _welcome(self, site: str, route: bytes, hello: Hello) -> Welcome:
         if (hello.site, hello.spec) != (site, self._specs[site]):
             raise ProtocolError(
-                f"'{site}' says it is '{hello.site}' with {hello.spec[:12]}, expected '{site}' with "
+                f"'{site}' says it is '{hello.site:.40}' with {hello.spec[:12]}, expected '{site}' with "
                 f"{self._specs[site][:12]}: another run, other statistics, or not the parts that '{site}' "
                 "ended the run with"
             )

@@ -17,6 +17,7 @@ from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, R
 from coordinator.protocol.sizes import Counts, together
 
 TELL_SECONDS = 30.0
+LONGEST_REASON = 2000  # characters: what a peer sent may stand in it
 
 
 class CoordinatorChannel:
@@ -122,7 +123,7 @@ class CoordinatorChannel:
             commit: the one to go on from, -1: none.
             generation: higher than any before.
         """
-        self._welcomed = True
+        self._welcomed, self._done = True, set()
         for line in self.lines.values():
             line.begin(generation)
         self.broadcast(Welcome(records, commit))
@@ -212,12 +213,12 @@ class CoordinatorChannel:
         if (hello.site, hello.spec) == (site, self._spec):
             return ""
         return (
-            f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected '{site}' with "
+            f"'{site}' says it is '{hello.site:.40}' with spec {hello.spec[:12]}, expected '{site}' with "
             f"{self._spec[:12]}; give both the same spec file"
         )
 
     def _say_refused(self, route: bytes, line: Line, reason: str) -> None:
-        for frames in line.frames(Refused(reason)):
+        for frames in line.frames(Refused(reason[:LONGEST_REASON])):
             self._link.send(route, frames)
 
     def _pump(self, seconds: float) -> None:

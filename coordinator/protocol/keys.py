@@ -1,4 +1,4 @@
-"""Key pairs: one for the encrypted socket (CURVE), one for sealing parts from site to site.
+"""Key pairs: for the encrypted socket (CURVE), for sealing parts from site to site, for signatures.
 
 ``python -m coordinator keys`` makes fresh ones for a run on one host.
 """
@@ -12,11 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nacl.public import PrivateKey
+from nacl.signing import SigningKey
 
 from coordinator.errors import ConfigError
 from coordinator.outcome import write_json
 
 COORDINATOR = "coordinator"
+KEYS = ("curve", "seal", "sign")
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Secret:
 
     curve: bytes
     seal: bytes
+    sign: bytes = bytes(32)
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Identity:
 
     curve: bytes
     seal: bytes
+    sign: bytes = bytes(32)
 
 
 Manifest = dict[str, Identity]
@@ -49,22 +53,22 @@ def pair(path: Path) -> Identity:
     Raises:
         ConfigError: the file is there already, or cannot be made.
     """
-    curve, seal = PrivateKey.generate(), PrivateKey.generate()
-    _write(path, {"curve": bytes(curve), "seal": bytes(seal)})
-    return Identity(bytes(curve.public_key), bytes(seal.public_key))
+    curve, seal, sign = PrivateKey.generate(), PrivateKey.generate(), SigningKey.generate()
+    _write(path, {"curve": bytes(curve), "seal": bytes(seal), "sign": bytes(sign)})
+    return Identity(bytes(curve.public_key), bytes(seal.public_key), bytes(sign.verify_key))
 
 
 def write_manifest(path: Path, manifest: Manifest) -> None:
     """Write public keys by party, whole or not at all."""
     write_json(
         path,
-        {name: {"curve": _text(each.curve), "seal": _text(each.seal)} for name, each in manifest.items()},
+        {name: {key: _text(getattr(each, key)) for key in KEYS} for name, each in manifest.items()},
     )
 
 
 def fingerprint(identity: Identity) -> str:
-    """Hash both public keys for people to compare over another line: 128 bits in eight groups."""
-    found = hashlib.sha256(identity.curve + identity.seal).hexdigest()[:32]
+    """Hash the public keys for people to compare over another line: 128 bits in eight groups."""
+    found = hashlib.sha256(identity.curve + identity.seal + identity.sign).hexdigest()[:32]
     return "-".join(found[start : start + 4] for start in range(0, 32, 4))
 
 
@@ -109,7 +113,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
 
 def _keys(entry: object, path: Path) -> dict[str, bytes]:
     try:
-        keys = {name: base64.b64decode(entry[name], validate=True) for name in ("curve", "seal")}  # type: ignore[index]
+        keys = {name: base64.b64decode(entry[name], validate=True) for name in KEYS}  # type: ignore[index]
     except (KeyError, TypeError, ValueError):
         raise ConfigError(f"{path}: not a key file; make keys anew") from None
     if any(len(key) != 32 for key in keys.values()):

@@ -41,17 +41,26 @@ class Welcome(Message, frozen=True):
 
 
 class Committed(Message, frozen=True):
-    """Site: my state at this commit lies on my disk; its hash, and that of my ledger's last line (sha256)."""
+    """Site: my state at this commit lies on my disk; its hash, and that of my ledger's last line (sha256).
+
+    The signature (Ed25519, hex) is over what the ledger held.
+    """
 
     number: int
     hash: str
     ledger: str
+    signature: str = ""
 
 
 class Kept(Message, frozen=True):
-    """Coordinator: everyone's state at this commit lies on disk, and mine."""
+    """Coordinator: everyone's state at this commit lies on disk, and mine.
+
+    The head is of its own record of all ledgers, the signature over that and the site's.
+    """
 
     number: int
+    head: str = ""
+    signature: str = ""
 
 
 class Done(Message, frozen=True):

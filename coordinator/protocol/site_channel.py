@@ -31,6 +31,7 @@ class SiteChannel:
         self.line = Line("coordinator", sends="up", limit=limit, ahead=AHEAD_MESSAGES * limit)
         self._link, self._release, self._entered = link, release, False
         self.waited = 0.0  # seconds in which nothing had come
+        self.listener: Callable[[Message], None] = lambda message: None  # raises to refuse what came
         self.kept = -1  # the last commit of which the coordinator said that all hold it
 
     def enter(
@@ -108,6 +109,7 @@ class SiteChannel:
             if self._entered and self._link.connections_lost and not self.line.waiting():
                 raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
         message = self.line.hear()
+        self.listener(message)
         match message:
             case Kept(number) | Welcome(_, number):
                 self.kept = number

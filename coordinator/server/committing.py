@@ -5,34 +5,19 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from coordinator.algorithms.party import Party
 from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.keeping import Keeping
 from coordinator.outcome import write_bytes
 from coordinator.protocol.channel import CoordinatorChannel
-from coordinator.protocol.messages import Committed, Hello, Kept
+from coordinator.protocol.messages import Committed, Hello
+from coordinator.server.heads import Heads
 
 GENERATION: Final = "generation"
 INTERRUPTIONS: Final = "interruptions.jsonl"
 HASH = re.compile("[0-9a-f]{64}")
-
-
-class Heads:
-    """The last line's hash of each site's ledger at each commit: what shows a ledger rewritten or cut."""
-
-    def __init__(self) -> None:
-        """Know none."""
-        self.by_site: dict[str, list[str]] = {}
-
-    def state(self) -> dict[str, Any]:
-        """Give them."""
-        return {"by_site": {site: list(heads) for site, heads in self.by_site.items()}}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on from these."""
-        self.by_site = {site: list(heads) for site, heads in state["by_site"].items()}
 
 
 class Interruptions:
@@ -116,19 +101,21 @@ class CoordinatorCommits:
         for site, heard in zip(self._channel.sites, self._channel.gather(Committed), strict=True):
             if heard.number != number:
                 raise ProtocolError(
-                    f"'{site}' made commit {heard.number}, expected {number}; run one version"
+                    f"'{site}' made commit {heard.number}, expected {number}; run one version", site
                 )
             if not (HASH.fullmatch(heard.hash) and HASH.fullmatch(heard.ledger)):
                 raise ProtocolError(f"'{site}' sent no hash of its commit or its ledger", site)
             hashes[site] = heard.hash
-            self._heads.by_site.setdefault(site, []).append(heard.ledger)
+            self._heads.hear(site, heard)
+        self._heads.close(number)
         self._keeping.write(party, number, item, sites=hashes)
         self._keeping.commits.forget_old()
         own = self._keeping.commits.held()
         for site, value in hashes.items():
             held = {**self._held.get(site, {}), number: value}
             self._held[site] = {each: held[each] for each in own if each in held}
-        self._channel.broadcast(Kept(number))
+        for site in self._channel.sites:
+            self._channel.send(site, self._heads.receipt(site))
         self._told(number)
 
 

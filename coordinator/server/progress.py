@@ -1,10 +1,13 @@
 """How far a run is: events for the launcher, and the history that becomes the learning curve."""
 
 import time
+from collections import Counter
 from collections.abc import Mapping
+from math import inf
 from typing import Any
 
 from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.norms import Measured, take_measured
 from coordinator.algorithms.party import Party, Validation
 from coordinator.algorithms.selection import validation_loss
 from coordinator.cost import bytes_of
@@ -43,6 +46,11 @@ class Progress:
         self.history, self._step = list(state["history"]), state["step"]
         self._started, self._last = time.perf_counter() - state["seconds"], 0.0
 
+    def outside(self) -> dict[str, int]:
+        """Count by site what was outside the norms so far; who sent nothing such is not named."""
+        rows = [row for row in self.history if row["outside"] and row["site"] != "all"]
+        return dict(sum((Counter({row["site"]: row["outside"]}) for row in rows), Counter()))
+
     def seconds(self) -> float:
         """Give the wall seconds since the start."""
         return time.perf_counter() - self._started
@@ -64,6 +72,9 @@ class Progress:
         sizes = bytes_of(self._channel.sizes())
         rows = history_rows(self._run, item, party, self.seconds(), sizes)
         self.history += rows
+        for row in rows[1:]:
+            if row["outside"]:
+                say(event="note", text=_of_norms(self._run, row))
         if party.stopped == item.trial:  # the steps left out are no longer ahead
             self._step = (item.trial + 1) * self._run.training.rounds * self._steps_per_round
         losses = {name: rows[0][name] for name in ("train_loss", "validation_loss")}
@@ -75,8 +86,9 @@ def history_rows(
 ) -> list[dict[str, Any]]:
     """Describe the round that was just validated: a row for all hospitals, then one for each.
 
-    `stopped` is true in the round after which a trial was given up; where sites train alone, a site that has
-    stopped has no further row in that trial.
+    `update_norm` and `gradient_norm` are the longest that came from a site, `outside` says how many were
+    longer than the study's norms or not finite. `stopped` is true in the round after which a trial was given
+    up; where sites train alone, a site that has stopped has no further row in that trial.
     """
     found, rate = party.rounds[-1], run.training.learning_rates[item.trial]
     place = {"trial": item.trial, "learning_rate": rate, "round": item.round}
@@ -89,7 +101,7 @@ def history_rows(
         "stopped": party.stopped == item.trial,
     }
     losses = {"train_loss": _train_loss(found), "validation_loss": validation_loss(found, run.site_weights)}
-    rows = [{**place, "site": "all", **losses, **after}]
+    rows: list[dict[str, Any]] = [{**place, "site": "all", **losses, **after}]
     for index, (site, each) in enumerate(zip(run.sites, found, strict=True)):
         if party.stopped_alone.get(index, item.round) < item.round:
             continue
@@ -98,8 +110,23 @@ def history_rows(
         own = None if run.preset == "centralized" else _train_loss([each])
         loss = each.loss / each.records if each.records else None
         losses = {"train_loss": own, "validation_loss": loss}
-        rows.append({**place, "site": site, **losses, **after, "stopped": stopped})
-    return rows
+        norms = _norms(take_measured(party, index))
+        rows.append({**place, "site": site, **losses, **after, "stopped": stopped, **norms})
+    whole = {"outside": sum(row["outside"] for row in rows[1:])}
+    return [{**rows[0], **_norms(Measured()), **whole}, *rows[1:]]
+
+
+def _norms(found: Measured) -> dict[str, Any]:
+    """Give lengths as JSON can have them: none where nothing came, or something that is not finite."""
+    update, gradient = (norm if 0 < norm < inf else None for norm in (found.update, found.gradient))
+    return {"update_norm": update, "gradient_norm": gradient, "outside": found.outside}
+
+
+def _of_norms(run: Run, row: Mapping[str, Any]) -> str:
+    return (
+        f"'{row['site']}': {row['outside']} updates or gradients outside the norms in round {row['round']} "
+        f"(longest: {row['update_norm']}, {row['gradient_norm']}; norms.action: {run.norms.action})"
+    )
 
 
 def _train_loss(found: list[Validation]) -> float | None:

@@ -17,7 +17,7 @@ class Status:
     def __init__(self, state: Path, run: Run, channel: CoordinatorChannel) -> None:
         """Know nothing of a commit yet."""
         self._path, self._run, self._channel = state / STATUS, run, channel
-        self._now: dict[str, Any] = {"commit": -1, "round": 0, "trial": 0, "generation": 0}
+        self._now: dict[str, Any] = {"commit": -1, "round": 0, "trial": 0, "generation": 0, "outside": {}}
 
     def tell(self, phase: str, waiting_for: list[str] | None = None, **now: Any) -> None:
         """Write how it stands now: the phase, whom it waits for, and what changed."""

@@ -3,6 +3,7 @@
 import argparse
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from coordinator.algorithms.party import Party
 from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
+from coordinator.driver import algorithm
 from coordinator.driver import coordinate as walk
 from coordinator.errors import PeerLost, PeerRemoved, ProtocolError
 from coordinator.keeping import Keeping, Keeps
@@ -22,21 +24,23 @@ from coordinator.model_files import about, weights_file, write_parts
 from coordinator.outcome import write_bytes, write_json
 from coordinator.participation import participation_rows
 from coordinator.protocol.channel import CoordinatorChannel
-from coordinator.protocol.keys import COORDINATOR
+from coordinator.protocol.keys import COORDINATOR, read_manifest, read_secret
 from coordinator.protocol.messages import Done
+from coordinator.protocol.signing import Signer
 from coordinator.schedule import Item, Validate
 from coordinator.search import Search
 from coordinator.server.committing import (
     INTERRUPTIONS,
     CoordinatorCommits,
-    Heads,
     Interruptions,
     next_generation,
 )
+from coordinator.server.done import check_done
 from coordinator.server.events import say, still_waiting
+from coordinator.server.heads import Heads
 from coordinator.server.progress import Progress
 from coordinator.server.status import Status
-from coordinator.specs import Run
+from coordinator.specs import Run, run_digest
 from coordinator.statistics import read_statistics
 from coordinator.wire import WIRE, Recorder
 
@@ -48,7 +52,10 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     cohort = Cohort.of(statistics, run.sites)
     check_device(Party(run, cohort), COORDINATOR)
     channel = open_channel(run, message_limit(run, cohort), ahead_limit(run, cohort))
-    work = Work(run, statistics, cohort, channel, options.state)
+    signer = Signer(
+        COORDINATOR, read_secret(options.secret), partial(read_manifest, options.manifest), run_digest(run)
+    )
+    work = Work(run, statistics, cohort, channel, options.state, Heads(signer))
     patient, back = run.on_loss.policy == "wait", list(channel.sites)
     work.status.tell("waiting", list(channel.sites))
     channel.admit(work.waiting, again=patient)
@@ -73,11 +80,17 @@ class Work:
     """A run at the coordinator: everything that goes back to a commit when a party was lost."""
 
     def __init__(
-        self, run: Run, statistics: dict[str, Any], cohort: Cohort, channel: CoordinatorChannel, state: Path
+        self,
+        run: Run,
+        statistics: dict[str, Any],
+        cohort: Cohort,
+        channel: CoordinatorChannel,
+        state: Path,
+        heads: Heads,
     ) -> None:
         """Begin nothing yet."""
         self._run, self._statistics, self._cohort, self._channel = run, statistics, cohort, channel
-        self._state, self._heads, self._interruptions = state, Heads(), Interruptions(state)
+        self._state, self._heads, self._interruptions = state, heads, Interruptions(state)
         self._recorder = Recorder(run.record_round, len(run.training.learning_rates))
         if run.record_round is not None:
             channel.listener = self._recorder.hear
@@ -131,7 +144,8 @@ class Work:
         self.progress.see(item, party)
         self._search.see(item, party)
         if isinstance(item, Validate):
-            self.status.tell("training", trial=item.trial, round=item.round + 1)
+            outside = self.progress.outside()
+            self.status.tell("training", trial=item.trial, round=item.round + 1, outside=outside)
 
     def _made(self, number: int) -> None:
         self.status.tell("training", commit=number)
@@ -148,10 +162,14 @@ class Work:
         )
         self._recorder.write(self._state / WIRE)  # beside out/, whose files alone become results
         done = self._channel.finish()
+        at_sites, _ = algorithm(run.algorithm).parts_of(run, self._cohort.shape)
+        for site, each in zip(self._channel.sites, done, strict=True):
+            check_done(site, each, at_sites)
         everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(self._channel.sites, done, strict=True))}
         write_results(run, self._statistics, out, self.progress.history, everyone)
         write_bytes(out / INTERRUPTIONS, self._interruptions.lines())
         write_json(out / "ledgers.json", self._heads.by_site)
+        write_json(out / "receipts.json", {"spec": run_digest(run), "commits": self._heads.rows})
         self._channel.dismiss()
 
 

@@ -116,6 +116,9 @@ def test_an_approved_run_is_that_of_a_launcher_and_its_ledger_holds_the_kept_hea
     verify = ["ledger", "verify", ledger, "--heads", out / "ledgers.json", "--site", "north"]
     commits = len(json.loads((out / "ledgers.json").read_text())["north"])
     assert f"all {commits} heads" in said(study.folder, "sites", *verify).replace("\n", " ")
+    both = ["ledger", "verify", ledger, "--receipts", out / "receipts.json", "--site", "north"]
+    signed = said(study.folder, "sites", *both, "--manifest", "keys/manifest.json").replace("\n", " ")
+    assert f"both sides signed {commits} commits; of {commits} this ledger has" in signed
     lines = ledger.read_text().splitlines(keepends=True)
     cut = study.folder / "cut.jsonl"
     cut.write_text("".join(lines[: len(lines) // 2]))

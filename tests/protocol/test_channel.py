@@ -382,3 +382,10 @@ def test_a_site_that_breaks_the_protocol_loses_its_session_and_may_come_back():
 
 def test_an_error_that_names_no_site_is_everybody_s():
     assert not Conversation().channel.refuse(ProtocolError("the schedule itself"))
+
+
+def test_a_refusal_is_short_whatever_its_reason_repeats(talk):
+    site = SiteChannel(talk.links["west"], limit=LIMIT, release=lambda message, size: None)
+    assert talk.channel.refuse(ProtocolError("x" * 2_000_000, "west"))
+    with pytest.raises(ProtocolError, match=r"'coordinator' refused: x{2000}$"):
+        site.receive(Verdict)

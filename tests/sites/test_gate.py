@@ -119,6 +119,7 @@ def sample(name):
         "tensors": (X,), "records": 1, "train_loss": 0.0, "train_records": 1, "loss": 0.0, "best": True,
         "stop": False,
         "values": Y, "commits": {1: "h"}, "number": 1, "hash": "h", "ledger": "l",
+        "signature": "",
     }  # fmt: skip
     kind = getattr(messages, name)
     return kind(**{field: values[field] for field in kind.__struct_fields__})
