@@ -19,6 +19,7 @@ from coordinator.config import (
     Model,
     Name,
     OnLoss,
+    Privacy,
     Record,
     Site,
     Split,
@@ -109,6 +110,8 @@ class Run(Record):
     )
     site_weights: Literal["records", "equal"]
     adapt: int = Field(0, description="epochs in which each site adapts the final model")
+    secure_aggregation: bool = False
+    privacy: Privacy = Field(default_factory=Privacy)
     cut: tuple[StageName, ...]
     model: Model
     allow_models: dict[Name, tuple[ImportPath, ...]] = Field(

@@ -25,6 +25,7 @@ RELEASES: Final[Mapping[str, str]] = {
     "Done": CONVERSATION,
     "Aggregated": "aggregates",
     "Validated": "metrics",
+    "Budgeted": "metrics",
     "Activations": "activations",
     "HeadGradient": "activations",
     "Sealed": "sealed parts",

@@ -183,11 +183,19 @@ class Validated(Message, frozen=True):
 
 
 class Verdict(Message, frozen=True):
-    """Coordinator: whether this round's model is the best so far, and whether the trial stops here."""
+    """Coordinator: whether this round's model is the best so far, and if the trial, or all, stops here."""
 
     position: Position
     best: bool
     stop: bool = False
+    end: bool = False
+
+
+class Budgeted(Message, frozen=True):
+    """Site: whether my patients' privacy accounts bear another round."""
+
+    position: Position
+    goes_on: bool
 
 
 class Scores(Message, frozen=True):
@@ -201,7 +209,7 @@ class Scores(Message, frozen=True):
 _PHASES: dict[type[Message], str] = {
     Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
     Gradients: "training", Control: "training", Norms: "training",
-    Validated: "validation", Verdict: "validation",
+    Validated: "validation", Verdict: "validation", Budgeted: "validation",
 }  # fmt: skip
 
 
@@ -220,5 +228,5 @@ def phase_of(message: Message) -> str:
 AnyMessage = (
     Hello | Welcome | Committed | Kept | Refused | Done | Bye | Aggregated | Agreed | Activations
     | CutGradient | Features | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated
-    | Verdict | Scores
+    | Verdict | Budgeted | Scores
 )  # fmt: skip

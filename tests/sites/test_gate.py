@@ -117,7 +117,7 @@ def sample(name):
         "limits": X, "histogram": X, "levels": {}, "suppressed": 0, "shapes": {}, "giver": "a", "taker": "b",
         "box": X,
         "tensors": (X,), "records": 1, "train_loss": 0.0, "train_records": 1, "loss": 0.0, "best": True,
-        "stop": False,
+        "stop": False, "end": False, "goes_on": True,
         "values": Y, "commits": {1: "h"}, "number": 1, "hash": "h", "ledger": "l",
     }  # fmt: skip
     kind = getattr(messages, name)

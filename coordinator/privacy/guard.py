@@ -1,0 +1,152 @@
+"""What stands between a site's tensors and their release: noise, and the account of what it cost.
+
+Where a strategy has no defence nothing here is called and no bit changes.
+"""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import exp
+from typing import Any, Final, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from coordinator.config import Privacy
+from coordinator.privacy.accounting import (
+    Cost,
+    epochs_in_round,
+    noise_cost,
+    pure_cost,
+    releases_per_visit,
+)
+from coordinator.privacy.cut_gradients import CUT_GRADIENTS
+from coordinator.privacy.releasing import ORDER, clipped, noised
+from coordinator.privacy.secret_noise import Secret, uniform
+from coordinator.specs import Run
+
+Indices = NDArray[np.int64]
+Place = tuple[int, ...]
+TRAIN, VALIDATION, TEST = "train", "validation", "test"
+
+
+class Account(Protocol):
+    """What is known to have left, by patient; kept at the site and never set back (`sites.account`)."""
+
+    def charge(self, key: str, role: str, records: Indices, cost: Cost) -> None:
+        """Write a release of records down before it leaves; one that is written down already costs nothing.
+
+        Raises:
+            ConfigError: with it, a patient's account would be overdrawn.
+        """
+
+    def affords(self, role: str, cost: Cost) -> bool:
+        """Say whether every patient of a role can have all records released at such a cost each."""
+
+    def decided(self, at: Place, decide: Callable[[], bool]) -> bool:
+        """Give what was decided at a place, now or before."""
+
+
+@dataclass(frozen=True)
+class Guard:
+    """A site's means of protection in one run; `scale` is the noise's, in clips."""
+
+    run: Run
+    index: int
+    secret: Secret
+    account: Account
+    scale: float = 0.0
+    first: int = 0  # what the first record is called in the account, where several groups are scored
+
+    def activations(self, values: Tensor, place: Place, role: str, records: Indices) -> Tensor:
+        """Give what of the front's output (batch, ...) may leave; gradients pass through it."""
+        noise, share = self.run.privacy.noise, self.run.privacy.dropout
+        if share:
+            values = self._dropped(values, place, share)
+        if noise is None:
+            return values
+        return self._under_noise(values, noise.clip, ("activations", place), role, records)
+
+    def head_gradient(
+        self, rows: Tensor, labels: Tensor, place: Place, records: Indices, weight: float
+    ) -> Tensor:
+        """Give what of the loss's gradient at the middle's output (batch, ...) may leave.
+
+        Args: `weight` is that of one record in the loss; the clip is of a record's own gradient.
+        """
+        privacy, noise = self.run.privacy, self.run.privacy.noise
+        if privacy.cut_gradient != "none":
+            key = self.secret.key("cut gradient", place, rows.cpu().numpy())
+            return CUT_GRADIENTS[privacy.cut_gradient](rows, labels, key)
+        if noise is None or noise.gradient_clip is None:
+            return rows
+        what = ("head gradient", place)
+        return self._under_noise(rows / weight, noise.gradient_clip, what, TRAIN, records) * weight
+
+    def labels(self, labels: Tensor, role: str, records: Indices, every: Tensor) -> Tensor:
+        """Give labels (batch,) as they are sent: some of them wrong, the same ones always.
+
+        Args: `every` are all labels of the role (records,).
+        """
+        epsilon = self.run.privacy.label_epsilon
+        if epsilon is None:
+            return labels
+        key = self.secret.key(f"labels {role}", (), every.cpu().numpy())
+        self.account.charge(shown(key), role, np.arange(len(every)), pure_cost(epsilon))
+        wrong = uniform(key, len(every))[records] < 1 / (1 + exp(epsilon))
+        return torch.where(torch.from_numpy(wrong).to(labels.device), 1 - labels, labels)
+
+    def goes_on(self, at: Place) -> bool:
+        """Say whether, after a round, this site can afford one more and what comes at the end."""
+        return self.account.decided(at, lambda: self.affords_a_round(after=at))
+
+    def affords_a_round(self, after: Place | None = None) -> bool:
+        """Say whether the account bears a round after the one at (trial, round), or the first one."""
+        training = self.run.training
+        if after == (len(training.learning_rates) - 1, training.rounds - 1):
+            return True
+        visit, once = self.per_visit(), self.per_release()
+        passes = epochs_in_round(self.run, self.index) + self.run.adapt
+        needed = {TRAIN: visit.times(passes), VALIDATION: once, TEST: once}
+        return all(self.account.affords(role, cost) for role, cost in needed.items())
+
+    def per_release(self) -> Cost:
+        """Give the cost of one release of a record's activations."""
+        noise = self.run.privacy.noise
+        return noise_cost(noise.mechanism, self.scale) if noise else Cost()
+
+    def per_visit(self) -> Cost:
+        """Give the cost of all that leaves of a record in a training step."""
+        return self.per_release().times(releases_per_visit(self.run.privacy))
+
+    def _dropped(self, values: Tensor, place: Place, share: float) -> Tensor:
+        """Drop a share of the numbers, others than the coordinator can guess (Srivastava 2014)."""
+        drawn = uniform(self.secret.key("dropout", place), values.numel()).reshape(values.shape)
+        kept = torch.from_numpy((drawn >= share).astype(np.float32) / (1 - share)).to(values.device)
+        return values * kept
+
+    def _under_noise(
+        self, values: Tensor, clip: float, what: tuple[str, Place], role: str, records: Indices
+    ) -> Tensor:
+        noise = self.run.privacy.noise
+        assert noise is not None
+        clean = clipped(values, clip, ORDER[noise.mechanism])
+        key = self.secret.key(*what, clean.detach().cpu().numpy())
+        self.account.charge(shown(key), role, records + self.first, self.per_release())
+        return noised(clean, noise, clip, self.scale, key)
+
+
+UNDEFENDED: Final = Privacy()
+
+
+def shown(key: bytes) -> str:
+    """Name a key where others may read it: a hash, from which no noise can be drawn."""
+    return hashlib.sha256(b"shown" + key).hexdigest()[:32]
+
+
+def chosen(records: Any, count: int) -> Indices:
+    """Number the records that a slice or an array of indices stands for."""
+    found: Indices = np.arange(count)[records]
+    return found

@@ -1,0 +1,119 @@
+"""A site's guard for a run: its secret, its account, how much noise it takes; what it tells at the end."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from coordinator.algorithms.protecting import defended
+from coordinator.config import Noise
+from coordinator.errors import ConfigError
+from coordinator.outcome import write_bytes, write_json
+from coordinator.privacy.accounting import least_scale, planned_epochs, pure_cost, releases_per_visit
+from coordinator.privacy.claims import claims_of
+from coordinator.privacy.guard import TEST, TRAIN, VALIDATION, Guard
+from coordinator.privacy.secret_noise import SECRET_BYTES, Secret
+from coordinator.specs import Run, run_digest
+from sites.account import Account
+
+SECRET: Final = "privacy.secret"  # noqa: S105 - a file's name
+ACCOUNT: Final = "account.jsonl"
+Patients = Mapping[str, NDArray[np.int64]]
+
+
+def guard_for(run: Run, index: int, patients: Patients, state: Path) -> Guard | None:
+    """Make a site's guard, if its strategy has a defence; go on with the account in the state folder.
+
+    Args: `patients` are by role whose each record is; roles that are not there do not count.
+
+    Raises:
+        ConfigError: not even one round keeps within the budget.
+    """
+    if not defended(run):
+        return None
+    counted = {role: patients[role] for role in (TRAIN, VALIDATION, TEST) if role in patients}
+    account = Account(state / ACCOUNT, counted, run.privacy.budget)
+    secret = Secret(own_secret(state / SECRET), run_digest(run))
+    return Guard(run, index, secret, account, scale_for(run, index, account))
+
+
+def check_first_round(guard: Guard, site: str) -> None:
+    """Refuse a run of which a site cannot bear one round; one that goes on has borne it.
+
+    Raises:
+        ConfigError: naming the budget.
+    """
+    if not guard.account.decided((-1, -1), guard.affords_a_round):
+        raise ConfigError(
+            f"'{site}': the privacy budget does not bear one round and the final scoring; raise "
+            "privacy.budget.epsilon or the noise's scale, or train for fewer epochs"
+        )
+
+
+def scale_for(run: Run, index: int, account: Account) -> float:
+    """Give the noise's scale in clips: the study's, or the least that the planned run needs here."""
+    noise, budget = run.privacy.noise, run.privacy.budget
+    if noise is None or noise.scale is not None:
+        return noise.scale or 0.0 if noise else 0.0
+    assert budget is not None  # the study's check
+    return max(_least(run, index, account, noise, role) for role in (TRAIN, VALIDATION, TEST))
+
+
+def _least(run: Run, index: int, account: Account, noise: Noise, role: str) -> float:
+    budget, most = run.privacy.budget, account.most_records(role)
+    assert budget is not None
+    validations = run.training.rounds * len(run.training.learning_rates)
+    times = {
+        TRAIN: planned_epochs(run, index) * releases_per_visit(run.privacy),
+        VALIDATION: validations,
+        TEST: 1,
+    }[role] * most
+    if not times:
+        return 0.0
+    labels = run.privacy.label_epsilon if role != TEST else None
+    also = pure_cost(labels).times(most) if labels else None
+    try:
+        return least_scale(noise.mechanism, times, budget.epsilon, budget.delta, also)
+    except ValueError:
+        raise ConfigError(
+            f"privacy.budget: randomized labels alone take {labels:g} per record; raise epsilon or lower "
+            "label_epsilon"
+        ) from None
+
+
+def own_secret(path: Path) -> bytes:
+    """Give the secret that keys this site's noise, made once and for this user alone."""
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_bytes(path, os.urandom(SECRET_BYTES), mode=0o600)
+    return path.read_bytes()
+
+
+def summary(guard: Guard, site: str) -> dict[str, Any]:
+    """Say what a site's patients' accounts stand at, and what is not in them."""
+    account = guard.account
+    assert isinstance(account, Account)
+    budget = guard.run.privacy.budget
+    return {
+        "site": site,
+        "unit": "all records of one patient, replaced",
+        "epsilon": account.epsilons(),
+        "delta": account.delta,
+        "budget": budget.model_dump() if budget else None,
+        "scale": guard.scale or None,
+        "claims": [claim._asdict() for claim in claims_of(guard.run)],
+    }
+
+
+def tell(guard: Guard, site: str, path: Path) -> None:
+    """Write a site's account beside its results, and print it."""
+    found = summary(guard, site)
+    write_json(path, found)
+    spent = ", ".join(f"{role} {value:.3g}" for role, value in found["epsilon"].items())
+    print(f"{site}: privacy: epsilon of the worst patient {spent} at delta {found['delta']:g}", flush=True)
+    for claim in found["claims"]:
+        print(f"{site}: privacy: {claim['defence']}: {claim['covers']}; not covered: {claim['not_covered']}",
+              flush=True)  # fmt: skip
