@@ -7,6 +7,7 @@ same noise again and costs nothing.
 
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from coordinator.config import Budget
 from coordinator.errors import ConfigError, DataError
 from coordinator.privacy.accounting import Cost
+from coordinator.privacy.guard import TRAIN
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -42,6 +44,7 @@ class Account:
         """
         self._path, self._budget = path, budget
         self._slots = {role: _numbered(found) for role, found in patients.items()}
+        self._steps: Counter[tuple[float, float]] = Counter()  # on sampled patients, by scale and rate
         self._spent: dict[str, Floats] = {}  # by role (patients, parts of a cost)
         self._known: set[str] = set()
         self._decisions: dict[tuple[int, ...], bool] = {}
@@ -58,20 +61,29 @@ class Account:
         """
         if key in self._known:
             return
-        spent = self._after(role, records, cost)
-        if not self._fits(spent):
-            assert self._budget is not None
-            raise ConfigError(
-                f"the privacy account refused a release of {role} records: with it, a patient's epsilon "
-                f"would be {self._worst(spent):.3g} at delta {self.delta:g}, and the budget is "
-                f"{self._budget.epsilon:g}; nothing was sent"
-            )
+        self._check(self._worst(self._after(role, records, cost)), f"a release of {role} records")
         self._write({"key": key, "role": role, "records": records.tolist(), "cost": _parts(cost)})
+
+    def charge_step(self, key: str, scale: float, q: float) -> None:
+        """Write a step on secretly sampled training patients down, and onto the disk; once.
+
+        Raises:
+            ConfigError: with it, the patients' accounts would be overdrawn.
+        """
+        if key in self._known:
+            return
+        if self._budget is not None:
+            self._check(self._after_steps(1, scale, q), "a step of DP-SGD")
+        self._write({"key": key, "step": [scale, q]})
+
+    def affords_steps(self, count: int, scale: float, q: float) -> bool:
+        """Say whether so many more of these can be borne."""
+        return self._budget is None or self._fits(self._after_steps(count, scale, q))
 
     def affords(self, role: str, cost: Cost) -> bool:
         """Say whether every patient of a role can have all records released at such a cost each."""
         every = np.arange(len(self._slots.get(role, ())))
-        return not len(every) or self._fits(self._after(role, every, cost))
+        return not len(every) or self._fits(self._worst(self._after(role, every, cost)))
 
     def decided(self, at: tuple[int, ...], decide: Callable[[], bool]) -> bool:
         """Give what was decided at a place, now or before: a run that goes on decides alike."""
@@ -81,7 +93,8 @@ class Account:
 
     def epsilons(self) -> dict[str, float]:
         """Give the worst patient's epsilon by role, at the budget's delta."""
-        return {role: self._worst(self._of(role)) for role, slots in self._slots.items() if len(slots)}
+        found = {role: self._worst(self._of(role)) for role, slots in self._slots.items() if len(slots)}
+        return {**found, TRAIN: self._after_steps(0, 1.0, 0.0)} if self._steps else found
 
     @property
     def delta(self) -> float:
@@ -115,8 +128,21 @@ class Account:
         # patients differ in how many records they have, and most do not
         return max((Cost(*each).epsilon(self.delta) for each in np.unique(spent, axis=0)), default=0.0)
 
-    def _fits(self, spent: Floats) -> bool:
-        return self._budget is None or self._worst(spent) <= self._budget.epsilon * (1 + ROUNDING)
+    def _after_steps(self, count: int, scale: float, q: float) -> float:
+        from coordinator.privacy.sampled_accounting import epsilon  # Opacus takes seconds to import
+
+        return epsilon(self._steps + Counter({(scale, q): count}), self.delta)
+
+    def _fits(self, epsilon: float) -> bool:
+        return self._budget is None or epsilon <= self._budget.epsilon * (1 + ROUNDING)
+
+    def _check(self, epsilon: float, what: str) -> None:
+        if not self._fits(epsilon):
+            assert self._budget is not None
+            raise ConfigError(
+                f"the privacy account refused {what}: with it, a patient's epsilon would be {epsilon:.3g} at "
+                f"delta {self.delta:g}, and the budget is {self._budget.epsilon:g}; nothing was sent"
+            )
 
     def _write(self, line: dict[str, Any]) -> None:
         content = json.dumps(line, separators=(",", ":")).encode() + b"\n"
@@ -129,9 +155,12 @@ class Account:
         if "at" in line:
             self._decisions[tuple(line["at"])] = line["goes_on"]
             return
+        self._known.add(line["key"])
+        if "step" in line:
+            self._steps[(line["step"][0], line["step"][1])] += 1
+            return
         records = np.asarray(line["records"], dtype=np.int64)
         self._spent[line["role"]] = self._after(line["role"], records, Cost(*line["cost"]))
-        self._known.add(line["key"])
 
 
 def _parts(cost: Cost) -> tuple[float, ...]:

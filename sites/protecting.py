@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from coordinator.algorithms.protecting import defended
-from coordinator.config import Noise
+from coordinator.epochs import batches_in
 from coordinator.errors import ConfigError
 from coordinator.outcome import write_bytes, write_json
 from coordinator.privacy.accounting import least_scale, planned_epochs, pure_cost, releases_per_visit
@@ -37,7 +38,9 @@ def guard_for(run: Run, index: int, patients: Patients, state: Path) -> Guard | 
     counted = {role: patients[role] for role in (TRAIN, VALIDATION, TEST) if role in patients}
     account = Account(state / ACCOUNT, counted, run.privacy.budget)
     secret = Secret(own_secret(state / SECRET), run_digest(run))
-    return Guard(run, index, secret, account, scale_for(run, index, account))
+    trained = np.unique(patients.get(TRAIN, np.zeros(0, dtype=np.int64)), return_inverse=True)[1]
+    bare = Guard(run, index, secret, account, patients=trained)
+    return replace(bare, scale=scale_for(bare))
 
 
 def check_first_round(guard: Guard, site: str) -> None:
@@ -53,35 +56,51 @@ def check_first_round(guard: Guard, site: str) -> None:
         )
 
 
-def scale_for(run: Run, index: int, account: Account) -> float:
+def scale_for(guard: Guard) -> float:
     """Give the noise's scale in clips: the study's, or the least that the planned run needs here."""
-    noise, budget = run.privacy.noise, run.privacy.budget
-    if noise is None or noise.scale is not None:
-        return noise.scale or 0.0 if noise else 0.0
+    privacy = guard.run.privacy
+    either = privacy.noise or privacy.dp_sgd
+    if either is None or either.scale is not None:
+        return 0.0 if either is None or either.scale is None else either.scale
+    try:
+        if privacy.dp_sgd:
+            return _least_of_steps(guard)
+        return max(_least_of_releases(guard, role) for role in (TRAIN, VALIDATION, TEST))
+    except ValueError as error:
+        raise ConfigError(f"privacy.budget: {error}; raise epsilon, or train for fewer epochs") from None
+
+
+def _least_of_releases(guard: Guard, role: str) -> float:
+    run, budget, noise = guard.run, guard.run.privacy.budget, guard.run.privacy.noise
     assert budget is not None  # the study's check
-    return max(_least(run, index, account, noise, role) for role in (TRAIN, VALIDATION, TEST))
-
-
-def _least(run: Run, index: int, account: Account, noise: Noise, role: str) -> float:
-    budget, most = run.privacy.budget, account.most_records(role)
-    assert budget is not None
-    validations = run.training.rounds * len(run.training.learning_rates)
+    assert noise is not None
+    most = account_of(guard).most_records(role)
     times = {
-        TRAIN: planned_epochs(run, index) * releases_per_visit(run.privacy),
-        VALIDATION: validations,
+        TRAIN: planned_epochs(run, guard.index) * releases_per_visit(run.privacy),
+        VALIDATION: run.training.rounds * len(run.training.learning_rates),
         TEST: 1,
     }[role] * most
-    if not times:
-        return 0.0
     labels = run.privacy.label_epsilon if role != TEST else None
     also = pure_cost(labels).times(most) if labels else None
-    try:
-        return least_scale(noise.mechanism, times, budget.epsilon, budget.delta, also)
-    except ValueError:
-        raise ConfigError(
-            f"privacy.budget: randomized labels alone take {labels:g} per record; raise epsilon or lower "
-            "label_epsilon"
-        ) from None
+    return least_scale(noise.mechanism, times, budget.epsilon, budget.delta, also) if times else 0.0
+
+
+def _least_of_steps(guard: Guard) -> float:
+    from coordinator.privacy.sampled_accounting import least_sampled_scale  # Opacus takes seconds to import
+
+    budget, records = guard.run.privacy.budget, len(guard.patients)
+    assert budget is not None
+    plan = guard.run.model_copy(update={"adapt": 0})  # what is adapted never leaves
+    steps = planned_epochs(plan, guard.index) * batches_in(plan, records)
+    if not steps:
+        return 0.0
+    return least_sampled_scale(guard.sample_rate, steps, budget.epsilon, budget.delta)
+
+
+def account_of(guard: Guard) -> Account:
+    """Give a guard's account as it lies on the disk."""
+    assert isinstance(guard.account, Account)
+    return guard.account
 
 
 def own_secret(path: Path) -> bytes:
@@ -94,8 +113,7 @@ def own_secret(path: Path) -> bytes:
 
 def summary(guard: Guard, site: str) -> dict[str, Any]:
     """Say what a site's patients' accounts stand at, and what is not in them."""
-    account = guard.account
-    assert isinstance(account, Account)
+    account = account_of(guard)
     budget = guard.run.privacy.budget
     return {
         "site": site,

@@ -74,7 +74,9 @@ def adapting(party: Party) -> Iterator[None]:
         yield
         return
     training = unscheduled(run.training)
-    party.run = run.model_copy(update={"training": training})
+    # what is adapted never leaves, so that its steps need no noise
+    privacy = run.privacy.model_copy(update={"dp_sgd": None})
+    party.run = run.model_copy(update={"training": training, "privacy": privacy})
     rate = training.learning_rates[party.kept_at[0]]
     party.optimizers = {name: Optimizer(part, training, rate) for name, part in party.parts.items()}
     switch(party, training=True)

@@ -138,6 +138,11 @@ def train_here(
     correct: Callable[[Part], None] | None = None,
 ) -> None:
     """Do one step of the whole model; `extra` and `correct` are `train_batch`'s."""
+    if party.run.privacy.dp_sgd is not None:
+        from coordinator.algorithms.private_steps import train_privately  # Opacus takes seconds to import
+
+        train_privately(party, batch, extra)
+        return
     train, seed = party.rows.train, party.run.seed
     loss = train_batch(
         party.parts["model"], party.optimizers["model"],

@@ -5,7 +5,7 @@ Where a strategy has no defence nothing here is called and no bit changes.
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import exp
 from typing import Any, Final, Protocol
 
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from coordinator.config import Privacy
+from coordinator.epochs import batches_in
 from coordinator.privacy.accounting import (
     Cost,
     epochs_in_round,
@@ -42,6 +43,12 @@ class Account(Protocol):
             ConfigError: with it, a patient's account would be overdrawn.
         """
 
+    def charge_step(self, key: str, scale: float, q: float) -> None:
+        """Write a step on secretly sampled training patients down; as `charge`."""
+
+    def affords_steps(self, count: int, scale: float, q: float) -> bool:
+        """Say whether so many more of these can be borne."""
+
     def affords(self, role: str, cost: Cost) -> bool:
         """Say whether every patient of a role can have all records released at such a cost each."""
 
@@ -51,13 +58,17 @@ class Account(Protocol):
 
 @dataclass(frozen=True)
 class Guard:
-    """A site's means of protection in one run; `scale` is the noise's, in clips."""
+    """A site's means of protection in one run; `scale` is the noise's, in clips.
+
+    `patients` number each training record's patient, from 0 (records,).
+    """
 
     run: Run
     index: int
     secret: Secret
     account: Account
     scale: float = 0.0
+    patients: Indices = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     first: int = 0  # what the first record is called in the account, where several groups are scored
 
     def activations(self, values: Tensor, place: Place, role: str, records: Indices) -> Tensor:
@@ -98,6 +109,15 @@ class Guard:
         wrong = uniform(key, len(every))[records] < 1 / (1 + exp(epsilon))
         return torch.where(torch.from_numpy(wrong).to(labels.device), 1 - labels, labels)
 
+    @property
+    def sample_rate(self) -> float:
+        """Give the probability with which a step of DP-SGD takes a patient."""
+        return min(1.0, self.run.training.batch_size / max(1, len(self.patients)))
+
+    def charge_step(self, key: bytes) -> None:
+        """Write a step of DP-SGD down before its result can leave."""
+        self.account.charge_step(shown(key), self.scale, self.sample_rate)
+
     def goes_on(self, at: Place) -> bool:
         """Say whether, after a round, this site can afford one more and what comes at the end."""
         return self.account.decided(at, lambda: self.affords_a_round(after=at))
@@ -110,7 +130,13 @@ class Guard:
         visit, once = self.per_visit(), self.per_release()
         passes = epochs_in_round(self.run, self.index) + self.run.adapt
         needed = {TRAIN: visit.times(passes), VALIDATION: once, TEST: once}
-        return all(self.account.affords(role, cost) for role, cost in needed.items())
+        return self._affords_steps() and all(self.account.affords(*each) for each in needed.items())
+
+    def _affords_steps(self) -> bool:
+        if self.run.privacy.dp_sgd is None:
+            return True
+        steps = epochs_in_round(self.run, self.index) * batches_in(self.run, len(self.patients))
+        return self.account.affords_steps(steps, self.scale, self.sample_rate)
 
     def per_release(self) -> Cost:
         """Give the cost of one release of a record's activations."""

@@ -11,7 +11,7 @@ from coordinator.specs import Run
 
 LEAST_SITES: Final = 3
 # what Opacus computes a gradient of each record of: linear layers, convolutions, group and layer norm
-PER_RECORD_MODELS: Final = ("logistic_regression", "mlp", "cnn", "resnet18", "densenet121", "module")
+PER_RECORD_MODELS: Final = ("logistic_regression", "mlp", "cnn", "densenet121", "module")
 # what a rule does with a site's own model
 NOT_A_SUM: Final = {
     "scaffold": "scaffold keeps each site's control variate at the coordinator, read off that site's model",
