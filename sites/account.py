@@ -9,6 +9,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Callable, Mapping
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from coordinator.config import Budget
 from coordinator.errors import ConfigError, DataError
 from coordinator.privacy.accounting import Cost
-from coordinator.privacy.guard import TRAIN
+from coordinator.privacy.guard import SAMPLED, TRAIN
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -129,9 +130,8 @@ class Account:
         return max((Cost(*each).epsilon(self.delta) for each in np.unique(spent, axis=0)), default=0.0)
 
     def _after_steps(self, count: int, scale: float, q: float) -> float:
-        from coordinator.privacy.sampled_accounting import epsilon  # Opacus takes seconds to import
-
-        return epsilon(self._steps + Counter({(scale, q): count}), self.delta)
+        steps = self._steps + Counter({(scale, q): count})
+        return float(import_module(SAMPLED).epsilon(steps, self.delta))  # importing Opacus takes seconds
 
     def _fits(self, epsilon: float) -> bool:
         return self._budget is None or epsilon <= self._budget.epsilon * (1 + ROUNDING)

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,7 +16,7 @@ from coordinator.errors import ConfigError
 from coordinator.outcome import write_bytes, write_json
 from coordinator.privacy.accounting import least_scale, planned_epochs, pure_cost, releases_per_visit
 from coordinator.privacy.claims import claims_of
-from coordinator.privacy.guard import TEST, TRAIN, VALIDATION, Guard
+from coordinator.privacy.guard import SAMPLED, TEST, TRAIN, VALIDATION, Guard
 from coordinator.privacy.secret_noise import SECRET_BYTES, Secret
 from coordinator.specs import Run, run_digest
 from sites.account import Account
@@ -86,15 +87,14 @@ def _least_of_releases(guard: Guard, role: str) -> float:
 
 
 def _least_of_steps(guard: Guard) -> float:
-    from coordinator.privacy.sampled_accounting import least_sampled_scale  # Opacus takes seconds to import
-
     budget, records = guard.run.privacy.budget, len(guard.patients)
     assert budget is not None
     plan = guard.run.model_copy(update={"adapt": 0})  # what is adapted never leaves
     steps = planned_epochs(plan, guard.index) * batches_in(plan, records)
     if not steps:
         return 0.0
-    return least_sampled_scale(guard.sample_rate, steps, budget.epsilon, budget.delta)
+    least = import_module(SAMPLED).least_sampled_scale  # importing Opacus takes seconds
+    return float(least(guard.sample_rate, steps, budget.epsilon, budget.delta))
 
 
 def account_of(guard: Guard) -> Account:

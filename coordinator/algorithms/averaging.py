@@ -14,6 +14,7 @@ from torch import Tensor
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
+from coordinator.algorithms.secure_averaging import give_summand, hear_sum
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats, weighted_mean
 from coordinator.models.stages import Part
@@ -31,7 +32,7 @@ def site_average(party: Party, item: Average, channel: SiteChannel) -> None:
         return
     own = [value for part in party.parts.values() for value in floats(part)]
     if party.index in item.sites:
-        channel.send(weights_at(item, party.index, own, party.cohort.train[party.index]))
+        send_model(party, item, own, channel)
     average = channel.receive(Weights, position_of(item))
     fill(own, loaded(average, [tuple(value.shape) for value in own], "coordinator"))
     restart(party, item.trial)
@@ -41,8 +42,8 @@ def coordinator_average(party: Party, item: Average, channel: CoordinatorChannel
     """Average what the sites send, and this side's copies of the back."""
     weights = site_weights(party, item.sites)
     if party.run.site_parts == "averaged":
-        models = gathered(item, channel, party.site_shapes)
-        average, records = weighted_mean(models, weights), sum(party.cohort.train)
+        average = weighted_mean(*hear_models(party, item, channel, party.site_shapes))
+        records = sum(party.cohort.train)
         channel.broadcast(weights_at(item, 0, average, records))
     if party.copies:
         (back,) = party.parts.values()
@@ -72,6 +73,26 @@ def restart(party: Party, trial: int) -> None:
 def optimizer_of(party: Party, part: Part, trial: int) -> Optimizer:
     """Make an optimizer at a trial's learning rate."""
     return Optimizer(part, party.run.training, party.run.training.learning_rates[trial])
+
+
+def send_model(
+    party: Party, item: Average | LocalRound, tensors: Sequence[Tensor], channel: SiteChannel
+) -> None:
+    """Send this site's tensors, by themselves or as a part of the sum over the sites."""
+    if party.run.secure_aggregation:
+        (weight,) = site_weights(party, [party.index])
+        give_summand(party, item, tensors, weight, channel)
+    else:
+        channel.send(weights_at(item, party.index, tensors, party.cohort.train[party.index]))
+
+
+def hear_models(
+    party: Party, item: Average | LocalRound, channel: CoordinatorChannel, shapes: Shapes
+) -> tuple[list[list[Tensor]], list[float]]:
+    """Hear the tensors of the sites that took part, and their weights; of a secure sum its mean alone."""
+    if party.run.secure_aggregation:
+        return [hear_sum(party, item, channel, shapes)], [1.0]
+    return gathered(item, channel, shapes), site_weights(party, item.sites)
 
 
 def gathered(item: Average | LocalRound, channel: CoordinatorChannel, shapes: Shapes) -> list[list[Tensor]]:

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from coordinator.algorithms.adapting import predict_adapted
 from coordinator.algorithms.averaging import (
     fill,
-    gathered,
+    hear_models,
     loaded,
     optimizer_of,
     position_of,
-    site_weights,
+    send_model,
     weights_at,
 )
 from coordinator.algorithms.local import batches_here, hear, report, train_here
@@ -60,9 +60,9 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
             return begin(party, item, whole(party.run))
         case LocalRound():
             x = shared(party)
-            models = gathered(item, channel, [tuple(value.shape) for value in x])  # in site order
+            models = hear_models(party, item, channel, [tuple(value.shape) for value in x])  # in site order
             before = [value.cpu() for value in x]
-            fill(x, RULES[party.run.rule](party, item, before, models, site_weights(party, item.sites)))
+            fill(x, RULES[party.run.rule](party, item, before, *models))
             channel.broadcast(weights_at(item, 0, x, sum(party.cohort.train)))
             send_corrections(party, item, channel)
         case _:
@@ -80,8 +80,7 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
         case LocalRound():
             if party.index in item.sites:
                 train_round(party, item)
-                own = party.cohort.train[party.index]
-                channel.send(weights_at(item, party.index, shared(party), own))
+                send_model(party, item, shared(party), channel)
             average = channel.receive(Weights, position_of(item))
             x = shared(party)
             fill(x, loaded(average, [tuple(value.shape) for value in x], "coordinator"))

@@ -15,7 +15,6 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
 from torch import Tensor
 
 from coordinator.privacy.secret_noise import gaussian
@@ -62,6 +61,8 @@ def least_divergence(spreads: list[float], gap: float, share: float, width: int)
         width: number of coordinates.
     """
     u, v = (spread / gap + TINY for spread in spreads)  # in units of |D|^2
+    from scipy.optimize import minimize  # seldom needed, and half a second in every process
+
     per_power = np.array([share, share * (width - 1), 1 - share, (1 - share) * (width - 1)])
 
     def divergence(x: Floats) -> float:

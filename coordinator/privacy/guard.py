@@ -30,6 +30,7 @@ from coordinator.specs import Run
 
 Indices = NDArray[np.int64]
 Place = tuple[int, ...]
+SAMPLED: Final = "coordinator.privacy.sampled_accounting"
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
