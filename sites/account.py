@@ -92,6 +92,10 @@ class Account:
             self._write({"at": list(at), "goes_on": decide()})
         return self._decisions[at]
 
+    def forbids(self, at: tuple[int, ...]) -> bool:
+        """Say whether it was decided at a place that nothing goes on."""
+        return not self._decisions.get(at, True)
+
     def epsilons(self) -> dict[str, float]:
         """Give the worst patient's epsilon by role, at the budget's delta."""
         found = {role: self._worst(self._of(role)) for role, slots in self._slots.items() if len(slots)}

@@ -16,7 +16,8 @@ from coordinator.errors import ConfigError
 from coordinator.outcome import write_bytes, write_json
 from coordinator.privacy.accounting import least_scale, planned_epochs, pure_cost, releases_per_visit
 from coordinator.privacy.claims import claims_of
-from coordinator.privacy.guard import SAMPLED, TEST, TRAIN, VALIDATION, Guard
+from coordinator.privacy.guard import SAMPLED, SUSPECTED, TEST, TRAIN, VALIDATION, Guard
+from coordinator.privacy.hijacking import Scrutiny
 from coordinator.privacy.secret_noise import SECRET_BYTES, Secret
 from coordinator.specs import Run, run_digest
 from sites.account import Account
@@ -40,7 +41,13 @@ def guard_for(run: Run, index: int, patients: Patients, state: Path) -> Guard | 
     account = Account(state / ACCOUNT, counted, run.privacy.budget)
     secret = Secret(own_secret(state / SECRET), run_digest(run))
     trained = np.unique(patients.get(TRAIN, np.zeros(0, dtype=np.int64)), return_inverse=True)[1]
-    bare = Guard(run, index, secret, account, patients=trained)
+    if account.forbids(SUSPECTED):
+        raise ConfigError(
+            f"{state / ACCOUNT}: this site suspected in this run that its layers are hijacked, and releases "
+            "nothing more; ask who runs the coordinator, and begin anew with another state folder"
+        )
+    scrutiny = Scrutiny() if run.privacy.detect_hijacking else None
+    bare = Guard(run, index, secret, account, patients=trained, scrutiny=scrutiny)
     return replace(bare, scale=scale_for(bare))
 
 
@@ -117,7 +124,7 @@ def summary(guard: Guard, site: str) -> dict[str, Any]:
     budget = guard.run.privacy.budget
     return {
         "site": site,
-        "unit": "all records of one patient, replaced",
+        "unit": f"all records of one patient, {'added or removed' if guard.run.privacy.dp_sgd else 'replaced'}",
         "epsilon": account.epsilons(),
         "delta": account.delta,
         "budget": budget.model_dump() if budget else None,

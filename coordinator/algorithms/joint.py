@@ -112,8 +112,7 @@ def _through_heads(
 def _forward_and_back(party: Party, item: JointBatch, mine: Batch, channel: SiteChannel) -> None:
     passed, loss = go_up(party, mine, channel), 0.0
     if party.run.labels == "private":
-        labels = party.rows.train.labels[mine.records]
-        loss = head_batch(party, mine, labels, channel, share_of(party, item, mine))
+        loss = head_batch(party, mine, passed.labels, channel, share_of(party, item, mine))
     come_down(party, mine, passed, channel)
     party.count(loss, len(mine.records), party.index)
 

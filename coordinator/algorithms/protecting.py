@@ -54,6 +54,16 @@ def add_hidden_term(party: Party, inputs: Value, activations: Tensor) -> None:
         (weight * seen).backward(retain_graph=True)
 
 
+def scrutinize(party: Party, gradient: Tensor, labels: Tensor, at: Position) -> None:
+    """Let the site look whether the gradient that came down is of the task, where it wants to.
+
+    Raises:
+        ProtocolError: it is not.
+    """
+    if party.run.privacy.detect_hijacking:
+        guard_of(party).scrutinize(gradient, labels, at)
+
+
 def check_parts(party: Party) -> None:
     """Refuse noise on a network of the study's own that turns out to mix records before the cut.
 
@@ -70,12 +80,11 @@ def check_parts(party: Party) -> None:
             )
 
 
-def outgoing_labels(party: Party, rows: Rows, records: Indices, role: str) -> Array:
+def outgoing_labels(party: Party, labels: Tensor, rows: Rows, records: Indices, role: str) -> Tensor:
     """Give the labels of some records (batch,) as they are sent, where they are shared."""
-    labels = rows.labels[records]
     if party.run.privacy.label_epsilon is not None:
         labels = guard_of(party).labels(labels, role, records, rows.labels)
-    return sent(labels)
+    return labels
 
 
 def outgoing_gradient(

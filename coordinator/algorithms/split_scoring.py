@@ -45,7 +45,7 @@ def have_scored(
         records = chosen(batch, len(rows.labels))
         party.records_scored += len(labels)
         leaving = outgoing(party, party.parts["front"](inputs), position, role, records)
-        shared = outgoing_labels(party, rows, records, role) if share_labels else None
+        shared = sent(outgoing_labels(party, labels, rows, records, role)) if share_labels else None
         channel.send(Activations(position, packed(party.run, leaving), shared))
         if "head" in party.parts:
             features = channel.receive(Features, position).tensor

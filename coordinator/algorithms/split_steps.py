@@ -15,6 +15,7 @@ from coordinator.algorithms.protecting import (
     outgoing_gradient,
     outgoing_labels,
     packed,
+    scrutinize,
     unpacked,
 )
 from coordinator.algorithms.tensors import one, sent
@@ -28,18 +29,19 @@ from coordinator.schedule import Batch
 
 
 class Passed(NamedTuple):
-    """A batch that went up: its inputs, the front's output, and what of that left."""
+    """A batch that went up: its inputs, the front's output, what of that left, the labels of its loss."""
 
     inputs: Value
     activations: Tensor
     left: Tensor
+    labels: Tensor
 
 
 def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
     """Do the site's half of a step."""
     passed, loss = go_up(party, item, channel), 0.0
     if party.run.labels == "private":
-        loss = head_batch(party, item, party.rows.train.labels[item.records], channel)
+        loss = head_batch(party, item, passed.labels, channel)
     come_down(party, item, passed, channel)
     shortened = site_shortening(party, item.position, channel)
     for optimizer in party.optimizers.values():
@@ -49,21 +51,21 @@ def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
 
 def go_up(party: Party, item: Batch, channel: SiteChannel) -> Passed:
     """Send a batch's activations, and its labels where they are shared."""
-    inputs, _ = batch_of(party, item)
+    inputs, labels = batch_of(party, item)
     activations = party.parts["front"](inputs, draw_of(party, item))
     left = outgoing(party, activations, item.position, TRAIN, item.records)
-    shared = None
-    if party.run.labels == "shared":
-        shared = outgoing_labels(party, party.rows.train, item.records, TRAIN)
-    channel.send(Activations(item.position, packed(party.run, left), shared))
+    if shared := party.run.labels == "shared":
+        labels = outgoing_labels(party, labels, party.rows.train, item.records, TRAIN)
+    channel.send(Activations(item.position, packed(party.run, left), sent(labels) if shared else None))
     load_ahead(party)
-    return Passed(inputs, activations, left)
+    return Passed(inputs, activations, left, labels)
 
 
 def come_down(party: Party, item: Batch, passed: Passed, channel: SiteChannel) -> None:
     """Hear the gradient at the cut, and go on backwards through the front."""
     array = channel.receive(CutGradient, item.position).tensor
     gradient = one(array, tuple(passed.left.shape), "coordinator")
+    scrutinize(party, gradient, passed.labels, item.position)
     add_hidden_term(party, passed.inputs, passed.activations)
     backward(passed.left, gradient)
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from coordinator.config import Privacy
 from coordinator.epochs import batches_in
+from coordinator.errors import ProtocolError
 from coordinator.privacy.accounting import (
     Cost,
     epochs_in_round,
@@ -24,13 +25,16 @@ from coordinator.privacy.accounting import (
     releases_per_visit,
 )
 from coordinator.privacy.cut_gradients import CUT_GRADIENTS
+from coordinator.privacy.hijacking import Scrutiny
 from coordinator.privacy.releasing import ORDER, clipped, noised
 from coordinator.privacy.secret_noise import Secret, uniform
+from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import Run
 
 Indices = NDArray[np.int64]
 Place = tuple[int, ...]
 SAMPLED: Final = "coordinator.privacy.sampled_accounting"
+SUSPECTED: Final = (-2, -2)  # where it is decided that nothing more leaves
 TRAIN, VALIDATION, TEST = "train", "validation", "test"
 
 
@@ -70,6 +74,7 @@ class Guard:
     account: Account
     scale: float = 0.0
     patients: Indices = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
+    scrutiny: Scrutiny | None = None
     first: int = 0  # what the first record is called in the account, where several groups are scored
 
     def activations(self, values: Tensor, place: Place, role: str, records: Indices) -> Tensor:
@@ -118,6 +123,23 @@ class Guard:
     def charge_step(self, key: bytes) -> None:
         """Write a step of DP-SGD down before its result can leave."""
         self.account.charge_step(shown(key), self.scale, self.sample_rate)
+
+    def scrutinize(self, gradient: Tensor, labels: Tensor, place: Place) -> None:
+        """Look at the gradient that came down for a batch, in training.
+
+        Raises:
+            ProtocolError: the last ones are not of the task; from now on this site releases nothing.
+        """
+        if self.scrutiny is None or not self.scrutiny.suspects(gradient, labels):
+            return
+        self.account.decided(SUSPECTED, lambda: False)
+        raise ProtocolError(
+            f"the gradients of the last {self.scrutiny.window} batches until {place} tell records of "
+            f"different labels apart by {self.scrutiny.mean():.2f}, less than {self.scrutiny.least}: they "
+            "are not of the task, and the coordinator may be training this site's layers for ends of its "
+            "own; nothing more leaves",
+            COORDINATOR,
+        )
 
     def goes_on(self, at: Place) -> bool:
         """Say whether, after a round, this site can afford one more and what comes at the end."""
