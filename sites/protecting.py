@@ -124,7 +124,7 @@ def summary(guard: Guard, site: str) -> dict[str, Any]:
     budget = guard.run.privacy.budget
     return {
         "site": site,
-        "unit": f"all records of one patient, {'added or removed' if guard.run.privacy.dp_sgd else 'replaced'}",
+        "unit": f"one patient's records, {'added or removed' if guard.run.privacy.dp_sgd else 'replaced'}",
         "epsilon": account.epsilons(),
         "delta": account.delta,
         "budget": budget.model_dump() if budget else None,

@@ -19,7 +19,8 @@ COLUMNS: Final[dict[str, str]] = {
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
     "figures/attacks.csv": "attack,reads,source,validation",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
-    "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,cut,model,"
+    "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,secure_aggregation,"
+    "privacy,cut,model,"
     f"{','.join(Training.model_fields)},identical_to",
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
