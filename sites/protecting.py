@@ -14,7 +14,7 @@ from coordinator.algorithms.protecting import defended
 from coordinator.epochs import batches_in
 from coordinator.errors import ConfigError
 from coordinator.outcome import write_bytes, write_json
-from coordinator.privacy.accounting import least_scale, planned_epochs, pure_cost, releases_per_visit
+from coordinator.privacy.accounting import least_scale, noises_per_visit, planned_epochs, pure_cost
 from coordinator.privacy.claims import claims_of
 from coordinator.privacy.guard import SAMPLED, SUSPECTED, TEST, TRAIN, VALIDATION, Guard
 from coordinator.privacy.hijacking import Scrutiny
@@ -71,7 +71,7 @@ def scale_for(guard: Guard) -> float:
     if either is None or either.scale is not None:
         return 0.0 if either is None or either.scale is None else either.scale
     try:
-        if privacy.dp_sgd:
+        if privacy.noise is None:
             return _least_of_steps(guard)
         return max(_least_of_releases(guard, role) for role in (TRAIN, VALIDATION, TEST))
     except ValueError as error:
@@ -84,7 +84,7 @@ def _least_of_releases(guard: Guard, role: str) -> float:
     assert noise is not None
     most = account_of(guard).most_records(role)
     times = {
-        TRAIN: planned_epochs(run, guard.index) * releases_per_visit(run.privacy),
+        TRAIN: planned_epochs(run, guard.index) * noises_per_visit(run.privacy),
         VALIDATION: run.training.rounds * len(run.training.learning_rates),
         TEST: 1,
     }[role] * most
@@ -124,7 +124,7 @@ def summary(guard: Guard, site: str) -> dict[str, Any]:
     budget = guard.run.privacy.budget
     return {
         "site": site,
-        "unit": f"one patient's records, {'added or removed' if guard.run.privacy.dp_sgd else 'replaced'}",
+        "unit": f"a patient's records, {'replaced' if guard.run.algorithm == 'split' else 'added or removed'}",
         "epsilon": account.epsilons(),
         "delta": account.delta,
         "budget": budget.model_dump() if budget else None,

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import binary_cross_entropy_with_logits
@@ -11,7 +10,7 @@ from coordinator.algorithms.party import Party
 from coordinator.algorithms.protecting import guard_of
 from coordinator.algorithms.training import class_weight_of, floats
 from coordinator.models.stages import Part
-from coordinator.privacy.dp_sgd import clipped_sum, record_gradients, sampled, under_noise
+from coordinator.privacy.dp_sgd import clipped_sum, laid_flat, record_gradients, sampled, under_noise
 from coordinator.privacy.guard import Guard, Indices
 from coordinator.schedule import Batch
 
@@ -36,8 +35,8 @@ def train_privately(party: Party, batch: Batch, extra: Callable[[Part], Tensor] 
 
 def drawn(guard: Guard, batch: Batch, model: Part) -> Indices:
     """Draw a step's records; with another model in the same place, others."""
-    content = np.concatenate([each.detach().cpu().numpy().ravel() for each in floats(model)])
-    return sampled(guard.secret.key("sample", batch.position, content), guard.patients, guard.sample_rate)
+    key = guard.secret.key("sample", batch.position, laid_flat(floats(model)))
+    return sampled(key, guard.patients, guard.sample_rate)
 
 
 def clipped_gradients(
@@ -64,7 +63,6 @@ def noised(guard: Guard, batch: Batch, summed: list[Tensor]) -> list[Tensor]:
     """Write a step down in the account, and give its gradients under noise."""
     settings = guard.run.privacy.dp_sgd
     assert settings is not None
-    content = np.concatenate([each.cpu().numpy().ravel() for each in summed])
-    key = guard.secret.key("dp_sgd", batch.position, content)
+    key = guard.secret.key("dp_sgd", batch.position, laid_flat(summed))
     guard.charge_step(key)
-    return under_noise(summed, settings.clip, guard.scale, key)
+    return under_noise(summed, settings.clip, guard.step_scale, key)

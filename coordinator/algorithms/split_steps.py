@@ -1,6 +1,7 @@
 """One step of split learning on one site's records: both halves."""
 
-from typing import NamedTuple, cast
+from importlib import import_module
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -27,6 +28,8 @@ from coordinator.protocol.messages import Activations, CutGradient, Features, He
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Batch
 
+PRIVATE_FRONTS: Final = "coordinator.algorithms.private_fronts"
+
 
 class Passed(NamedTuple):
     """A batch that went up: its inputs, the front's output, what of that left, the labels of its loss."""
@@ -39,6 +42,9 @@ class Passed(NamedTuple):
 
 def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
     """Do the site's half of a step."""
+    if party.run.privacy.dp_sgd is not None:
+        import_module(PRIVATE_FRONTS).site_batch_privately(party, item, channel)  # Opacus takes seconds
+        return
     passed, loss = go_up(party, item, channel), 0.0
     if party.run.labels == "private":
         loss = head_batch(party, item, passed.labels, channel)

@@ -98,3 +98,8 @@ def epochs_in_round(run: Run, site: int) -> int:
 def releases_per_visit(privacy: Privacy) -> int:
     """Count what leaves of a training record in a step: activations, and where labels stay a gradient."""
     return 2 if privacy.noise and privacy.noise.gradient_clip else 1
+
+
+def noises_per_visit(privacy: Privacy) -> int:
+    """Count the noises of one scale on what a record tells in a step; a step of DP-SGD has one as well."""
+    return releases_per_visit(privacy) + (privacy.dp_sgd is not None)

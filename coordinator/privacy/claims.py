@@ -43,11 +43,11 @@ def _claims(run: Run) -> Iterator[Claim]:
             f"the counts of outcomes; {EVERYWHERE}",
         )
     if privacy.dp_sgd:
-        yield Claim(
-            "DP-SGD",
-            "models that leave: differentially private by patient, added or removed",
-            f"{EVERYWHERE}" if run.algorithm != "split" else f"activations and labels; {EVERYWHERE}",
+        cut = run.algorithm == "split"
+        covers = (
+            "the site's layers: in the same account" if cut else "models that leave: differentially private"
         )
+        yield Claim("DP-SGD", f"{covers} by patient{'' if cut else ', added or removed'}", EVERYWHERE)
     if run.secure_aggregation:
         yield Claim(
             "secure aggregation", "a site's own tensors, from the coordinator", "what their sum tells"

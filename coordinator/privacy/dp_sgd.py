@@ -10,7 +10,9 @@ The gradient of each record is Opacus's (Yousefpour 2021).
 """
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,16 +47,35 @@ def record_gradients(module: nn.Module, losses: Callable[[nn.Module], Tensor]) -
         wrapped = GradSampleModule(module, loss_reduction="sum")
     except (NotImplementedError, ValueError) as error:
         raise ConfigError(f"privacy.dp_sgd: no gradient of one record: {error}") from None
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of hooks, which are Opacus's own
+    with quietly():
         each = losses(wrapped)
         each.sum().backward()
-    parameters = list(module.parameters())
-    found = [_whole(parameter, len(each)) for parameter in parameters]
+    found = recorded(module, len(each))
     wrapped.to_standard_module()
-    for parameter in parameters:
-        parameter.grad = None
     return found, each.detach()
+
+
+def recorded(module: nn.Module, records: int) -> list[Tensor]:
+    """Take the gradients (records, ...) that Opacus left at a wrapped module's parameters, in their order."""
+    found = []
+    for parameter in module.parameters():
+        each = getattr(parameter, "grad_sample", None)
+        found.append(parameter.new_zeros(records, *parameter.shape) if each is None else each.detach())
+        parameter.grad = None
+    return found
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """Say nothing of hooks, which are Opacus's own."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def laid_flat(tensors: Sequence[Tensor]) -> NDArray[Any]:
+    """Lay tensors in a row."""
+    return np.concatenate([each.detach().cpu().numpy().ravel() for each in tensors])
 
 
 def clipped_sum(gradients: Sequence[Tensor], patients: Indices, clip: float) -> list[Tensor]:
@@ -79,8 +100,3 @@ def under_noise(summed: Sequence[Tensor], clip: float, scale: float, key: bytes)
         (each.double().cpu() + torch.from_numpy(noise).view(each.shape)).to(each.device, each.dtype)
         for each, noise in zip(summed, drawn, strict=True)
     ]
-
-
-def _whole(parameter: nn.Parameter, records: int) -> Tensor:
-    found = getattr(parameter, "grad_sample", None)
-    return parameter.new_zeros(records, *parameter.shape) if found is None else found.detach()

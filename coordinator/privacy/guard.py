@@ -116,13 +116,23 @@ class Guard:
         return torch.where(torch.from_numpy(wrong).to(labels.device), 1 - labels, labels)
 
     @property
+    def step_scale(self) -> float:
+        """Give the scale of the noise of a step of DP-SGD, in clips."""
+        settings = self.run.privacy.dp_sgd
+        return self.scale if settings is None or settings.scale is None else settings.scale
+
+    def charge_batch(self, key: bytes, records: Indices) -> None:
+        """Write a step of DP-SGD on known records down, where parts of a cut model leave."""
+        self.account.charge(shown(key), TRAIN, records, noise_cost("gaussian", self.step_scale))
+
+    @property
     def sample_rate(self) -> float:
         """Give the probability with which a step of DP-SGD takes a patient."""
         return min(1.0, self.run.training.batch_size / max(1, len(self.patients)))
 
     def charge_step(self, key: bytes) -> None:
         """Write a step of DP-SGD down before its result can leave."""
-        self.account.charge_step(shown(key), self.scale, self.sample_rate)
+        self.account.charge_step(shown(key), self.step_scale, self.sample_rate)
 
     def scrutinize(self, gradient: Tensor, labels: Tensor, place: Place) -> None:
         """Look at the gradient that came down for a batch, in training.
@@ -156,10 +166,10 @@ class Guard:
         return self._affords_steps() and all(self.account.affords(*each) for each in needed.items())
 
     def _affords_steps(self) -> bool:
-        if self.run.privacy.dp_sgd is None:
+        if self.run.privacy.dp_sgd is None or self.run.algorithm == "split":
             return True
         steps = epochs_in_round(self.run, self.index) * batches_in(self.run, len(self.patients))
-        return self.account.affords_steps(steps, self.scale, self.sample_rate)
+        return self.account.affords_steps(steps, self.step_scale, self.sample_rate)
 
     def per_release(self) -> Cost:
         """Give the cost of one release of a record's activations."""
@@ -168,7 +178,10 @@ class Guard:
 
     def per_visit(self) -> Cost:
         """Give the cost of all that leaves of a record in a training step."""
-        return self.per_release().times(releases_per_visit(self.run.privacy))
+        step = Cost()
+        if self.run.privacy.dp_sgd and self.run.algorithm == "split":
+            step = noise_cost("gaussian", self.step_scale)
+        return self.per_release().times(releases_per_visit(self.run.privacy)) + step
 
     def _dropped(self, values: Tensor, place: Place, share: float) -> Tensor:
         """Drop a share of the numbers, others than the coordinator can guess (Srivastava 2014)."""

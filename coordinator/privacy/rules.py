@@ -102,8 +102,10 @@ def _of_dp_sgd(run: Run) -> Iterator[tuple[str, str]]:
     key = "privacy.dp_sgd"
     if run.privacy.dp_sgd is None:
         return
-    if run.algorithm not in ("federated", "cyclic"):
-        yield key, _no_dp_sgd(run)
+    if run.algorithm == "local":
+        yield key, f"nothing that '{run.preset}' trains leaves where it is trained; remove it"
+    if run.algorithm == "split":
+        yield from _of_parts(run)
     if run.rule == "scaffold":
         yield key, "scaffold corrects each step's gradient after it was clipped; choose another rule"
     if has_batch_norm(run.model):
@@ -120,13 +122,28 @@ def _of_dp_sgd(run: Run) -> Iterator[tuple[str, str]]:
         yield key, "it is computed in float32; remove training.precision"
 
 
-def _no_dp_sgd(run: Run) -> str:
-    if run.algorithm == "split":
-        return (
-            "the coordinator sees which records make a batch, so that sampling hides nobody from it, and the "
-            "front's own steps tell less than the activations do; use privacy.noise"
+def _of_parts(run: Run) -> Iterator[tuple[str, str]]:
+    """Say what DP-SGD of a site's parts of a cut model needs beside it."""
+    key, noise = "privacy.dp_sgd", run.privacy.noise
+    if run.site_parts not in ("handed_on", "averaged"):
+        yield (
+            key,
+            f"parts that are handed on or averaged are trained so, not {run.site_parts} ones; remove it",
         )
-    return f"nothing that '{run.preset}' trains leaves where it is trained; remove it"
+    told = noise is None or (run.labels == "shared" and run.privacy.label_epsilon is None)
+    if told:
+        yield (
+            key,
+            "what comes down to a site depends on all that its records told the coordinator before, so that "
+            "noise on its steps alone covers nothing; add privacy.noise, and label_epsilon where labels are "
+            "shared",
+        )
+    if noise and noise.mechanism != "gaussian":
+        yield key, "its noise is gaussian, and adds up with that of activations only if that is too"
+    if noise and run.privacy.dp_sgd and (noise.scale is None) != (run.privacy.dp_sgd.scale is None):
+        yield key, "give both noises a scale, or neither"
+    if run.privacy.no_peek is not None:
+        yield key, "no_peek compares records with each other, so that no gradient is one record's; remove one"
 
 
 def _of_budget(run: Run) -> Iterator[tuple[str, str]]:

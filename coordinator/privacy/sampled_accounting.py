@@ -15,7 +15,7 @@ from opacus.accountants.analysis.rdp import compute_rdp, get_privacy_spent
 
 ORDERS = RDPAccountant.DEFAULT_ALPHAS
 MOST_SCALE = 1e4
-DIGITS = 4  # of a scale that is searched for
+DIGITS = 3  # of a scale that is searched for
 
 
 @cache
@@ -33,7 +33,7 @@ def epsilon(steps: Mapping[tuple[float, float], int], delta: float) -> float:
 
 
 def least_sampled_scale(q: float, steps: int, target: float, delta: float) -> float:
-    """Give the least scale, to four digits, with which so many steps keep within an epsilon.
+    """Give the least scale, to three digits, with which so many steps keep within an epsilon.
 
     Raises:
         ValueError: none does.
