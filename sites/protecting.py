@@ -124,7 +124,7 @@ def summary(guard: Guard, site: str) -> dict[str, Any]:
     budget = guard.run.privacy.budget
     return {
         "site": site,
-        "unit": f"a patient's records, {'replaced' if guard.run.algorithm == 'split' else 'added or removed'}",
+        "unit": f"a patient's records, {'replaced' if guard.run.cut else 'added or removed'}",
         "epsilon": account.epsilons(),
         "delta": account.delta,
         "budget": budget.model_dump() if budget else None,
