@@ -38,7 +38,7 @@ class Run(NamedTuple):
 
 @cache
 def everyone() -> tuple[Tensor, Tensor]:
-    """Invent all patients; give images (records, 1, pixels, pixels) between 0 and 1, and findings (records,)."""
+    """Invent all patients; give images (records, 1, pixels, pixels) between 0 and 1, and findings."""
     findings = np.random.default_rng(key(0, "findings")).random(PATIENTS) < 0.4
     scanner = Scanner(spacing_mm=1.0, contrast=1.0)
     drawn = [radiograph(person(0, i, bool(sick)), 0, scanner) for i, sick in enumerate(findings)]

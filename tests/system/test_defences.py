@@ -1,10 +1,12 @@
 """Defended strategies beside an undefended one, by real processes over real sockets."""
 
 import json
+import subprocess
 
+import pandas as pd
 import pytest
 
-from tests.e2e.tiny_study import TASK, launch, prepare_table
+from tests.e2e.tiny_study import TASK, command, environment, launch, prepare_table, run_command
 
 NOISE = {"preset": "split", "privacy": {"noise": {"clip": 1.0}, "budget": {"epsilon": 10}}}
 SECURE = {"preset": "fedavg", "secure_aggregation": True}
@@ -55,3 +57,30 @@ def test_of_a_secure_average_no_site_s_weights_pass_and_the_ledger_says_so(agree
     assert "Weights" not in kinds
     costs = json.loads((secure / "costs.json").read_text())
     assert costs["site01"]["bytes_up.training.summasked"] > 0
+
+
+def test_predictions_of_a_model_under_noise_are_under_noise_and_counted(agreed, tmp_path, folder):
+    home, plan = agreed
+    if not (home / "results/split_noise").exists():
+        results_of(agreed, "split_noise")
+    (tmp_path / "keys").mkdir(mode=0o700)
+    run_command(home, "coordinator", "keys", "--out", tmp_path / "keys", "coordinator", "site01")
+    keys = ["--manifest", tmp_path / "keys/manifest.json", "--endpoint", f"ipc://{folder}/m"]
+    keys += ["--run", "results/split_noise"]
+    serve = ["coordinator", "serve-predictions", "--secret", tmp_path / "keys/coordinator.secret", *keys]
+    serving = subprocess.Popen(
+        command(*serve, "--state", tmp_path / "coordinator", "--times", "1"), cwd=home, env=environment(home)
+    )
+    prepared = plan["tasks"][TASK]["prepare"]["site01"]["folder"]
+    asked = ["--site", "site01", "--secret", tmp_path / "keys/site01.secret", "--prepared", prepared]
+    asked += ["--statistics", "results/agree/statistics.json", "--state", tmp_path / "site01"]
+    try:
+        run_command(home, "sites", "predict", *keys, *asked, "--out", tmp_path / "found.csv")
+        assert serving.wait(60) == 0
+    finally:
+        serving.kill()
+    released = pd.read_parquet(home / "results/split_noise/predictions/site01.parquet")
+    found = pd.read_csv(tmp_path / "found.csv").set_index("record").loc[released["record"], "probability"]
+    assert found.tolist() != released["score"].tolist()  # other noise than in the run
+    told = json.loads((tmp_path / "site01/privacy.json").read_text())
+    assert told["epsilon"]["test"] == pytest.approx(10)  # one release, with the noise that this budget needs
