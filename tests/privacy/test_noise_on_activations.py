@@ -105,6 +105,15 @@ def test_training_stops_at_every_party_before_an_account_is_overdrawn(tmp_path):
         assert not torch.isnan(outcomes[site][1][0]).any()
 
 
+def test_all_stop_where_one_site_s_patients_have_told_enough(tmp_path):
+    budget = Budget(epsilon=noise_cost("gaussian", 2.0).times(5).epsilon(1e-5))
+    privacy = NOISE.model_copy(update={"budget": budget})
+    run = run_of("split", privacy, training={"rounds": 4, "epochs_by_site": {"site1": 2}})
+    party, outcomes, _ = federate(run, SIZES, guards=tmp_path)
+    assert len(party.rounds) == 2  # a third would be the sixth epoch of site1
+    assert outcomes["site0"][0].ended
+
+
 def test_a_grid_ends_with_the_budget_too(tmp_path):
     budget = Budget(epsilon=noise_cost("gaussian", 2.0).times(3).epsilon(1e-5))
     privacy = NOISE.model_copy(update={"budget": budget})
