@@ -15,7 +15,7 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos references audit network figures fuzz flood clean-state
+	simulation chaos references audit network figures fuzz flood hijacking clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -112,6 +112,10 @@ fuzz: env
 CONNECTIONS ?= 10000
 flood: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.flood --connections $(CONNECTIONS)
+
+# 100 hijacked and 100 honest runs on synthetic radiographs: how many are found in time, and wrongly
+hijacking: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.hijacking
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

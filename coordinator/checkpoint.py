@@ -12,7 +12,7 @@ from coordinator.algorithms.party import Party, Validation, Waiting
 from coordinator.models.stages import Part
 
 # plain values, which a tree holds as they are
-COUNTED: Final = ("best_loss", "stopped", "steps", "records_trained", "records_scored")
+COUNTED: Final = ("best_loss", "stopped", "ended", "steps", "records_trained", "records_scored")
 PLACES: Final = ("best_at", "kept_at")
 
 

@@ -75,7 +75,8 @@ def _walk(
                 step(party, begun, channel)
                 commits.go_on(party)
             continue
-        left_out = item.trial == party.stopped  # of a trial that was given up
+        # of a trial that was given up, or after the end of a privacy budget
+        left_out = party.ended or item.trial == party.stopped
         if not left_out:
             step(party, item, channel)
             watch(item, party)

@@ -29,6 +29,9 @@ PROGRAMS = (
 )
 AGREEING = (*PROGRAMS, "coordinator.server.agreeing", "sites.agreeing")
 TRAINING = (*PROGRAMS, "coordinator.server.training", "sites.training")
+# what a site loads where models, or parts of one, that leave are trained by DP-SGD
+PRIVATE = ("coordinator.algorithms.private_steps", "coordinator.privacy.sampled_accounting")
+PRIVATE_PARTS = ("coordinator.algorithms.private_fronts",)
 
 
 def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]:
@@ -199,6 +202,8 @@ def _audit(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
 
 def _run(run: Run, save: Save) -> dict[str, Any]:
     modules = [*TRAINING, f"coordinator.algorithms.{run.algorithm}", *code_of(run.model)]
+    if run.privacy.dp_sgd:
+        modules += PRIVATE_PARTS if run.algorithm == "split" else PRIVATE
     return {
         "spec": str(save(run, Path("state", run.study, "specs"))),
         "parties": list(run.parties),

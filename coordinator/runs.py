@@ -3,10 +3,11 @@
 from pathlib import Path
 
 from coordinator import specs
-from coordinator.config import Device, Site, Study, Task, Training
+from coordinator.config import Device, Privacy, Site, Study, Task, Training
 from coordinator.fitting_rules import check_adapting, check_fitting, check_grids, check_participation
 from coordinator.participation import with_recorded
 from coordinator.poison_rules import check_poison
+from coordinator.privacy.rules import check_defences
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import POOLED, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
@@ -48,6 +49,7 @@ def _resolve(
         parties=(POOLED,) if axes["preset"] == "centralized" else task.sites,
         prepared=prepared, **axes, site_weights=strategy.site_weights, adapt=strategy.adapt,
         norms=strategy.norms,
+        secure_aggregation=strategy.secure_aggregation, privacy=strategy.privacy,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
         allow_models=_allowed(task, sites),
         participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
@@ -56,9 +58,10 @@ def _resolve(
         threads=study.threads_per_process, devices=_devices(study, task, sites),
         on_loss=study.on_loss, commit_steps=study.commit_steps,
     )  # fmt: skip
-    if not isinstance(share, str):
-        return run
-    return with_recorded(run, Path(share).expanduser())
+    if isinstance(share, str):
+        run = with_recorded(run, Path(share).expanduser())
+    check_defences(run)
+    return run
 
 
 def _devices(study: Study, task: Task, sites: dict[str, Site]) -> dict[str, Device]:
@@ -98,8 +101,10 @@ def sequence_of(run: Run) -> str | None:
     Vanilla and U-shaped split learning are the same whatever the cut, where the sites' parts are handed on;
     so are cyclical transfer and centralized training on that list of batches. SplitFed v1 is FedAvg with the
     same rule for optimizers. Clipped party by party, where a model is cut does count. Where some parties have
-    a GPU and others none, who computes what counts, and nothing is the same.
+    a GPU and others none, who computes what counts, and nothing is the same; nor is it with a defence.
     """
+    if run.secure_aggregation or run.privacy != Privacy():
+        return None
     if len({run.devices.get(party, "cpu") for party in (COORDINATOR, POOLED, *run.sites)}) > 1:
         return None
     parts = (run.site_parts, run.back) if run.algorithm == "split" else None

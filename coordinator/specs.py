@@ -20,6 +20,7 @@ from coordinator.config import (
     Name,
     Norms,
     OnLoss,
+    Privacy,
     Record,
     Site,
     Split,
@@ -113,6 +114,8 @@ class Run(Record):
     )
     site_weights: Literal["records", "equal"]
     adapt: int = Field(0, description="epochs in which each site adapts the final model")
+    secure_aggregation: bool = False
+    privacy: Privacy = Field(default_factory=Privacy)
     cut: tuple[StageName, ...]
     model: Model
     allow_models: dict[Name, tuple[ImportPath, ...]] = Field(

@@ -21,6 +21,8 @@ from sites.ledger import HELLO, RECEIPT, WENT_ON, Ledger, chained
 
 LABELS: Final = "labels"  # beside the activations that carry them
 CONVERSATION: Final = "conversation"  # always allowed
+# of which the coordinator learns the sum over the sites alone
+MASKED: Final = "masked weights"
 # what each kind of release is called in a policy
 RELEASES: Final[Mapping[str, str]] = {
     "Hello": CONVERSATION,
@@ -28,12 +30,17 @@ RELEASES: Final[Mapping[str, str]] = {
     "Done": CONVERSATION,
     "Aggregated": "aggregates",
     "Validated": "metrics",
+    "Budgeted": "metrics",
     "Activations": "activations",
     "HeadGradient": "activations",
     "Sealed": "sealed parts",
     "Weights": "weights",
     "Gradients": "gradients",
     "Norms": "gradient norms",
+    "SumKeys": MASKED,
+    "SumShares": MASKED,
+    "SumMasked": MASKED,
+    "SumUnmasking": MASKED,
 }
 # what a site releases under each way to train; anything else is refused
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
@@ -62,10 +69,14 @@ def way_of(spec: Run | Agreement | Prediction) -> str:
 def released_by(spec: Run | Agreement | Prediction) -> frozenset[str]:
     """Name the kinds of release that a spec needs, and labels where they are shared."""
     allowed = ALLOWED[way_of(spec)]
-    if not isinstance(spec, Run) or spec.algorithm != "split":
+    if not isinstance(spec, Run):
         return allowed
-    if spec.site_parts in OF_PARTS:
+    if spec.algorithm == "split" and spec.site_parts in OF_PARTS:
         allowed |= {OF_PARTS[spec.site_parts]}
+    if spec.secure_aggregation:
+        allowed = allowed - {"weights"} | {MASKED}
+    if spec.algorithm != "split":
+        return allowed
     clip = spec.training.clip
     if clip and clip.scope == "global" and spec.back != "joint":
         allowed |= {OF_CLIPPING}

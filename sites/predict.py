@@ -8,9 +8,11 @@ the same encrypted channel, through the same gate and ledger as training.
 import argparse
 import io
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
@@ -25,12 +27,15 @@ from coordinator.final_model import part_file, results_of
 from coordinator.limits import message_limit
 from coordinator.model_files import About, part_hash, read_parts
 from coordinator.outcome import write_bytes
+from coordinator.privacy.guard import TEST
 from coordinator.protocol.messages import Done
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Prediction
 from sites.client import Keys
 from sites.new_records import Group, from_prepared, from_raw
 from sites.policy import read_policy
 from sites.predictions import probabilities
+from sites.protecting import guard_for, tell
 from sites.training import rows_of
 
 ENDINGS = (".csv", ".parquet")
@@ -117,9 +122,22 @@ def by_parts(options: argparse.Namespace) -> pd.DataFrame:
     keys = Keys(options, None, read_policy(options.policy) if options.policy else None)
     channel, _ = keys.open(spec, message_limit(what.run, party.cohort))
     keys.enter(channel, spec)
-    frame = scored(found, partial(site_logits, party, channel=channel))
+    records = sum(len(each.records.labels) for each in found)
+    # who asks twice is told twice: a record's place, the same in all commands, is taken for a patient
+    party.guard = guard_for(what.run, party.index, {TEST: np.arange(records)}, options.state)
+    frame = scored(found, partial(guarded_logits, party, channel=channel))
     channel.leave(Done({}, {}))
+    if party.guard:
+        tell(party.guard, what.party, options.state / "privacy.json")
     return frame
+
+
+def guarded_logits(party: Party, rows: Rows, channel: SiteChannel) -> Tensor:
+    """Score a group of records; those of the next one are others."""
+    found = site_logits(party, rows, channel)
+    if party.guard:
+        party.guard = replace(party.guard, first=party.guard.first + len(rows.labels))
+    return found
 
 
 def own_parts(options: argparse.Namespace) -> tuple[About, Party]:

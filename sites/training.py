@@ -23,6 +23,7 @@ from coordinator.keeping import Keeping, Keeps
 from coordinator.limits import message_limit
 from coordinator.model_files import About, about, write_parts
 from coordinator.model_rules import not_allowed
+from coordinator.privacy.guard import Guard
 from coordinator.protocol.messages import Done, Welcome
 from coordinator.protocol.seals import Sealer
 from coordinator.protocol.site_channel import Rewound
@@ -34,6 +35,7 @@ from sites.client import Keys
 from sites.committing import SiteCommits
 from sites.joined import Joined
 from sites.predictions import write_predictions
+from sites.protecting import check_first_round, guard_for, tell
 from sites.records import Records, load
 from sites.visits import Visits
 
@@ -84,6 +86,7 @@ class Work:
         self._cohort, self._data = Cohort.of(statistics, run.sites), site_data(loaded, run.augment)
         visits = visits_of(run, self._cohort, self._site)
         self._channel, gate = keys.open(run, message_limit(run, self._cohort), visits)
+        self._guard = self._guarded()
         check_device(self._party(), self._site)
         line = self._channel.line
         self._clock = Clock(lambda: self._channel.waited)
@@ -127,6 +130,8 @@ class Work:
             costs = with_pooled_bytes(costs, self._folders())
         mine = about(self._run, self._site, self._statistics)
         hashes = write_results(mine, party, self._loaded, logits, self._state / "out")
+        if self._guard:
+            tell(self._guard, self._site, self._state / "out" / "privacy" / f"{self._site}.json")
         channel.leave(Done(hashes, costs))
 
     def _folders(self) -> list[Path]:
@@ -136,7 +141,18 @@ class Work:
     def _party(self) -> Party:
         index = -1 if self._site == POOLED else self._run.sites.index(self._site)
         sealer = Sealer(self._keys.secret, self._keys.manifest)
-        return Party(self._run, self._cohort, index, self._data, sealer)
+        return Party(self._run, self._cohort, index, self._data, sealer, self._guard)
+
+    def _guarded(self) -> Guard | None:
+        """Make this site's guard; a pool has none, since nothing of it leaves."""
+        if self._site == POOLED:
+            return None
+        patients = {role: records.patient for role, records in self._loaded[0].items()}
+        index = self._run.sites.index(self._site)
+        guard = guard_for(self._run, index, patients, self._state)
+        if guard:
+            check_first_round(guard, self._site)
+        return guard
 
 
 def visits_of(run: Run, cohort: Cohort, site: str) -> Visits | None:

@@ -3,6 +3,7 @@
 from copy import deepcopy
 from threading import Thread
 
+import numpy as np
 import torch
 from nacl.public import PrivateKey
 
@@ -26,6 +27,7 @@ from coordinator.server.heads import Heads
 from coordinator.specs import POOLED, Run
 from sites.committing import SiteCommits
 from sites.gate import Gate
+from sites.protecting import guard_for
 
 LIMIT = 1 << 30
 
@@ -86,10 +88,11 @@ def joined(several):
     return Rows(Several({name: torch.cat([each.get(name) for each in inputs]) for name in names}), labels)
 
 
-def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: None):
+def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: None, guards=None):
     """Run everything; give the coordinator's party and the sites' (party, test logits) by name.
 
-    With a folder for `commits`, go on from those that lie there.
+    With a folder for `commits`, go on from those that lie there. Sites' secrets and privacy accounts lie in
+    the folder `guards`, each record that of another patient.
     """
     count, events = len(sizes), tuple(positive(size, shape, i) for i, size in enumerate(sizes))
     cohort = Cohort(shape, tuple(sizes), tuple(range(5, 5 + count)), (7,) * count, events)
@@ -104,6 +107,8 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
             sealer = Sealer(Secret(*(bytes(k) for k in secrets[name])), manifest)
         party = Party(run, cohort, index=-1 if name == POOLED else run.sites.index(name), sealer=sealer)
         party.data = site_data(cohort, party.index, shape)
+        if guards:
+            party.guard = guard_for(run, party.index, one_each(cohort, party.index), guards / name)
         own = (name, party, hub.spoke(name), outcomes, commits)
         threads.append(Thread(target=_site, args=own, daemon=True))
         threads[-1].start()
@@ -131,6 +136,12 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
     for thread in threads:
         thread.join(10)
     return party, outcomes, channel
+
+
+def one_each(cohort, index):
+    """Let each record be another patient's, by role."""
+    sizes = {"train": cohort.train, "validation": cohort.validation, "test": cohort.test}
+    return {role: np.arange(found[index]) for role, found in sizes.items()}
 
 
 def positive(size, shape, site):

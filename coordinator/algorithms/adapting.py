@@ -22,6 +22,7 @@ from torch import Tensor
 from coordinator.algorithms.local import train_here
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party, restore, score, switch
+from coordinator.algorithms.protecting import unpacked
 from coordinator.algorithms.split_steps import site_batch
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import loss_of
@@ -73,7 +74,9 @@ def adapting(party: Party) -> Iterator[None]:
         yield
         return
     training = unscheduled(run.training)
-    party.run = run.model_copy(update={"training": training})
+    # what is adapted never leaves, so that its steps need no noise
+    privacy = run.privacy.model_copy(update={"dp_sgd": None})
+    party.run = run.model_copy(update={"training": training, "privacy": privacy})
     rate = training.learning_rates[party.kept_at[0]]
     party.optimizers = {name: Optimizer(part, training, rate) for name, part in party.parts.items()}
     switch(party, training=True)
@@ -102,7 +105,7 @@ def frozen(part: Part) -> Iterator[None]:
 def _answer(party: Party, part: Part, item: Batch, channel: CoordinatorChannel) -> None:
     site, size = channel.sites[item.site], len(item.records)
     up = channel.receive(site, Activations, item.position)
-    activations = one(up.tensor, (size, *party.shapes["front"]), site).requires_grad_()
+    activations = unpacked(party.run, up.tensor, (size, *party.shapes["front"]), site).requires_grad_()
     output = part(activations)
     if party.run.labels == "shared":
         loss_of(output, one(up.labels, (size,), site), party.class_weights).backward()

@@ -16,6 +16,7 @@ from coordinator.algorithms.norms import judged
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.robust import aggregated
+from coordinator.algorithms.secure_averaging import give_summand, hear_sum
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats
 from coordinator.models.stages import Part
@@ -34,7 +35,7 @@ def site_average(party: Party, item: Average, channel: SiteChannel) -> None:
         return
     own = [value for part in party.parts.values() for value in floats(part)]
     if party.index in item.sites:
-        channel.send(weights_at(item, party.index, own, party.cohort.train[party.index]))
+        send_model(party, item, own, channel)
     average = channel.receive(Weights, position_of(item))
     fill(own, loaded(average, [tuple(value.shape) for value in own], "coordinator"))
     restart(party, item.trial)
@@ -43,18 +44,28 @@ def site_average(party: Party, item: Average, channel: SiteChannel) -> None:
 def coordinator_average(party: Party, item: Average, channel: CoordinatorChannel) -> None:
     """Average what the sites send, and this side's copies of the back."""
     theirs: list[Tensor] = party.server.get(AT_SITES, [])
+    if theirs and party.run.secure_aggregation:  # the sum alone is heard
+        tell_average(party, item, hear_sum(party, item, channel, party.site_shapes), channel)
+        theirs = []
     (back,) = party.parts.values()
     own = floats(back) if party.copies else []
+    if not (theirs or own):
+        return
     models = gathered(item, channel, party.site_shapes) if theirs else [[] for _ in item.sites]
     for model, site in zip(models, item.sites, strict=True):
         model += [value.cpu() for value in floats(party.copies[site])] if own else []
     average = averaged(party, item.sites, [*theirs, *(value.cpu() for value in own)], models)
     if theirs:
-        party.server[AT_SITES] = average[: len(theirs)]
-        channel.broadcast(weights_at(item, 0, party.server[AT_SITES], sum(party.cohort.train)))
+        tell_average(party, item, average[: len(theirs)], channel)
     if own:
         fill(own, average[len(theirs) :])
         copy_back(party, item.trial)
+
+
+def tell_average(party: Party, item: Average, average: list[Tensor], channel: CoordinatorChannel) -> None:
+    """Give every site the average of the sites' parts, and keep it to measure the next updates from."""
+    party.server[AT_SITES] = average
+    channel.broadcast(weights_at(item, 0, average, sum(party.cohort.train)))
 
 
 def averaged(party: Party, sites: Sequence[int], x: list[Tensor], models: list[list[Tensor]]) -> list[Tensor]:
@@ -88,6 +99,17 @@ def restart(party: Party, trial: int) -> None:
 def optimizer_of(party: Party, part: Part, trial: int) -> Optimizer:
     """Make an optimizer at a trial's learning rate."""
     return Optimizer(part, party.run.training, party.run.training.learning_rates[trial])
+
+
+def send_model(
+    party: Party, item: Average | LocalRound, tensors: Sequence[Tensor], channel: SiteChannel
+) -> None:
+    """Send this site's tensors, by themselves or as a part of the sum over the sites."""
+    if party.run.secure_aggregation:
+        (weight,) = site_weights(party, [party.index])
+        give_summand(party, item, tensors, weight, channel)
+    else:
+        channel.send(weights_at(item, party.index, tensors, party.cohort.train[party.index]))
 
 
 def gathered(item: Average | LocalRound, channel: CoordinatorChannel, shapes: Shapes) -> list[list[Tensor]]:

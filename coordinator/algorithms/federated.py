@@ -17,6 +17,7 @@ from coordinator.algorithms.averaging import (
     loaded,
     optimizer_of,
     position_of,
+    send_model,
     site_weights,
     weights_at,
 )
@@ -30,6 +31,7 @@ from coordinator.algorithms.party import (
     validate_whole,
     whole,
 )
+from coordinator.algorithms.secure_averaging import hear_sum
 from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.server_rules import RULES, correction
 from coordinator.algorithms.tensors import received, sent
@@ -62,9 +64,8 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
             return begin(party, item, whole(party.run))
         case LocalRound():
             x = shared(party)
-            models = gathered(item, channel, [tuple(value.shape) for value in x])  # in site order
             before = [value.cpu() for value in x]
-            fill(x, next_model(party, item, before, models))
+            fill(x, next_model(party, item, before, channel))
             channel.broadcast(weights_at(item, 0, x, sum(party.cohort.train)))
             send_corrections(party, item, channel)
         case _:
@@ -73,13 +74,16 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
     return party
 
 
-def next_model(party: Party, item: LocalRound, x: list[Tensor], models: list[list[Tensor]]) -> list[Tensor]:
+def next_model(party: Party, item: LocalRound, x: list[Tensor], channel: CoordinatorChannel) -> list[Tensor]:
     """Give x for the next round from the models that count; where none does it stays."""
-    kept, models = judged(party, item.sites, x, models)
+    shapes, rule = [tuple(value.shape) for value in x], RULES[party.run.rule]
+    if party.run.secure_aggregation:  # their mean alone is heard
+        return rule(party, item, x, [hear_sum(party, item, channel, shapes)], [1.0])
+    kept, models = judged(party, item.sites, x, gathered(item, channel, shapes))  # in site order
     weights = site_weights(party, kept)
     if kept != item.sites and not any(weights):
         return x
-    return RULES[party.run.rule](party, replace(item, sites=kept), x, models, weights)
+    return rule(party, replace(item, sites=kept), x, models, weights)
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
@@ -91,8 +95,7 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
         case LocalRound():
             if party.index in item.sites:
                 train_round(party, item)
-                own = party.cohort.train[party.index]
-                channel.send(weights_at(item, party.index, shared(party), own))
+                send_model(party, item, shared(party), channel)
             average = channel.receive(Weights, position_of(item))
             x = shared(party)
             fill(x, loaded(average, [tuple(value.shape) for value in x], "coordinator"))

@@ -17,11 +17,12 @@ import torch
 from torch import Tensor
 
 from coordinator.algorithms.clipping import alone
-from coordinator.algorithms.loading import augment_of, draw_of
+from coordinator.algorithms.loading import draw_of
 from coordinator.algorithms.norm_exchange import globally, heard_shortening, told_shortening
 from coordinator.algorithms.norms import heeded, length_of
 from coordinator.algorithms.party import Party
-from coordinator.algorithms.split_steps import head_batch
+from coordinator.algorithms.protecting import unpacked
+from coordinator.algorithms.split_steps import come_down, go_up, head_batch
 from coordinator.algorithms.tensors import one, received, sent
 from coordinator.algorithms.training import loss_of
 from coordinator.models.stages import backward
@@ -56,7 +57,9 @@ def coordinator_joint(party: Party, item: JointBatch, channel: CoordinatorChanne
     sites = [channel.sites[batch.site] for batch in item.batches]
     heard = [channel.receive(s, Activations, b.position) for s, b in zip(sites, item.batches, strict=True)]
     sizes, front = [len(batch.records) for batch in item.batches], party.shapes["front"]
-    tensors = [one(up.tensor, (n, *front), s) for up, n, s in zip(heard, sizes, sites, strict=True)]
+    tensors = [
+        unpacked(party.run, up.tensor, (n, *front), s) for up, n, s in zip(heard, sizes, sites, strict=True)
+    ]
     activations = torch.cat(tensors).requires_grad_()
     ((name, part),) = party.parts.items()
     output = part(activations, draw_of(party, item))
@@ -109,18 +112,10 @@ def _through_heads(
 
 
 def _forward_and_back(party: Party, item: JointBatch, mine: Batch, channel: SiteChannel) -> None:
-    train = party.rows.train
-    labels = train.labels[mine.records]
-    activations = party.parts["front"](
-        train.batch(mine.records, augment_of(party, mine)), draw_of(party, mine)
-    )
-    shared = sent(labels) if party.run.labels == "shared" else None
-    channel.send(Activations(mine.position, sent(activations), shared))
-    loss = 0.0
-    if shared is None:
-        loss = head_batch(party, mine, labels, channel, share_of(party, item, mine))
-    gradient = channel.receive(CutGradient, mine.position).tensor
-    backward(activations, one(gradient, tuple(activations.shape), "coordinator"))
+    passed, loss = go_up(party, mine, channel), 0.0
+    if party.run.labels == "private":
+        loss = head_batch(party, mine, passed.labels, channel, share_of(party, item, mine))
+    come_down(party, mine, passed, channel)
     party.count(loss, len(mine.records), party.index)
 
 

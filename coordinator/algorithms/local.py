@@ -5,6 +5,8 @@ Centralized training is the same loop at a site called `pooled`, whose records a
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from importlib import import_module
+from typing import Final
 
 import numpy as np
 import torch
@@ -38,6 +40,7 @@ from coordinator.schedule import (
     site_round,
 )
 
+PRIVATE_STEPS: Final = "coordinator.algorithms.private_steps"
 __all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
 
 
@@ -138,6 +141,9 @@ def train_here(
     correct: Callable[[Part], None] | None = None,
 ) -> None:
     """Do one step of the whole model; `extra` and `correct` are `train_batch`'s."""
+    if party.run.privacy.dp_sgd is not None:
+        import_module(PRIVATE_STEPS).train_privately(party, batch, extra)  # importing Opacus takes seconds
+        return
     train, seed = party.rows.train, party.run.seed
     loss = train_batch(
         party.parts["model"], party.optimizers["model"],

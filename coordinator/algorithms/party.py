@@ -14,6 +14,7 @@ from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import Weights, logits_of, loss_sum
 from coordinator.errors import ProtocolError
 from coordinator.models.stages import Part, Shape, Value, build
+from coordinator.privacy.guard import Guard
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
@@ -51,6 +52,7 @@ class Party:
     index: int = -1
     data: SiteData | None = None
     sealer: Sealer | None = None
+    guard: Guard | None = None  # at a site whose strategy has a defence
     parts: dict[str, Part] = field(default_factory=dict)
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
     best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
@@ -58,6 +60,7 @@ class Party:
     best_at: tuple[int, int] = (-1, -1)
     kept_at: tuple[int, int] = (-1, -1)  # the round whose parts `best` are
     stopped: int = -1  # the trial whose remaining rounds are left out
+    ended: bool = False  # all that is left of the schedule is left out: an account would be overdrawn
     waiting: Waiting = field(default_factory=Waiting)
     rounds: list[list[Validation]] = field(default_factory=list)
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)

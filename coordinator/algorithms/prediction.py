@@ -14,8 +14,9 @@ from torch import Tensor
 from coordinator.algorithms import split
 from coordinator.algorithms.cohort import Cohort, Rows, shape_of
 from coordinator.algorithms.party import Party, Stages, begin, score, switch
+from coordinator.algorithms.protecting import unpacked
 from coordinator.algorithms.split_scoring import have_scored
-from coordinator.algorithms.tensors import one, sent
+from coordinator.algorithms.tensors import sent
 from coordinator.algorithms.training import EVALUATION_BATCH
 from coordinator.errors import ConfigError, ProtocolError
 from coordinator.model_files import About, Tensors
@@ -79,7 +80,7 @@ def coordinator_answer(party: Party, up: Activations, site: str) -> Features | S
         ProtocolError: they are not of this model, or of more records than a batch has, or labels came along.
     """
     trial, _, place, _ = up.position
-    size = up.tensor.shape[0] if up.tensor.ndim else 0
+    size = up.tensor.shape[0] if up.tensor.ndim else 0  # packed too, the first axis is the batch
     if (trial, place) != (-1, party.run.sites.index(site)) or not 1 <= size <= EVALUATION_BATCH:
         raise ProtocolError(
             f"'{site}' sent activations of {size} records at {up.position}, expected 1 to "
@@ -88,6 +89,6 @@ def coordinator_answer(party: Party, up: Activations, site: str) -> Features | S
     if up.labels is not None:
         raise ProtocolError(f"'{site}' sent labels, which a prediction does not need; none was used")
     (part,) = party.parts.values()
-    output = part(one(up.tensor, (size, *party.shapes["front"]), site))
+    output = part(unpacked(party.run, up.tensor, (size, *party.shapes["front"]), site))
     party.records_scored += size
     return (Features if "middle" in party.parts else Scores)(up.position, sent(output))

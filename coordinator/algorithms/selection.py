@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from math import inf, isnan, nan
 
 from coordinator.algorithms.party import Party, Validation, Waiting
+from coordinator.algorithms.protecting import guard_of
 from coordinator.protocol.channel import CoordinatorChannel
-from coordinator.protocol.messages import Verdict
+from coordinator.protocol.messages import Budgeted, Verdict
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Run
 
@@ -74,17 +75,22 @@ def decide(party: Party, validations: list[Validation], at: tuple[int, int]) -> 
 def announce(
     party: Party, validations: list[Validation], at: tuple[int, int], channel: CoordinatorChannel
 ) -> None:
-    """Decide on a round, and tell every site."""
+    """Decide on a round, and tell every site; where one cannot afford another, all end."""
+    if party.run.privacy.budget is not None:
+        party.ended = not all(each.goes_on for each in channel.gather(Budgeted, (*at, 0, -1)))
     best = decide(party, validations, at)
-    channel.broadcast(Verdict((*at, 0, -1), best, party.stopped == at[0]))
+    channel.broadcast(Verdict((*at, 0, -1), best, party.stopped == at[0], party.ended))
     if best:
         keep(party, at)
 
 
 def heed(party: Party, at: tuple[int, int], channel: SiteChannel) -> None:
-    """Hear what was decided on a round, and do so."""
+    """Hear what was decided on a round, and do so; first say whether the account bears another."""
+    if party.run.privacy.budget is not None:
+        channel.send(Budgeted((*at, party.index, -1), guard_of(party).goes_on(at)))
     verdict = channel.receive(Verdict, (*at, 0, -1))
     if verdict.best:
         keep(party, at)
     if verdict.stop:
         party.stopped = at[0]
+    party.ended = verdict.end

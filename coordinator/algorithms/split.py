@@ -24,6 +24,7 @@ from coordinator.algorithms import averaging, handing_on, joint
 from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.norm_exchange import globally
 from coordinator.algorithms.party import Party, begin
+from coordinator.algorithms.protecting import check_parts
 from coordinator.algorithms.split_scoring import (
     coordinator_predict,
     coordinator_validate,
@@ -61,7 +62,8 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
     """Walk one item at a site; another site's turn is none of its business."""
     match item:
         case Begin():
-            return start(party, item, parts_of(party.run, party.cohort.shape)[0])
+            start(party, item, parts_of(party.run, party.cohort.shape)[0])
+            check_parts(party)
         case Batch() if item.site == party.index:
             site_batch(party, item, channel)
         case JointBatch():

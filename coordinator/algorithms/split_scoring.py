@@ -10,10 +10,12 @@ from torch import Tensor
 from coordinator.algorithms.adapting import adapt_site, answer_adapting
 from coordinator.algorithms.cohort import Rows
 from coordinator.algorithms.party import Party, Validation, restore, said, switch
+from coordinator.algorithms.protecting import outgoing, outgoing_labels, packed, role_of, unpacked
 from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum
 from coordinator.participation import has_trained
+from coordinator.privacy.guard import chosen
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated
 from coordinator.protocol.site_channel import SiteChannel
@@ -39,11 +41,12 @@ def have_scored(
     found = [torch.empty(0, 1)]
     for number, batch in enumerate(evaluation_batches(len(rows.labels))):
         position = (*at[:3], -1 - number)
-        inputs, labels = rows.inputs[batch], rows.labels[batch]
+        inputs, labels, role = rows.inputs[batch], rows.labels[batch], role_of(at)
+        records = chosen(batch, len(rows.labels))
         party.records_scored += len(labels)
-        channel.send(
-            Activations(position, sent(party.parts["front"](inputs)), sent(labels) if share_labels else None)
-        )
+        leaving = outgoing(party, party.parts["front"](inputs), position, role, records)
+        shared = sent(outgoing_labels(party, labels, rows, records, role)) if share_labels else None
+        channel.send(Activations(position, packed(party.run, leaving), shared))
         if "head" in party.parts:
             features = channel.receive(Features, position).tensor
             found.append(
@@ -86,7 +89,7 @@ def score_for(
         position = (*at[:3], -1 - number)
         size = min(batch.stop, count) - batch.start
         up = channel.receive(site, Activations, position)
-        output = part(one(up.tensor, (size, *party.shapes["front"]), site))
+        output = part(unpacked(party.run, up.tensor, (size, *party.shapes["front"]), site))
         party.records_scored += size
         if "middle" in party.parts:
             channel.send(site, Features(position, sent(output)))

@@ -1,6 +1,7 @@
 """One step of split learning on one site's records: both halves."""
 
-from typing import cast
+from importlib import import_module
+from typing import Final, NamedTuple, cast
 
 import torch
 from torch import Tensor
@@ -10,31 +11,70 @@ from coordinator.algorithms.norm_exchange import coordinator_shortening, site_sh
 from coordinator.algorithms.norms import bound_step
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party
+from coordinator.algorithms.protecting import (
+    add_hidden_term,
+    outgoing,
+    outgoing_gradient,
+    outgoing_labels,
+    packed,
+    scrutinize,
+    unpacked,
+)
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import loss_of
-from coordinator.models.stages import Part, backward
+from coordinator.models.stages import Part, Value, backward
+from coordinator.privacy.guard import TRAIN
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, CutGradient, Features, HeadGradient
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Batch
 
+PRIVATE_FRONTS: Final = "coordinator.algorithms.private_fronts"
+
+
+class Passed(NamedTuple):
+    """A batch that went up: its inputs, the front's output, what of that left, the labels of its loss."""
+
+    inputs: Value
+    activations: Tensor
+    left: Tensor
+    labels: Tensor
+
 
 def site_batch(party: Party, item: Batch, channel: SiteChannel) -> None:
     """Do the site's half of a step."""
-    inputs, labels = batch_of(party, item)
-    activations = party.parts["front"](inputs, draw_of(party, item))
-    shared = sent(labels) if party.run.labels == "shared" else None
-    channel.send(Activations(item.position, sent(activations), shared))
-    load_ahead(party)
-    loss = 0.0
-    if shared is None:
-        loss = head_batch(party, item, labels, channel)
-    gradient = channel.receive(CutGradient, item.position).tensor
-    backward(activations, one(gradient, tuple(activations.shape), "coordinator"))
+    if party.run.privacy.dp_sgd is not None:
+        import_module(PRIVATE_FRONTS).site_batch_privately(party, item, channel)  # Opacus takes seconds
+        return
+    passed, loss = go_up(party, item, channel), 0.0
+    if party.run.labels == "private":
+        loss = head_batch(party, item, passed.labels, channel)
+    come_down(party, item, passed, channel)
     shortened = site_shortening(party, item.position, channel)
     for optimizer in party.optimizers.values():
         optimizer.descend(item.round, shortened)
     party.count(loss, len(item.records), party.index)
+
+
+def go_up(party: Party, item: Batch, channel: SiteChannel) -> Passed:
+    """Send a batch's activations, and its labels where they are shared."""
+    inputs, labels = batch_of(party, item)
+    activations = party.parts["front"](inputs, draw_of(party, item))
+    left = outgoing(party, activations, item.position, TRAIN, item.records)
+    if shared := party.run.labels == "shared":
+        labels = outgoing_labels(party, labels, party.rows.train, item.records, TRAIN)
+    channel.send(Activations(item.position, packed(party.run, left), sent(labels) if shared else None))
+    load_ahead(party)
+    return Passed(inputs, activations, left, labels)
+
+
+def come_down(party: Party, item: Batch, passed: Passed, channel: SiteChannel) -> None:
+    """Hear the gradient at the cut, and go on backwards through the front."""
+    array = channel.receive(CutGradient, item.position).tensor
+    gradient = one(array, tuple(passed.left.shape), "coordinator")
+    scrutinize(party, gradient, passed.labels, item.position)
+    add_hidden_term(party, passed.inputs, passed.activations)
+    backward(passed.left, gradient)
 
 
 def head_batch(
@@ -45,7 +85,14 @@ def head_batch(
     features = one(channel.receive(Features, item.position).tensor, shape, "coordinator").requires_grad_()
     loss = loss_of(party.parts["head"](features, draw_of(party, item)), labels, party.class_weights)
     (loss if share is None else share * loss).backward()
-    channel.send(HeadGradient(item.position, sent(cast(Tensor, features.grad))))
+    weight = (1.0 if share is None else share) / len(labels)
+    rows = cast(Tensor, features.grad)
+    channel.send(
+        HeadGradient(
+            item.position,
+            sent(outgoing_gradient(party, rows, labels, item.position, item.records, weight)),
+        )
+    )
     return float(loss.detach())
 
 
@@ -54,7 +101,8 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     site, draw = channel.sites[item.site], draw_of(party, item)
     part, optimizer = back_of(party, item.site)
     up = channel.receive(site, Activations, item.position)
-    activations = one(up.tensor, (len(item.records), *party.shapes["front"]), site).requires_grad_()
+    shape = (len(item.records), *party.shapes["front"])
+    activations = unpacked(party.run, up.tensor, shape, site).requires_grad_()
     output, loss = part(activations, draw), torch.zeros(())
     if party.run.labels == "shared":
         loss = loss_of(output, one(up.labels, (len(item.records),), site), party.class_weights)

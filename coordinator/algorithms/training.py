@@ -23,7 +23,7 @@ def loss_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> T
     over several sites' batches is the loss of the batch that holds them all.
     """
     labels = labels.to(logits.device)
-    return binary_cross_entropy_with_logits(logits[:, 0], labels, _weight(labels, weights))
+    return binary_cross_entropy_with_logits(logits[:, 0], labels, class_weight_of(labels, weights))
 
 
 def loss_sum(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> float:
@@ -34,12 +34,13 @@ def loss_sum(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> 
     """
     wide = labels.double()
     each = binary_cross_entropy_with_logits(
-        logits[:, 0].cpu().double(), wide, _weight(wide, weights), reduction="none"
+        logits[:, 0].cpu().double(), wide, class_weight_of(wide, weights), reduction="none"
     )
     return float(each.sum())
 
 
-def _weight(labels: Tensor, weights: Weights | None) -> Tensor | None:
+def class_weight_of(labels: Tensor, weights: Weights | None) -> Tensor | None:
+    """Give each record's weight in the loss (records,), None where all weigh 1."""
     if weights is None:
         return None
     without, with_outcome = map(labels.new_tensor, weights)

@@ -23,7 +23,8 @@ COLUMNS: Final[dict[str, str]] = {
     "reference_validated,verdict",
     "figures/gallery.csv": "task,strategy,seed,attack,which,psnr,original,reconstruction,baseline",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
-    "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,cut,model,"
+    "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,secure_aggregation,"
+    "privacy,cut,model,"
     f"{','.join(Training.model_fields)},identical_to",
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
     "figures/subgroups.csv": "task,strategy,variable,group,n,events,value,ci_low,ci_high,hidden,reason",

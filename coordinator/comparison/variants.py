@@ -23,9 +23,22 @@ def _row(run: Run, identical: dict[str, str]) -> dict[str, object]:
         "participation": "as recorded" if run.recorded else run.participation,
         "join": _by_site(run.join), "leave": _by_site(run.leave),
         "site_weights": run.site_weights, "adapt": run.adapt,
+        "secure_aggregation": run.secure_aggregation, "privacy": _defences(run),
         "cut": " ".join(run.cut), "model": run.model.name, **training,
         "identical_to": identical.get(f"{run.task}/{run.strategy}"),
     }  # fmt: skip
+
+
+def _defences(run: Run) -> str:
+    """Name the defences that are on, with their settings."""
+    found = run.privacy.model_dump(exclude_defaults=True, exclude_none=True)
+    return " ".join(f"{name} {_settings(value)}" for name, value in found.items())
+
+
+def _settings(value: object) -> str:
+    if isinstance(value, dict):
+        return "(" + " ".join(f"{key} {each}" for key, each in value.items()) + ")"
+    return str(value)
 
 
 def _by_site(numbers: Mapping[str, int]) -> str:

@@ -3,6 +3,7 @@
 from coordinator.config.data import Columns, Data, Events, Partition, Scanner, Site, Split
 from coordinator.config.fitting import Clip, Model, Norms, Training
 from coordinator.config.policy import Approved, Limits, Policy, Release
+from coordinator.config.privacy import Budget, DpSgd, Noise, Privacy
 from coordinator.config.study import Link, Network, OnLoss, Strategy, Study, Task, TrainingChange
 from coordinator.config.values import (
     ClassWeights,
@@ -31,6 +32,7 @@ from coordinator.config.values import (
 
 __all__ = [
     "Approved",
+    "Budget",
     "ClassWeights",
     "Clip",
     "Columns",
@@ -38,6 +40,7 @@ __all__ = [
     "Data",
     "Decay",
     "Device",
+    "DpSgd",
     "Events",
     "Factor",
     "ImportPath",
@@ -47,12 +50,14 @@ __all__ = [
     "Model",
     "Name",
     "Network",
+    "Noise",
     "Norms",
     "OnLoss",
     "Partition",
     "Policy",
     "Positive",
     "Precision",
+    "Privacy",
     "Rates",
     "Record",
     "Release",

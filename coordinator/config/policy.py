@@ -7,8 +7,9 @@ from pydantic import Field, JsonValue, StringConstraints
 from coordinator.config.values import Count, Name, Positive, Record
 
 Release = Literal[
-    "activations", "labels", "weights", "metrics", "aggregates", "sealed parts", "gradients", "gradient norms"
-]
+    "activations", "labels", "weights", "metrics", "aggregates", "sealed parts", "gradients",
+    "gradient norms", "masked weights",
+]  # fmt: skip
 WorkName = Annotated[
     str, StringConstraints(pattern=r"^(run(/[a-z][a-z0-9_]*){3}|agreement(/[a-z][a-z0-9_]*){2})/[0-9]{1,10}$")
 ]
@@ -61,7 +62,7 @@ class Policy(Record):
     )
     releases: tuple[Release, ...] = Field(
         description="what may leave: activations, labels, weights, metrics, aggregates, sealed parts, "
-        "gradients, gradient norms"
+        "gradients, gradient norms, masked weights"
     )
     smallest_cell: Count = Field(5, description="aggregates: a study with a smaller min_cell is refused")
     limits: Limits = Field(default_factory=Limits, description="how much may leave in a run")

@@ -9,6 +9,7 @@ from pydantic import (
 
 from coordinator.config.data import Data, Site, Split
 from coordinator.config.fitting import Clip, Model, Norms, Training
+from coordinator.config.privacy import Privacy
 from coordinator.config.values import (
     ClassWeights,
     Count,
@@ -150,6 +151,12 @@ class Strategy(Record):
         None,
         description="centralized: shuffle the pool, or replay split learning's, site by site or joint",
     )
+    secure_aggregation: bool = Field(
+        False,
+        description="averages: the coordinator learns the sum of the sites' tensors and no site's own "
+        "(Bonawitz 2017); needs three sites in every round",
+    )
+    privacy: Privacy = Field(default_factory=Privacy, description="defences")
 
 
 class OnLoss(Record):

@@ -178,6 +178,44 @@ class Control(Message, frozen=True):
     tensors: tuple[Array, ...]
 
 
+# secure aggregation; every array but the words is of bytes
+
+
+class SumKeys(Message, frozen=True):
+    """Site: my public key for this attempt at a sum; coordinator: those of all who take part, in order."""
+
+    position: Position
+    keys: tuple[Array, ...]
+
+
+class SumShares(Message, frozen=True):
+    """Site: shares of my secrets, sealed for the other sites in order; coordinator: what they sealed."""
+
+    position: Position
+    boxes: tuple[Array, ...]
+
+
+class SumMasked(Message, frozen=True):
+    """Site: my weighted tensors and my weight in fixed point, int64 words under masks."""
+
+    position: Position
+    words: Array
+
+
+class SumThere(Message, frozen=True):
+    """Coordinator: the sites whose words have come, by number."""
+
+    position: Position
+    sites: tuple[int, ...]
+
+
+class SumUnmasking(Message, frozen=True):
+    """Site: one share of a secret of each site, with which the sum, and no summand, comes out."""
+
+    position: Position
+    shares: tuple[Array, ...]
+
+
 # validation, selection, prediction
 
 
@@ -192,11 +230,19 @@ class Validated(Message, frozen=True):
 
 
 class Verdict(Message, frozen=True):
-    """Coordinator: whether this round's model is the best so far, and whether the trial stops here."""
+    """Coordinator: whether this round's model is the best so far, and if the trial, or all, stops here."""
 
     position: Position
     best: bool
     stop: bool = False
+    end: bool = False
+
+
+class Budgeted(Message, frozen=True):
+    """Site: whether my patients' privacy accounts bear another round."""
+
+    position: Position
+    goes_on: bool
 
 
 class Scores(Message, frozen=True):
@@ -210,7 +256,9 @@ class Scores(Message, frozen=True):
 _PHASES: dict[type[Message], str] = {
     Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
     Gradients: "training", Control: "training", Norms: "training",
-    Validated: "validation", Verdict: "validation",
+    Validated: "validation", Verdict: "validation", Budgeted: "validation",
+    SumKeys: "training", SumShares: "training", SumMasked: "training", SumThere: "training",
+    SumUnmasking: "training",
 }  # fmt: skip
 
 
@@ -229,5 +277,5 @@ def phase_of(message: Message) -> str:
 AnyMessage = (
     Hello | Welcome | Committed | Kept | Refused | Done | Bye | Aggregated | Agreed | Activations
     | CutGradient | Features | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated
-    | Verdict | Scores
+    | Verdict | Budgeted | Scores | SumKeys | SumShares | SumMasked | SumThere | SumUnmasking
 )  # fmt: skip

@@ -12,6 +12,7 @@ import torch
 from coordinator import final_model, specs
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party
+from coordinator.algorithms.protecting import as_read
 from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
@@ -93,7 +94,7 @@ class Work:
         self._state, self._heads, self._interruptions = state, heads, Interruptions(state)
         self._recorder = Recorder(run.record_round, len(run.training.learning_rates))
         if run.record_round is not None:
-            channel.listener = self._recorder.hear
+            channel.listener = as_read(run, cohort, self._recorder.hear)
         self.progress, self.status = Progress(run, cohort, channel), Status(state, run, channel)
         self._begun = False
         channel.note = lambda text: say(event="note", text=text)

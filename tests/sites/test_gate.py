@@ -80,11 +80,11 @@ def test_a_site_s_link_is_used_by_nothing_but_the_gate():
 
 def test_every_message_a_site_may_send_has_a_name_in_policies():
     down = {"Welcome", "Kept", "Refused", "Bye", "Agreed"}
-    down |= {"CutGradient", "Features", "Verdict", "Scores", "Control"}
+    down |= {"CutGradient", "Features", "Verdict", "Scores", "Control", "SumThere"}
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
     assert set(gate.RELEASES) == kinds - down
     assert set(gate.RELEASES.values()) == {*get_args(Release), gate.CONVERSATION} - {gate.LABELS}
-    of_parts = {*gate.OF_PARTS.values(), gate.OF_CLIPPING}
+    of_parts = {*gate.OF_PARTS.values(), gate.OF_CLIPPING, gate.MASKED}
     assert of_parts.union(*gate.ALLOWED.values()) == set(gate.RELEASES.values())
 
 
@@ -117,7 +117,7 @@ def sample(name):
         "limits": X, "histogram": X, "levels": {}, "suppressed": 0, "shapes": {}, "giver": "a", "taker": "b",
         "box": X,
         "tensors": (X,), "records": 1, "train_loss": 0.0, "train_records": 1, "loss": 0.0, "best": True,
-        "stop": False,
+        "stop": False, "end": False, "goes_on": True, "keys": (X,), "boxes": (X,), "words": X, "shares": (X,),
         "values": Y, "commits": {1: "h"}, "number": 1, "hash": "h", "ledger": "l",
         "signature": "",
     }  # fmt: skip

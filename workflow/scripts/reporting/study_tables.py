@@ -12,6 +12,7 @@ USUAL: Final = {
     "leave": "", "site_weights": "records", "momentum": "0.0", "weight_decay": "0.0",
     "schedule": "constant", "warm_up": "0", "clip": "", "precision": "float32", "class_weights": "none",
     "epochs_by_site": "", "patience": "",
+    "secure_aggregation": "False", "privacy": "",
 }  # fmt: skip
 READS = {"table": "a table row", "series": "a series", "image": "an image"}
 
