@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from coordinator import specs
-from coordinator.config import Device, Site, Study, Task, Training
+from coordinator.attendance import with_recorded
+from coordinator.config import Device, OnLoss, Site, Study, Task, Training
 from coordinator.fitting_rules import check_adapting, check_fitting, check_grids, check_participation
-from coordinator.participation import with_recorded
+from coordinator.presets import Axes
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import POOLED, Run
 from coordinator.strategies import axes_of, check_optimizer, cut_of, training_of
@@ -51,11 +52,18 @@ def _resolve(
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
         release=study.release, record_round=_recorded_round(study, training),
         threads=study.threads_per_process, devices=_devices(study, task, sites),
-        on_loss=study.on_loss, commit_steps=study.commit_steps,
+        on_loss=_on_loss(study, axes), commit_steps=study.commit_steps,
     )  # fmt: skip
     if not isinstance(share, str):
         return run
     return with_recorded(run, Path(share).expanduser())
+
+
+def _on_loss(study: Study, axes: Axes) -> OnLoss:
+    """Let a party that trains alone be waited for: there is nobody to go on with."""
+    if study.on_loss.policy == "continue" and axes["algorithm"] == "local":
+        return study.on_loss.model_copy(update={"policy": "wait", "at_least": None})
+    return study.on_loss
 
 
 def _devices(study: Study, task: Task, sites: dict[str, Site]) -> dict[str, Device]:
@@ -112,5 +120,6 @@ def sequence_of(run: Run) -> str | None:
     if run.adapt:  # of what a site holds
         what = f"{what} adapted {run.adapt} {run.algorithm} {run.cut} {run.labels}"
     settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
-    who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())} {run.recorded}"
+    who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())}"
+    who = f"{who} {run.recorded} {run.away}"
     return " ".join([run.task, what, who, *settings])

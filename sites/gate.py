@@ -13,6 +13,7 @@ from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Committed, Message
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement, Prediction, Run, run_digest
+from coordinator.walking import keeps_apart, may_lose
 from sites.budget import Spent, check_limits, spent_in
 from sites.ledger import HELLO, WENT_ON, Ledger, chained
 
@@ -41,6 +42,8 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "split": frozenset({CONVERSATION, "metrics", "activations"}),
     "prediction": frozenset({CONVERSATION, "activations"}),
 }
+# where a run may go on without a site: what another one gives it when it is back, sealed
+OF_CATCHING_UP: Final = "sealed parts"
 # beside that, what becomes of a site's parts in split learning; private ones do not leave at all
 OF_PARTS: Final[Mapping[str, str]] = {
     "handed_on": "sealed parts",
@@ -59,6 +62,8 @@ def way_of(spec: Run | Agreement | Prediction) -> str:
 def released_by(spec: Run | Agreement | Prediction) -> frozenset[str]:
     """Name the kinds of release that a spec needs, and labels where they are shared."""
     allowed = ALLOWED[way_of(spec)]
+    if isinstance(spec, Run) and may_lose(spec) and not keeps_apart(spec):
+        allowed |= {OF_CATCHING_UP}
     if not isinstance(spec, Run) or spec.algorithm != "split":
         return allowed
     if spec.site_parts in OF_PARTS:

@@ -47,7 +47,7 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     hospitals = run.sites if options.site == POOLED else (options.site,)
     check_allowed(run, hospitals)
     work = Work(run, statistics, options, keys, [records_of(run, statistics, each) for each in hospitals])
-    patient, again = run.on_loss.policy == "wait", False
+    patient, again = run.on_loss.policy != "abort", False
     welcome = work.enter(again=False)
     while True:
         try:
@@ -95,7 +95,9 @@ class Work:
         Raises:
             ProtocolError: it counts other records.
         """
-        seconds = seconds_of(self._run.on_loss) if again else None
+        # under `continue` a round may be long in which nobody has the time to let this site in
+        waits = self._run.on_loss.policy == "continue" or not again
+        seconds = None if waits else seconds_of(self._run.on_loss)
         held = self._held.held()
         welcome = self._keys.enter(self._channel, self._run, held, again=again, seconds=seconds)
         if welcome.records != self._cohort.train:
@@ -103,6 +105,8 @@ class Work:
                 f"the coordinator counts {welcome.records} training records, the statistics here "
                 f"{self._cohort.train}; give every party the same statistics.json"
             )
+        if self._run.on_loss.policy != "continue" and welcome.away != self._run.away:
+            raise ProtocolError("the coordinator goes on without sites, which this run does not; see its log")
         return welcome
 
     def see_through(self, welcome: Welcome, *, again: bool) -> None:
@@ -112,7 +116,11 @@ class Work:
         else:
             self._held.rewind(-1)
         party, channel = self._party(), self._channel
+        party.away = welcome.away
         logits = walk(party, channel, self._search.see, self._commits)
+        if party.index in party.gone:  # as an earlier run recorded: it has no share in the model
+            channel.leave(None)
+            return
         costs = {
             **costs_of(party, self._clock, channel.line.bytes),
             **self._search.costs(party.kept_at[0]),

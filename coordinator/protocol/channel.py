@@ -6,14 +6,14 @@ what a message means, nothing above it what a socket is.
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.codec import Frames, hello_in
 from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, CoordinatorLink, Kind, Line, expected
-from coordinator.protocol.messages import Bye, Done, Hello, Message, Position, Refused, Welcome
+from coordinator.protocol.messages import Away, Bye, Done, Hello, Message, Position, Refused, Welcome
 
 TELL_SECONDS = 30.0
 
@@ -43,6 +43,8 @@ class CoordinatorChannel:
         self._done: set[str] = set()
         self._lost: set[str] = set()  # and of these, who has said Hello again
         self._returned: set[str] = set()
+        self._away: set[str] = set()  # without whom all go on until they are let in again
+        self._left_out: set[str] = set()  # to whom nothing is said at this place of the schedule
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
         self.note: Callable[[str], None] = lambda text: None
@@ -53,6 +55,7 @@ class CoordinatorChannel:
         *,
         again: bool = False,
         seconds: float | None = None,
+        enough: Callable[[list[str]], bool] = lambda here: False,
     ) -> None:
         """Wait until every site is here; every half minute ``waiting`` hears who is not.
 
@@ -60,18 +63,19 @@ class CoordinatorChannel:
             waiting: hears names.
             again: wait for one that leaves meanwhile, too.
             seconds: how long to wait at most.
+            enough: says whether these sites can go on without the rest after that time.
 
         Raises:
             ProtocolError: a site was given another spec.
             PeerLost: a site left, or did not come in time.
         """
         began = told = time.monotonic()
-        while absent := [site for site in self.sites if site not in self.hellos]:
+        while absent := self._not_here():
             try:
-                for site in [each for each in absent if self.lines[each].waiting()]:
+                for site in [each for each in self.sites if self._knocks(each)]:
                     self._enter(site)
-                if absent := [site for site in self.sites if site not in self.hellos]:
-                    self._pump(WAIT_SECONDS)
+                if absent := self._not_here():
+                    self._pump(min(WAIT_SECONDS, seconds or WAIT_SECONDS))
             except ProtocolError as error:
                 if not (again and self.refuse(error)):
                     raise
@@ -80,11 +84,58 @@ class CoordinatorChannel:
             if absent and now > told + TELL_SECONDS:
                 told = now
                 waiting(absent)
+            absent = self._not_here()
             if absent and seconds is not None and now > began + seconds:
-                names = ", ".join(absent)
-                raise PeerLost(
-                    f"waited {seconds / 60:.0f} minutes for {names}; see their logs, then run again"
-                )
+                self._go_on_without(absent, seconds, enough)
+
+    def _not_here(self) -> list[str]:
+        return [site for site in self.sites if site not in self.hellos and site not in self._away]
+
+    def _knocks(self, site: str) -> bool:
+        return site not in self.hellos and self.lines[site].waiting()
+
+    def _go_on_without(self, absent: list[str], seconds: float, enough: Callable[[list[str]], bool]) -> None:
+        names, here = ", ".join(absent), sorted(self.hellos)
+        if not enough(here):
+            left = f"{', '.join(here) or 'nobody'} alone cannot go on; " if self._away or len(here) else ""
+            raise PeerLost(
+                f"waited {seconds / 60:g} minutes for {names}; {left}see their logs, then run again"
+            )
+        self.note(f"waited {seconds / 60:g} minutes for {names}; going on without")
+        self._away |= set(absent)
+
+    def away(self) -> list[str]:
+        """Name the sites without which the run goes on, in site order."""
+        return [site for site in self.sites if site in self._away]
+
+    def expect_not(self, sites: Iterable[str]) -> None:
+        """Do not wait for sites without which the run went on before."""
+        self._away = {site for site in sites if site not in self.hellos}
+
+    def leave_out(self, sites: Iterable[str]) -> None:
+        """Say nothing to these sites, and hear nothing of them, until it is said otherwise."""
+        self._left_out = set(sites)
+
+    def spoken_to(self) -> list[str]:
+        """Name the sites that take part at this place of the schedule, in site order."""
+        return [site for site in self.sites if site not in self._left_out]
+
+    def knocking(self) -> list[str]:
+        """Let those who were away and have come back say Hello; name those whose Hello is right."""
+        for site in [each for each in self.away() if self._knocks(each)]:
+            try:
+                self._enter(site)
+            except ProtocolError as error:
+                self.turn_away(site, str(error))
+        return [site for site in self.away() if site in self.hellos]
+
+    def turn_away(self, site: str, reason: str) -> None:
+        """Say why a site is not let in, and go on without it."""
+        self.note(f"refused: {reason}")
+        if route := self._routes.pop(site, None):
+            self._say_refused(route, self.lines[site], reason)
+        self._forget(site)
+        self._away.add(site)
 
     def refuse(self, error: ProtocolError) -> bool:
         """Go on without a site that broke the protocol until it comes back; False where it was no site.
@@ -105,25 +156,41 @@ class CoordinatorChannel:
         """Name the sites that are lost and not yet waited for."""
         return sorted(self._lost)
 
-    def readmit(self, waiting: Callable[[list[str]], None], seconds: float | None) -> list[str]:
-        """Wait until every site that was lost is here again; give their names."""
-        lost = sorted(self._lost)
+    def readmit(
+        self,
+        waiting: Callable[[list[str]], None],
+        seconds: float | None,
+        enough: Callable[[list[str]], bool] = lambda here: False,
+    ) -> list[str]:
+        """Wait until every site that was lost is here again; give the names of who is."""
+        lost = self._lost | self._away
         self._let_go()
-        self.admit(waiting, again=True, seconds=seconds)
-        return lost
+        self.admit(waiting, again=True, seconds=seconds, enough=enough)
+        self.knocking()
+        return sorted(site for site in lost if site in self.hellos)
 
-    def welcome(self, records: tuple[int, ...], commit: int = -1, generation: int = 0) -> None:
-        """Let everyone begin or go on; what was said in an earlier generation and not heard is void.
+    def welcome(
+        self,
+        records: tuple[int, ...],
+        commit: int | Mapping[str, int] = -1,
+        generation: int = 0,
+        away: Away = (),
+    ) -> None:
+        """Let everyone who is here begin or go on; what was said in an earlier generation is void.
 
         Args:
             records: the counts of training records the schedule is made from.
-            commit: the one to go on from, -1: none.
+            commit: the one to go on from, or each site's own; -1: none.
             generation: higher than any before.
+            away: without which sites, from which place of the schedule.
         """
         self._welcomed = True
-        for line in self.lines.values():
-            line.begin(generation)
-        self.broadcast(Welcome(records, commit))
+        self._away -= set(self.hellos)
+        self._left_out = set()
+        for site in [each for each in self.sites if each not in self._away]:
+            self.lines[site].begin(generation)
+            own = commit if isinstance(commit, int) else commit[site]
+            self.send(site, Welcome(records, own, away))
 
     def state(self) -> dict[str, Any]:
         """Give what was counted on each line."""
@@ -155,8 +222,8 @@ class CoordinatorChannel:
                 raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
 
     def broadcast(self, message: Message) -> None:
-        """Send the same message to every site."""
-        for site in self.sites:
+        """Send the same message to every site that takes part."""
+        for site in self.spoken_to():
             self.send(site, message)
 
     def receive(self, site: str, kind: type[Kind], position: Position | None = None) -> Kind:
@@ -171,13 +238,14 @@ class CoordinatorChannel:
         return heard
 
     def gather(self, kind: type[Kind], position: Position | None = None) -> list[Kind]:
-        """Wait for one message from every site; give them in site order, not in order of arrival.
+        """Wait for one message from every site that takes part, in site order, not in order of arrival.
 
         ``position`` stands for every site's own: its third number is replaced by the site's index.
         """
         return [
             self.receive(site, kind, position and (*position[:2], index, position[3]))
             for index, site in enumerate(self.sites)
+            if site not in self._left_out
         ]
 
     def finish(self) -> list[Done]:
@@ -187,8 +255,10 @@ class CoordinatorChannel:
         return done
 
     def dismiss(self) -> None:
-        """Let all leave; one that has left already is done too."""
-        for site in self.sites:
+        """Let all leave; one that has left already is done too, and one that comes now comes too late."""
+        for site in [each for each in self.away() if each in self._routes]:
+            self.turn_away(site, f"the run went on without '{site}' and is done")
+        for site in [each for each in self.sites if each not in self._away]:
             with suppress(PeerLost):
                 self.send(site, Bye())
 
@@ -219,7 +289,10 @@ class CoordinatorChannel:
         if got:
             self._deliver(*got)
         if gone := self._link.gone():
-            self._lost |= {site for site, route in self._routes.items() if route in gone} - self._done
+            ended = {site for site, route in self._routes.items() if route in gone}
+            for site in ended & self._away:
+                self._forget(site)
+            self._lost |= ended - self._done - self._away
 
     def _check_lost(self) -> None:
         for site in sorted(self._lost):
@@ -232,18 +305,27 @@ class CoordinatorChannel:
         for site in self._lost:
             self.hellos.pop(site, None)
             if site not in self._returned:
-                self._routes.pop(site, None)
-                self.lines[site].restart()
+                self._forget(site)
         self._returned -= self._lost
         self._lost = set()
+
+    def _forget(self, site: str) -> None:
+        self._routes.pop(site, None)
+        self.hellos.pop(site, None)
+        self.lines[site].restart()
 
     def _deliver(self, site: str, route: bytes, frames: Frames) -> None:
         if site not in self.lines or (
             self._routes.get(site) != route and not self._opens(site, route, frames)
         ):
             return
-        if self.lines[site].accept(frames) is not None:
-            self._routes[site] = route
+        try:
+            if self.lines[site].accept(frames) is not None:
+                self._routes[site] = route
+        except ProtocolError as error:
+            if site not in self._away:
+                raise
+            self.turn_away(site, str(error))  # the others go on without it anyway
 
     def _opens(self, site: str, route: bytes, frames: Frames) -> bool:
         """Say whether a message opens a conversation over this connection; nothing but a Hello does.
@@ -260,7 +342,7 @@ class CoordinatorChannel:
             self._say_refused(self._routes.pop(site), self.lines[site], "another process with your key came")
             self.lines[site].restart()
             self.hellos.pop(site, None)
-            if self._welcomed:  # before that it has nothing to go back to
+            if self._welcomed and site not in self._away:  # before that it has nothing to go back to
                 self._lost.add(site)
                 self._returned.add(site)
         return True

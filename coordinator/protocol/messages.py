@@ -12,6 +12,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Position = tuple[int, int, int, int]
+Away = tuple[tuple[int, int, tuple[int, ...]], ...]  # from an item of a trial on, the sites that are away
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, forbid_unknown_fields=True):
@@ -33,11 +34,13 @@ class Hello(Message, frozen=True):
 class Welcome(Message, frozen=True):
     """Coordinator: you are in, go on from this commit (-1: begin); the training records in the sites' order.
 
-    It begins a generation: what was said before it and not yet heard is void, on both sides.
+    It begins a generation: what was said before it and not yet heard is void, on both sides. Without which
+    sites the run goes on, from which place of the schedule, is told to all alike (`coordinator.walking`).
     """
 
     records: tuple[int, ...]
     commit: int = -1
+    away: Away = ()
 
 
 class Committed(Message, frozen=True):
@@ -190,6 +193,14 @@ class Verdict(Message, frozen=True):
     stop: bool = False
 
 
+class Missed(Message, frozen=True):
+    """Coordinator: what was decided while this site was away: the best round (trial, round), who stopped."""
+
+    position: Position
+    best_at: tuple[int, int]
+    stopped: int
+
+
 class Scores(Message, frozen=True):
     """Coordinator: the back's output for activations that were sent to be scored (batch, 1)."""
 
@@ -201,7 +212,7 @@ class Scores(Message, frozen=True):
 _PHASES: dict[type[Message], str] = {
     Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
     Gradients: "training", Control: "training", Norms: "training",
-    Validated: "validation", Verdict: "validation",
+    Validated: "validation", Verdict: "validation", Missed: "validation",
 }  # fmt: skip
 
 
@@ -220,5 +231,5 @@ def phase_of(message: Message) -> str:
 AnyMessage = (
     Hello | Welcome | Committed | Kept | Refused | Done | Bye | Aggregated | Agreed | Activations
     | CutGradient | Features | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated
-    | Verdict | Scores
+    | Verdict | Scores | Missed
 )  # fmt: skip

@@ -95,9 +95,10 @@ class SiteChannel:
                 raise Rewound(message)
             expected(message, Kept, "coordinator", None)
 
-    def leave(self, done: Done) -> None:
-        """Say what was written, wait for the Bye, and close."""
-        self.send(done)
+    def leave(self, done: Done | None) -> None:
+        """Say what was written, if anything was; wait for the Bye, and close."""
+        if done is not None:
+            self.send(done)
         self.receive(Bye)
         self._link.close()
 
@@ -108,7 +109,7 @@ class SiteChannel:
                 raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
         message = self.line.hear()
         match message:
-            case Kept(number) | Welcome(_, number):
+            case Kept(number) | Welcome(commit=number):
                 self.kept = number
         return message
 

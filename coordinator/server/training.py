@@ -11,6 +11,7 @@ import torch
 from coordinator import final_model, specs
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party
+from coordinator.attendance import participation_rows
 from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
 from coordinator.cost import Clock, costs_of
 from coordinator.devices import check_device
@@ -20,7 +21,6 @@ from coordinator.keeping import Keeping, Keeps
 from coordinator.limits import ahead_limit, message_limit
 from coordinator.model_files import about, weights_file, write_parts
 from coordinator.outcome import write_bytes, write_json
-from coordinator.participation import participation_rows
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Done
@@ -36,8 +36,9 @@ from coordinator.server.committing import (
 from coordinator.server.events import say, still_waiting
 from coordinator.server.progress import Progress
 from coordinator.server.status import Status
-from coordinator.specs import Run
+from coordinator.specs import Away, Run
 from coordinator.statistics import read_statistics
+from coordinator.walking import changed, within_trial
 from coordinator.wire import WIRE, Recorder
 
 
@@ -49,24 +50,33 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     check_device(Party(run, cohort), COORDINATOR)
     channel = open_channel(run, message_limit(run, cohort), ahead_limit(run, cohort))
     work = Work(run, statistics, cohort, channel, options.state)
-    patient, back = run.on_loss.policy == "wait", list(channel.sites)
+    patient = run.on_loss.policy != "abort"
     work.status.tell("waiting", list(channel.sites))
-    channel.admit(work.waiting, again=patient)
-    work.admitted()
+    work.admit(patient=patient)
+    back = list(channel.hellos)
     while True:
         try:
             work.see_through(back)
             break
-        except PeerRemoved:
-            raise
+        except Returned as returned:
+            back = returned.sites
         except (PeerLost, ProtocolError) as lost:
-            if not patient or (isinstance(lost, ProtocolError) and not channel.refuse(lost)):
+            if not patient or not work.may_go_on(lost):
                 raise
             say(event="note", text=f"{lost}; waiting")
             work.status.tell("waiting", channel.lost())
-            back = channel.readmit(work.waiting, seconds_of(run.on_loss))
+            back = channel.readmit(work.waiting, seconds_of(run.on_loss), work.enough)
     channel.close()
     say(event="done", seconds=work.progress.seconds())
+
+
+class Returned(Exception):
+    """Sites without which the run went on are here again, at the beginning of a round."""
+
+    def __init__(self, sites: list[str]) -> None:
+        """Take their names."""
+        super().__init__(", ".join(sites))
+        self.sites = sites
 
 
 class Work:
@@ -82,8 +92,9 @@ class Work:
         if run.record_round is not None:
             channel.listener = self._recorder.hear
         self.progress, self.status = Progress(run, cohort, channel), Status(state, run, channel)
-        self._begun = False
+        self._begun = self._round_is_over = False
         channel.note = lambda text: say(event="note", text=text)
+        self._holders: set[str] = set()  # of the sites' parts as they were at the last commit
         self._clock, self._search = Clock(), Search(lambda: (channel.counted().total(), channel.heard()))
 
     def waiting(self, absent: list[str]) -> None:
@@ -91,8 +102,15 @@ class Work:
         still_waiting(absent)
         self.status.tell("waiting", absent)
 
-    def admitted(self) -> None:
-        """Take over the commits of an earlier attempt, now that everybody is here."""
+    def admit(self, *, patient: bool) -> None:
+        """Wait for the sites, and take over the commits of an earlier attempt."""
+        run, commits = self._run, Commits(self._state / COMMITS, spec_hash(self._run, self._statistics))
+        seconds = None
+        if run.on_loss.policy == "continue":
+            seconds = seconds_of(run.on_loss)
+            self._holders, gone = holders(commits, run)
+            self._channel.expect_not(gone)
+        self._channel.admit(self.waiting, again=patient, seconds=seconds, enough=self.enough)
         self.progress.begin()
         kept: dict[str, Keeps] = {
             "lines": self._channel,
@@ -102,38 +120,84 @@ class Work:
             "wire": self._recorder,
             "heads": self._heads,
         }
-        commits = Commits(self._state / COMMITS, spec_hash(self._run, self._statistics))
         self._keeping = Keeping(commits, kept)
         self._commits = CoordinatorCommits(self._keeping, self._channel, self._heads, self._made)
 
+    def may_go_on(self, lost: PeerLost | ProtocolError) -> bool:
+        """Say whether what was lost may come back, or be done without."""
+        if isinstance(lost, ProtocolError):
+            return self._channel.refuse(lost)
+        return self._run.on_loss.policy == "continue" or not isinstance(lost, PeerRemoved)
+
+    def enough(self, here: list[str]) -> bool:
+        """Say whether these sites can go on without the others."""
+        on_loss = self._run.on_loss
+        if on_loss.policy != "continue" or len(here) < (on_loss.at_least or 0):
+            return False
+        return not self._holders or bool(self._holders & set(here))
+
     def see_through(self, back: list[str]) -> None:
-        """Go on from the last commit that all hold, to the written results.
+        """Go on from the last commit that all who are here hold, to the written results.
 
         Args:
             back: the sites that have come, or come back.
         """
+        if self._run.on_loss.policy == "continue":
+            self._turn_away_who_cannot()
         number, generation = self._commits.choose(), next_generation(self._state)
-        self._keeping.rewind(number)
+        own = self._commits.rewind(number)
+        away = self._now_away()
         if number >= 0 or self._begun:
             self._interruptions.note(back, number, generation)
             say(event="note", text=f"{', '.join(back)} here; all {from_commit(number)}")
         elif not self._begun:
             self._interruptions.forget()
         self._begun = True
-        self.status.tell("training", commit=number, generation=generation)
-        self._channel.welcome(self._cohort.train, number, generation)
-        party = Party(self._run, self._cohort)
+        self.status.tell("training", self._channel.away(), commit=number, generation=generation)
+        self._channel.welcome(self._cohort.train, own, generation, away)
+        party = Party(self._run, self._cohort, away=away)
         walk(party, self._channel, self._watch, self._commits)
         self._hand_in(party)
+
+    def _now_away(self) -> Away:
+        """Add who is away now to what was so until the commit; where nobody may be, it is as recorded."""
+        run, channel = self._run, self._channel
+        if run.on_loss.policy != "continue":
+            self._commits.away = run.away
+            return run.away
+        sites = tuple(index for index, site in enumerate(channel.sites) if site not in channel.hellos)
+        at = within_trial(run, self._cohort.train, self._keeping.start() + 1)
+        self._commits.away = changed(self._commits.away, at, sites)
+        self._holders = {site for site in channel.hellos if run.site_parts != "private"}
+        return self._commits.away
+
+    def _turn_away_who_cannot(self) -> None:
+        """Go on without a site whose state is lost.
+
+        Raises:
+            PeerLost: too few are left.
+        """
+        for site in list(self._channel.hellos):
+            if why := self._commits.cannot_go_on(site):
+                self._channel.turn_away(site, why)
+        if not self.enough(here := sorted(self._channel.hellos)):
+            raise PeerLost(f"{', '.join(here) or 'nobody'} alone cannot go on; see the log of the others")
 
     def _watch(self, item: Item, party: Party) -> None:
         self.progress.see(item, party)
         self._search.see(item, party)
+        self._round_is_over = isinstance(item, Validate)
         if isinstance(item, Validate):
-            self.status.tell("training", trial=item.trial, round=item.round + 1)
+            self.status.tell("training", self._channel.away(), trial=item.trial, round=item.round + 1)
 
     def _made(self, number: int) -> None:
-        self.status.tell("training", commit=number)
+        self.status.tell("training", self._channel.away(), commit=number)
+        if self._round_is_over and (back := self._channel.knocking()):
+            for site in back:
+                if why := self._commits.cannot_go_on(site):
+                    self._channel.turn_away(site, why)
+            if back := self._channel.knocking():
+                raise Returned(back)
 
     def _hand_in(self, party: Party) -> None:
         run, out = self._run, self._state / "out"
@@ -147,16 +211,27 @@ class Work:
         )
         self._recorder.write(self._state / WIRE)  # beside out/, whose files alone become results
         done = self._channel.finish()
-        everyone = {COORDINATOR: Done(hashes, costs), **dict(zip(self._channel.sites, done, strict=True))}
-        write_results(run, self._statistics, out, self.progress.history, everyone)
+        present = zip(self._channel.spoken_to(), done, strict=True)
+        everyone = {COORDINATOR: Done(hashes, costs), **dict(present)}
+        write_results(run, self._statistics, out, self.progress.history, everyone, party)
         write_bytes(out / INTERRUPTIONS, self._interruptions.lines())
         write_json(out / "ledgers.json", self._heads.by_site)
         self._channel.dismiss()
 
 
+def holders(commits: Commits, run: Run) -> tuple[set[str], list[str]]:
+    """Name the sites that were there at the newest commit and hold the sites' parts, and who was not."""
+    if not commits.held():
+        return set(), []
+    away = commits.read(max(commits.held())).extra["away"]
+    gone = [run.sites[index] for index in (away[-1][2] if away else [])]
+    return {site for site in run.sites if site not in gone and run.site_parts != "private"}, gone
+
+
 def write_results(
-    run: Run, statistics: dict[str, Any], out: Path, history: list[dict[str, Any]], done: dict[str, Done]
-) -> None:
+    run: Run, statistics: dict[str, Any], out: Path, history: list[dict[str, Any]], done: dict[str, Done],
+    party: Party,
+) -> None:  # fmt: skip
     """Write the run's files: who holds which part, hashes, history, participation and costs."""
     hashes = {(party, part): value for party, each in done.items() for part, value in each.hashes.items()}
     walked = list(dict.fromkeys((row["trial"], row["round"]) for row in history))  # not what was left out
@@ -165,7 +240,8 @@ def write_results(
     final_model.write(final_model.describe(run, statistics, hashes), out)
     write_bytes(out / "weights.sha256", weights_file(hashes).encode())
     write_bytes(out / "history.jsonl", _lines(history))
-    write_bytes(out / "participation.jsonl", _lines(participation_rows(run, walked)))
+    rows = participation_rows(run, walked, party.cohort.train, party.away)
+    write_bytes(out / "participation.jsonl", _lines(rows))
     write_bytes(out / "costs.json", json.dumps(costs, indent=1).encode())
 
 
