@@ -2,15 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from federation import Killed, a_run, federate
 from test_exactness import SIZES
 
+from coordinator.algorithms import split
 from coordinator.attendance import participation_rows, with_recorded
 from coordinator.config import OnLoss
 from coordinator.presets import PRESETS
-from coordinator.walking import walked
+from coordinator.schedule import Batch, HandOn
+from coordinator.walking import CatchUp, changed, walked
 
 GOES_ON = OnLoss(policy="continue", minutes=1, at_least=1)
 # moments, a grid, dropout, and commits within a round
@@ -151,4 +154,43 @@ def test_missing_whole_rounds_is_not_being_chosen_for_them(name, back):
     gone = (*begins(run, 0, 1), (1,)), (*begins(run, *RETURNS[back]), ())
     one, other = federate(plain.model_copy(update={"away": gone}), SIZES), federate(chosen, SIZES)
     assert one[0].best_at == other[0].best_at == (0, 2)
+    assert {party.kept_at for party, *_ in one[1].values()} == {(0, 2)}
     assert_same((outcome(one)[0], None), (outcome(other)[0], None))
+
+
+@pytest.mark.parametrize("turn", ["client", "batch"])
+@pytest.mark.parametrize("seed", range(6))
+def test_what_is_handed_on_is_never_lost(turn, seed):
+    """Whoever has a batch has all that was learned so far, though sites leave after any commit."""
+    run = a_run("split", SIZES, training={"rounds": 4}, on_loss=GOES_ON, commit_steps=2, turn=turn)
+    draws, away = np.random.default_rng(seed), ()
+    for each in walked(run, SIZES):
+        if draws.random() < 0.3 and (each.place and commits_before(run, each.place)):
+            away = changed(away, each.at, tuple(np.flatnonzero(draws.random(3) < 0.4).tolist()))
+    learned, versions = 0, [0, 0, 0, 0]
+    for each in walked(run, SIZES, away):
+        versions = [0 if site in each.away else version for site, version in enumerate(versions)]
+        for step in (*each.back, *each.steps):
+            if isinstance(step, Batch):
+                learned += 1
+                assert versions[step.site] == learned - 1
+                versions[step.site] = learned
+            elif isinstance(step, HandOn | CatchUp) and step.giver >= 0:
+                assert step.giver not in each.away
+                for taker in step.takers:
+                    versions[taker] = versions[step.giver]
+    assert learned
+
+
+def commits_before(run, place):
+    """Say whether a commit stands before a place of the schedule."""
+    return bool(next(each.commit for each in walked(run, SIZES) if each.place == place - 1))
+
+
+def test_a_site_that_is_back_begins_its_round_with_a_fresh_optimizer():
+    run = a_run("splitfed_v1", SIZES, on_loss=GOES_ON)
+    _, outcomes, _ = federate(run, SIZES)
+    party = outcomes["site0"][0]
+    used = party.optimizers["front"]
+    split.rehear(party, CatchUp(0, 0, 1, (0,)), None)
+    assert party.optimizers["front"] is not used
