@@ -48,6 +48,8 @@ class CoordinatorChannel:
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
         self.note: Callable[[str], None] = lambda text: None
+        # says why a newcomer cannot take over a conversation that goes well, or nothing
+        self.unfit: Callable[[Hello], str] = lambda hello: ""
 
     def admit(
         self,
@@ -272,6 +274,12 @@ class CoordinatorChannel:
             raise ProtocolError(wrong, site)
         self.hellos[site] = hello
 
+    def _spare(self, site: str, hello: Hello) -> str:
+        """Say why a second process with a site's key does not take the first one's place."""
+        if not self._welcomed or site in self._lost | self._away or not (why := self.unfit(hello)):
+            return ""
+        return f"another process with the key of '{site}' takes part; end one. {why}"
+
     def _wrong(self, site: str, hello: Hello) -> str:
         if (hello.site, hello.spec) == (site, self._spec):
             return ""
@@ -336,7 +344,9 @@ class CoordinatorChannel:
         if hello is None:
             return False
         if site in self._routes:
-            if wrong := self._wrong(site, hello):  # a good conversation does not end for it
+            if wrong := self._wrong(site, hello) or self._spare(
+                site, hello
+            ):  # a good conversation does not end for it
                 self._say_refused(route, Line(site, sends="down", limit=0, ahead=0), wrong)
                 return False
             self._say_refused(self._routes.pop(site), self.lines[site], "another process with your key came")

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -101,6 +101,13 @@ class CoordinatorCommits:
             return ""
         return self._cannot([site], numbers)
 
+    def unfit(self, hello: Hello) -> str:
+        """Say why a process that says this can go on from no commit that there is, or nothing."""
+        numbers = sorted(self._keeping.commits.held(), reverse=True)
+        if not numbers or any(self._goes_on(hello.site, number, dict(hello.commits)) for number in numbers):
+            return ""
+        return self._cannot([hello.site], numbers)
+
     def rewind(self, number: int) -> dict[str, int]:
         """Go on from a commit, -1: begin; give each site's own, which is older where it was away."""
         extra = self._keeping.commits.read(number).extra if number >= 0 else {"sites": {}, "away": []}
@@ -119,12 +126,12 @@ class CoordinatorCommits:
                 self._held[site], self._hellos[site] = dict(hello.commits), hello
         return sorted(self._keeping.commits.held(), reverse=True)
 
-    def _goes_on(self, site: str, number: int) -> bool:
+    def _goes_on(self, site: str, number: int, held: Mapping[int, str] | None = None) -> bool:
         """Say whether a site holds what it was at a commit; one that had not been there yet just begins."""
         if number not in self._sites:
             self._sites[number] = self._keeping.commits.read(number).extra["sites"]
         own, value = self._sites[number].get(site, NEVER)
-        return own < 0 or self._held[site].get(own) == value
+        return own < 0 or (self._held[site] if held is None else held).get(own) == value
 
     def _cannot(self, lacking: list[str], numbers: list[int]) -> str:
         return (

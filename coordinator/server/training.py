@@ -122,6 +122,7 @@ class Work:
         }
         self._keeping = Keeping(commits, kept)
         self._commits = CoordinatorCommits(self._keeping, self._channel, self._heads, self._made)
+        self._channel.unfit = self._commits.unfit
 
     def may_go_on(self, lost: PeerLost | ProtocolError) -> bool:
         """Say whether what was lost may come back, or be done without."""

@@ -13,6 +13,7 @@ from coordinator.protocol.inproc import Hub
 from coordinator.protocol.messages import (
     Activations,
     Bye,
+    Committed,
     CutGradient,
     Done,
     HeadGradient,
@@ -382,3 +383,30 @@ def test_a_site_that_breaks_the_protocol_loses_its_session_and_may_come_back():
 
 def test_an_error_that_names_no_site_is_everybody_s():
     assert not Conversation().channel.refuse(ProtocolError("the schedule itself"))
+
+
+def test_a_second_process_of_a_site_takes_its_place_only_if_it_can_go_on():
+    with meeting() as parties:
+        channel = parties.coordinator()
+        channel.unfit = lambda hello: "" if hello.commits else "it holds nothing"
+        first, other = parties.site("east"), parties.site("west")
+        first.send(hello("east"))
+        other.send(hello("west"))
+        channel.admit()
+        channel.welcome((1, 1), 4, 1)
+        assert first.receive(Welcome).commit == 4
+        stray = parties.site("east")
+        with ThreadPoolExecutor() as pool:
+            entering = pool.submit(stray.enter, hello("east"), print)
+            wait_for(lambda: channel._pump(0.05) or entering.done())
+        with pytest.raises(ProtocolError, match="another process with the key of 'east' takes part"):
+            entering.result()
+        first.send(Committed(5, "h", "l"))
+        assert channel.receive("east", Committed).number == 5  # and the first one noticed nothing
+        successor = parties.site("east")
+        successor.send(Hello("east", SPEC, 0, {5: "h"}))
+        with pytest.raises(PeerLost, match="'east'"):
+            channel.receive("east", Committed)
+        assert channel.readmit(print, 30) == ["east"]
+        with pytest.raises(ProtocolError, match="another process with your key came"):
+            first.receive(Welcome)
