@@ -6,7 +6,7 @@ from typing import Any
 
 from coordinator.config import Limits
 from coordinator.errors import ConfigError
-from sites.ledger import HELLO, WENT_ON
+from sites.ledger import HELLO, RESENT, WENT_ON
 
 
 @dataclass(frozen=True)
@@ -19,8 +19,10 @@ class Spent:
     at: tuple[int, ...] = ()  # the trial and round of the last release; empty where an attempt begins
     restarted: bool = False  # and it has not yet said from where it goes on
 
-    def after(self, kind: str, place: tuple[int, ...], size: int) -> "Spent":
-        """Give what it is with one more line of the ledger."""
+    def after(self, kind: str, place: tuple[int, ...], size: int, *, again: bool = False) -> "Spent":
+        """Give what it is with one more line of the ledger; what is sent again after a cut is bytes alone."""
+        if again:
+            return replace(self, bytes=self.bytes + size)
         if kind == WENT_ON:
             return replace(self, rollbacks=self.rollbacks + 1, at=(), restarted=False)
         more = replace(self, bytes=self.bytes + size)
@@ -36,10 +38,11 @@ def spent_in(entries: Iterable[Mapping[str, Any]], spec: str) -> Spent:
     """Add up a ledger's lines as far as they are of one spec (its hash)."""
     spent, mine = Spent(), False
     for entry in entries:
-        if entry["kind"] == HELLO:
+        if entry["kind"] == HELLO and RESENT not in entry:
             mine = entry.get("spec") == spec
         if mine:
-            spent = spent.after(entry["kind"], tuple(entry["position"]), entry["bytes"])
+            place = tuple(entry["position"])
+            spent = spent.after(entry["kind"], place, entry["bytes"], again=RESENT in entry)
     return spent
 
 

@@ -108,6 +108,17 @@ class Gate:
         more = {"spec": self._spec} if name == HELLO else {}
         self._ledger.write(name, tuple(place), size, labels=labels, **more)
 
+    def release_again(self, message: Message, size: int) -> None:
+        """Write down that a message which had left is sent once more, after its connection was cut.
+
+        Raises:
+            ConfigError: it goes over the limit of bytes.
+        """
+        name = type(message).__name__
+        self._spend(name, (), size, f"{name} once more", again=True)
+        place, labels = getattr(message, "position", ()), getattr(message, "labels", None) is not None
+        self._ledger.write(name, tuple(place), size, labels=labels, resent="after a cut")
+
     def _check_kinds(self, kinds: list[str], what: str) -> None:
         for kind in kinds:
             if kind not in self._allowed:
@@ -120,8 +131,8 @@ class Gate:
                     "sent"
                 )
 
-    def _spend(self, name: str, place: tuple[int, ...], size: int, what: str) -> None:
-        spent = self._spent.after(name, place, size)
+    def _spend(self, name: str, place: tuple[int, ...], size: int, what: str, *, again: bool = False) -> None:
+        spent = self._spent.after(name, place, size, again=again)
         check_limits(self._limits, spent, what)
         self._spent = spent
 
@@ -149,4 +160,6 @@ def open_channel(
 ) -> tuple[SiteChannel, Gate]:
     """Make the one channel through which a site speaks, and its gate."""
     gate = Gate(spec, ledger, policy)
-    return SiteChannel(link, limit=limit, release=gate.release), gate
+    channel = SiteChannel(link, limit=limit, release=gate.release)
+    channel.release_again = gate.release_again
+    return channel, gate

@@ -5,6 +5,7 @@ import hashlib
 import sys
 from collections.abc import Iterable
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ class Work:
         self._state, self._loaded = options.state, loaded
         self._cohort, self._data = Cohort.of(statistics, run.sites), site_data(loaded, run.augment)
         self._channel, gate = keys.open(run, message_limit(run, self._cohort))
+        if run.on_loss.policy != "abort":  # the coordinator may be at work when it should answer
+            self._channel.resume_seconds = seconds_of(run.on_loss) or inf
         check_device(self._party(), self._site)
         line = self._channel.line
         self._clock, self._search = Clock(), Search(lambda: (line.bytes.total(), line.released))

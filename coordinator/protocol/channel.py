@@ -12,8 +12,17 @@ from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.codec import Frames, hello_in
-from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, CoordinatorLink, Kind, Line, expected
-from coordinator.protocol.messages import Away, Bye, Done, Hello, Message, Position, Refused, Welcome
+from coordinator.protocol.line import (
+    AHEAD_MESSAGES,
+    RESUME_SECONDS,
+    WAIT_SECONDS,
+    CoordinatorLink,
+    Kind,
+    Line,
+    Unheard,
+    expected,
+)
+from coordinator.protocol.messages import Away, Bye, Done, Hello, Message, Position, Refused, Resumed, Welcome
 
 TELL_SECONDS = 30.0
 
@@ -36,7 +45,10 @@ class CoordinatorChannel:
         self.sites = tuple(sites)
         ahead = AHEAD_MESSAGES * limit if ahead is None else ahead
         self.lines = {site: Line(site, sends="down", limit=limit, ahead=ahead) for site in sites}
+        for line in self.lines.values():
+            line.unheard = Unheard(ahead)
         self._link, self._spec = link, spec
+        self._cut: dict[str, float] = {}  # whose connection ended, when; they may go on over another
         self._routes: dict[str, bytes] = {}
         self.hellos: dict[str, Hello] = {}  # of who is in
         self._welcomed = False
@@ -220,6 +232,9 @@ class CoordinatorChannel:
         self.listener(site, message)
         for frames in self.lines[site].frames(message):
             if not self._link.send(self._routes[site], frames):
+                if self._resumable(site):
+                    self._cut.setdefault(site, time.monotonic())
+                    return  # the line keeps it
                 self._lost.add(site)
                 raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
 
@@ -274,6 +289,27 @@ class CoordinatorChannel:
             raise ProtocolError(wrong, site)
         self.hellos[site] = hello
 
+    def _resumable(self, site: str) -> bool:
+        entered = site in self.hellos and self.hellos[site].session != 0
+        return entered and self._welcomed and site in self._routes and site not in self._lost | self._away
+
+    def _resume(self, site: str, route: bytes, hello: Hello) -> None:
+        """Go on over a new connection with what the other side has not seen, or say that it cannot be."""
+        line, again = self.lines[site], None
+        if self._resumable(site) and self.hellos[site].session == hello.session:
+            again = line.again(hello.last_seen)
+        answer = Resumed(-1 if again is None else line.seen)
+        for frames in Line(site, sends="down", limit=0, ahead=0).frames(answer):
+            self._link.send(route, frames)
+        if again is None:
+            return
+        self._routes[site] = route
+        self._cut.pop(site, None)
+        self.note(f"'{site}' is connected again; {len(again)} messages were sent again")
+        for _, several in again:
+            for frames in several:
+                self._link.send(route, frames)
+
     def _spare(self, site: str, hello: Hello) -> str:
         """Say why a second process with a site's key does not take the first one's place."""
         if not self._welcomed or site in self._lost | self._away or not (why := self.unfit(hello)):
@@ -300,7 +336,14 @@ class CoordinatorChannel:
             ended = {site for site, route in self._routes.items() if route in gone}
             for site in ended & self._away:
                 self._forget(site)
-            self._lost |= ended - self._done - self._away
+            for site in ended - self._done - self._away:
+                if self._resumable(site):
+                    self._cut.setdefault(site, time.monotonic())
+                else:
+                    self._lost.add(site)
+        late = time.monotonic() - RESUME_SECONDS
+        self._lost |= {site for site, since in self._cut.items() if since < late}
+        self._cut = {site: since for site, since in self._cut.items() if site not in self._lost}
 
     def _check_lost(self) -> None:
         for site in sorted(self._lost):
@@ -318,6 +361,7 @@ class CoordinatorChannel:
         self._lost = set()
 
     def _forget(self, site: str) -> None:
+        self._cut.pop(site, None)
         self._routes.pop(site, None)
         self.hellos.pop(site, None)
         self.lines[site].restart()
@@ -343,12 +387,16 @@ class CoordinatorChannel:
         hello = hello_in(frames)
         if hello is None:
             return False
+        if hello.last_seen:
+            self._resume(site, route, hello)
+            return False
         if site in self._routes:
             if wrong := self._wrong(site, hello) or self._spare(
                 site, hello
             ):  # a good conversation does not end for it
                 self._say_refused(route, Line(site, sends="down", limit=0, ahead=0), wrong)
                 return False
+            self._cut.pop(site, None)
             self._say_refused(self._routes.pop(site), self.lines[site], "another process with your key came")
             self.lines[site].restart()
             self.hellos.pop(site, None)

@@ -23,12 +23,17 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, forbid_unk
 
 
 class Hello(Message, frozen=True):
-    """Site: I am here, with this spec (sha256), and can go on from these commits (number to hash)."""
+    """Site: I am here, with this spec (sha256), and can go on from these commits (number to hash).
+
+    `session` is this process's, 0: none. With the last message that it has seen it says that only its
+    connection was cut, and asks for what came after.
+    """
 
     site: str
     spec: str
     last_seen: int
     commits: dict[int, str] = {}
+    session: int = 0
 
 
 class Welcome(Message, frozen=True):
@@ -41,6 +46,12 @@ class Welcome(Message, frozen=True):
     records: tuple[int, ...]
     commit: int = -1
     away: Away = ()
+
+
+class Resumed(Message, frozen=True):
+    """Coordinator: after a cut, the last message I have seen of you, and mine follow; -1: begin anew."""
+
+    last_seen: int
 
 
 class Committed(Message, frozen=True):
@@ -231,5 +242,5 @@ def phase_of(message: Message) -> str:
 AnyMessage = (
     Hello | Welcome | Committed | Kept | Refused | Done | Bye | Aggregated | Agreed | Activations
     | CutGradient | Features | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated
-    | Verdict | Scores | Missed
+    | Verdict | Scores | Missed | Resumed
 )  # fmt: skip

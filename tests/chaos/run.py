@@ -11,12 +11,14 @@ from contextlib import suppress
 from pathlib import Path
 
 from coordinator.presets import PRESETS
+from coordinator.server.committing import INTERRUPTIONS
 from sites.ledger import released, verified
 from tests.chaos.parties import Parties
 from tests.chaos.plans import PARTIES, SITES, Plan, draw
 from tests.e2e.tiny_study import TASK, launch, prepare_table, run_command
 
 LONGEST_SECONDS = 300.0
+CUTS = ("cut", "half_close", "delay")  # what needs no rollback
 POOL = "centralized"  # one client, which is neither hospital
 STRATEGIES = tuple(name for name in PRESETS if name != POOL)
 OPTIONS = (
@@ -104,6 +106,8 @@ class Study:
         expected = self._expected(plan, out)
         if (out / "weights.sha256").read_text() != expected:
             raise Broken("other weights than the undisturbed run's")
+        if all(fault.kind in CUTS for fault in plan.faults) and (out / INTERRUPTIONS).read_bytes():
+            raise Broken("it went back to a commit, though nothing but connections broke")
         costs = json.loads((out / "costs.json").read_text())
         for site in [each for each in SITES if each in costs]:
             ledger = place / site / "ledger.jsonl"
