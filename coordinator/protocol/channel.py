@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
-from coordinator.protocol.codec import Frames, hello_in
+from coordinator.protocol.codec import Frames
+from coordinator.protocol.entrance import Entrance
 from coordinator.protocol.line import (
     AHEAD_MESSAGES,
-    RESUME_SECONDS,
     WAIT_SECONDS,
     CoordinatorLink,
     Kind,
@@ -22,7 +22,8 @@ from coordinator.protocol.line import (
     Unheard,
     expected,
 )
-from coordinator.protocol.messages import Away, Bye, Done, Hello, Message, Position, Refused, Resumed, Welcome
+from coordinator.protocol.messages import Away, Bye, Done, Hello, Message, Position, Welcome
+from coordinator.protocol.presence import Presence
 
 TELL_SECONDS = 30.0
 
@@ -47,21 +48,15 @@ class CoordinatorChannel:
         self.lines = {site: Line(site, sends="down", limit=limit, ahead=ahead) for site in sites}
         for line in self.lines.values():
             line.unheard = Unheard(ahead)
-        self._link, self._spec = link, spec
-        self._cut: dict[str, float] = {}  # whose connection ended, when; they may go on over another
-        self._routes: dict[str, bytes] = {}
-        self.hellos: dict[str, Hello] = {}  # of who is in
-        self._welcomed = False
-        self._done: set[str] = set()
-        self._lost: set[str] = set()  # and of these, who has said Hello again
-        self._returned: set[str] = set()
-        self._away: set[str] = set()  # without whom all go on until they are let in again
-        self._left_out: set[str] = set()  # to whom nothing is said at this place of the schedule
+        self._link, self._presence = link, Presence(sites)
+        self.entrance = Entrance(link, self.lines, self._presence, spec)
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
-        self.note: Callable[[str], None] = lambda text: None
-        # says why a newcomer cannot take over a conversation that goes well, or nothing
-        self.unfit: Callable[[Hello], str] = lambda hello: ""
+
+    @property
+    def hellos(self) -> dict[str, Hello]:
+        """Give what those said who are in."""
+        return self._presence.hellos
 
     def admit(
         self,
@@ -84,72 +79,62 @@ class CoordinatorChannel:
             PeerLost: a site left, or did not come in time.
         """
         began = told = time.monotonic()
-        while absent := self._not_here():
+        while absent := self._presence.missing():
             try:
-                for site in [each for each in self.sites if self._knocks(each)]:
-                    self._enter(site)
-                if absent := self._not_here():
+                for site in filter(self.entrance.knocks, self.sites):
+                    self.entrance.enter(site)
+                if absent := self._presence.missing():
                     self._pump(min(WAIT_SECONDS, seconds or WAIT_SECONDS))
             except ProtocolError as error:
                 if not (again and self.refuse(error)):
                     raise
             self._let_go() if again else self._check_lost()
-            now = time.monotonic()
+            now, absent = time.monotonic(), self._presence.missing()
             if absent and now > told + TELL_SECONDS:
                 told = now
                 waiting(absent)
-            absent = self._not_here()
             if absent and seconds is not None and now > began + seconds:
                 self._go_on_without(absent, seconds, enough)
 
-    def _not_here(self) -> list[str]:
-        return [site for site in self.sites if site not in self.hellos and site not in self._away]
-
-    def _knocks(self, site: str) -> bool:
-        return site not in self.hellos and self.lines[site].waiting()
-
     def _go_on_without(self, absent: list[str], seconds: float, enough: Callable[[list[str]], bool]) -> None:
-        names, here = ", ".join(absent), sorted(self.hellos)
+        here, waited = sorted(self.hellos), f"waited {seconds / 60:g} minutes for {', '.join(absent)}"
         if not enough(here):
-            left = f"{', '.join(here) or 'nobody'} alone cannot go on; " if self._away or len(here) else ""
             raise PeerLost(
-                f"waited {seconds / 60:g} minutes for {names}; {left}see their logs, then run again"
+                f"{waited}; {', '.join(here) or 'nobody'} alone cannot go on; see their logs, then run again"
             )
-        self.note(f"waited {seconds / 60:g} minutes for {names}; going on without")
-        self._away |= set(absent)
+        self.entrance.note(f"{waited}; going on without")
+        self._presence.away |= set(absent)
 
     def away(self) -> list[str]:
         """Name the sites without which the run goes on, in site order."""
-        return [site for site in self.sites if site in self._away]
+        return [site for site in self.sites if site in self._presence.away]
 
     def expect_not(self, sites: Iterable[str]) -> None:
         """Do not wait for sites without which the run went on before."""
-        self._away = {site for site in sites if site not in self.hellos}
+        self._presence.away = {site for site in sites if site not in self.hellos}
 
     def leave_out(self, sites: Iterable[str]) -> None:
         """Say nothing to these sites, and hear nothing of them, until it is said otherwise."""
-        self._left_out = set(sites)
+        self._presence.left_out = set(sites)
 
     def spoken_to(self) -> list[str]:
         """Name the sites that take part at this place of the schedule, in site order."""
-        return [site for site in self.sites if site not in self._left_out]
+        return self._presence.without(self._presence.left_out)
 
     def knocking(self) -> list[str]:
         """Let those who were away and have come back say Hello; name those whose Hello is right."""
-        for site in [each for each in self.away() if self._knocks(each)]:
+        for site in filter(self.entrance.knocks, self.away()):
             try:
-                self._enter(site)
+                self.entrance.enter(site)
             except ProtocolError as error:
                 self.turn_away(site, str(error))
         return [site for site in self.away() if site in self.hellos]
 
     def turn_away(self, site: str, reason: str) -> None:
         """Say why a site is not let in, and go on without it."""
-        self.note(f"refused: {reason}")
-        if route := self._routes.pop(site, None):
-            self._say_refused(route, self.lines[site], reason)
-        self._forget(site)
-        self._away.add(site)
+        self.entrance.refuse(site, reason)
+        self.entrance.forget(site)
+        self._presence.away.add(site)
 
     def refuse(self, error: ProtocolError) -> bool:
         """Go on without a site that broke the protocol until it comes back; False where it was no site.
@@ -159,16 +144,14 @@ class CoordinatorChannel:
         site = error.peer
         if site not in self.lines:
             return False
-        self.note(f"refused: {error}")
-        if route := self._routes.get(site):
-            self._say_refused(route, self.lines[site], str(error))
-        self._lost.add(site)
-        self._returned.discard(site)
+        self.entrance.refuse(site, str(error))
+        self._presence.lost.add(site)
+        self._presence.returned.discard(site)
         return True
 
     def lost(self) -> list[str]:
         """Name the sites that are lost and not yet waited for."""
-        return sorted(self._lost)
+        return sorted(self._presence.lost)
 
     def readmit(
         self,
@@ -177,7 +160,7 @@ class CoordinatorChannel:
         enough: Callable[[list[str]], bool] = lambda here: False,
     ) -> list[str]:
         """Wait until every site that was lost is here again; give the names of who is."""
-        lost = self._lost | self._away
+        lost = self._presence.lost | self._presence.away
         self._let_go()
         self.admit(waiting, again=True, seconds=seconds, enough=enough)
         self.knocking()
@@ -198,10 +181,9 @@ class CoordinatorChannel:
             generation: higher than any before.
             away: without which sites, from which place of the schedule.
         """
-        self._welcomed = True
-        self._away -= set(self.hellos)
-        self._left_out = set()
-        for site in [each for each in self.sites if each not in self._away]:
+        known = self._presence
+        known.welcomed, known.left_out, known.away = True, set(), known.away - set(self.hellos)
+        for site in known.without(known.away):
             self.lines[site].begin(generation)
             own = commit if isinstance(commit, int) else commit[site]
             self.send(site, Welcome(records, own, away))
@@ -225,17 +207,15 @@ class CoordinatorChannel:
 
     def absent(self) -> list[str]:
         """Name the sites that have not come yet."""
-        return [site for site in self.sites if site not in self._routes]
+        return self._presence.without(self._presence.routes)
 
     def send(self, site: str, message: Message) -> None:
         """Send to one site; never blocks."""
         self.listener(site, message)
         for frames in self.lines[site].frames(message):
-            if not self._link.send(self._routes[site], frames):
-                if self._resumable(site):
-                    self._cut.setdefault(site, time.monotonic())
+            if not self._link.send(self._presence.routes[site], frames):
+                if self._presence.breaks(site):
                     return  # the line keeps it
-                self._lost.add(site)
                 raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
 
     def broadcast(self, message: Message) -> None:
@@ -262,20 +242,20 @@ class CoordinatorChannel:
         return [
             self.receive(site, kind, position and (*position[:2], index, position[3]))
             for index, site in enumerate(self.sites)
-            if site not in self._left_out
+            if site not in self._presence.left_out
         ]
 
     def finish(self) -> list[Done]:
         """Wait until every site has written its outputs; from then on it may leave."""
         done = self.gather(Done)
-        self._done |= set(self.sites)
+        self._presence.done |= set(self.sites)
         return done
 
     def dismiss(self) -> None:
         """Let all leave; one that has left already is done too, and one that comes now comes too late."""
-        for site in [each for each in self.away() if each in self._routes]:
+        for site in [each for each in self.away() if each in self._presence.routes]:
             self.turn_away(site, f"the run went on without '{site}' and is done")
-        for site in [each for each in self.sites if each not in self._away]:
+        for site in self._presence.without(self._presence.away):
             with suppress(PeerLost):
                 self.send(site, Bye())
 
@@ -283,124 +263,32 @@ class CoordinatorChannel:
         """Close the link."""
         self._link.close()
 
-    def _enter(self, site: str) -> None:
-        hello = expected(self.lines[site].hear(), Hello, site, None)
-        if wrong := self._wrong(site, hello):
-            raise ProtocolError(wrong, site)
-        self.hellos[site] = hello
-
-    def _resumable(self, site: str) -> bool:
-        entered = site in self.hellos and self.hellos[site].session != 0
-        return entered and self._welcomed and site in self._routes and site not in self._lost | self._away
-
-    def _resume(self, site: str, route: bytes, hello: Hello) -> None:
-        """Go on over a new connection with what the other side has not seen, or say that it cannot be."""
-        line, again = self.lines[site], None
-        if self._resumable(site) and self.hellos[site].session == hello.session:
-            again = line.again(hello.last_seen)
-        answer = Resumed(-1 if again is None else line.seen)
-        for frames in Line(site, sends="down", limit=0, ahead=0).frames(answer):
-            self._link.send(route, frames)
-        if again is None:
-            return
-        self._routes[site] = route
-        self._cut.pop(site, None)
-        self.note(f"'{site}' is connected again; {len(again)} messages were sent again")
-        for _, several in again:
-            for frames in several:
-                self._link.send(route, frames)
-
-    def _spare(self, site: str, hello: Hello) -> str:
-        """Say why a second process with a site's key does not take the first one's place."""
-        if not self._welcomed or site in self._lost | self._away or not (why := self.unfit(hello)):
-            return ""
-        return f"another process with the key of '{site}' takes part; end one. {why}"
-
-    def _wrong(self, site: str, hello: Hello) -> str:
-        if (hello.site, hello.spec) == (site, self._spec):
-            return ""
-        return (
-            f"'{site}' says it is '{hello.site}' with spec {hello.spec[:12]}, expected '{site}' with "
-            f"{self._spec[:12]}; give both the same spec file"
-        )
-
-    def _say_refused(self, route: bytes, line: Line, reason: str) -> None:
-        for frames in line.frames(Refused(reason)):
-            self._link.send(route, frames)
-
     def _pump(self, seconds: float) -> None:
-        got = self._link.receive(seconds)
-        if got:
+        if got := self._link.receive(seconds):
             self._deliver(*got)
-        if gone := self._link.gone():
-            ended = {site for site, route in self._routes.items() if route in gone}
-            for site in ended & self._away:
-                self._forget(site)
-            for site in ended - self._done - self._away:
-                if self._resumable(site):
-                    self._cut.setdefault(site, time.monotonic())
-                else:
-                    self._lost.add(site)
-        late = time.monotonic() - RESUME_SECONDS
-        self._lost |= {site for site, since in self._cut.items() if since < late}
-        self._cut = {site: since for site, since in self._cut.items() if site not in self._lost}
+        for site in self._presence.ended(self._link.gone()):
+            self.entrance.forget(site)
 
     def _check_lost(self) -> None:
-        for site in sorted(self._lost):
+        for site in sorted(self._presence.lost):
             # what it said before is heard first, unless it has come back since
-            if site in self._returned or not self.lines[site].waiting():
+            if site in self._presence.returned or not self.lines[site].waiting():
                 raise PeerLost(f"site '{site}' ended or its connection broke; see its log, then run again")
 
     def _let_go(self) -> None:
         """Forget the connections of who is lost; who has come back has another."""
-        for site in self._lost:
-            self.hellos.pop(site, None)
-            if site not in self._returned:
-                self._forget(site)
-        self._returned -= self._lost
-        self._lost = set()
-
-    def _forget(self, site: str) -> None:
-        self._cut.pop(site, None)
-        self._routes.pop(site, None)
-        self.hellos.pop(site, None)
-        self.lines[site].restart()
+        for site in self._presence.let_go():
+            self.entrance.forget(site)
 
     def _deliver(self, site: str, route: bytes, frames: Frames) -> None:
-        if site not in self.lines or (
-            self._routes.get(site) != route and not self._opens(site, route, frames)
+        if site not in self.lines or not (
+            self._presence.routes.get(site) == route or self.entrance.opens(site, route, frames)
         ):
             return
         try:
             if self.lines[site].accept(frames) is not None:
-                self._routes[site] = route
+                self._presence.routes[site] = route
         except ProtocolError as error:
-            if site not in self._away:
+            if site not in self._presence.away:
                 raise
             self.turn_away(site, str(error))  # the others go on without it anyway
-
-    def _opens(self, site: str, route: bytes, frames: Frames) -> bool:
-        """Say whether a message opens a conversation over this connection; nothing but a Hello does.
-
-        It is the end of the connection before, which may not be known to be dead.
-        """
-        hello = hello_in(frames)
-        if hello is None:
-            return False
-        if hello.last_seen:
-            self._resume(site, route, hello)
-            return False
-        if site in self._routes:
-            if wrong := self._wrong(site, hello) or self._spare(
-                site, hello
-            ):  # a good conversation does not end for it
-                self._say_refused(route, Line(site, sends="down", limit=0, ahead=0), wrong)
-                return False
-            self._cut.pop(site, None)
-            self._say_refused(self._routes.pop(site), self.lines[site], "another process with your key came")
-            self.lines[site].restart()
-            self.hellos.pop(site, None)
-            if self._welcomed and site not in self._away:  # before that it has nothing to go back to
-                self._lost.add(site)
-                self._returned.add(site)
-        return True

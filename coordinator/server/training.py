@@ -38,7 +38,7 @@ from coordinator.server.progress import Progress
 from coordinator.server.status import Status
 from coordinator.specs import Away, Run
 from coordinator.statistics import read_statistics
-from coordinator.walking import changed, within_trial
+from coordinator.walking import changed, keeps_apart, within_trial
 from coordinator.wire import WIRE, Recorder
 
 
@@ -93,7 +93,7 @@ class Work:
             channel.listener = self._recorder.hear
         self.progress, self.status = Progress(run, cohort, channel), Status(state, run, channel)
         self._begun = self._round_is_over = False
-        channel.note = lambda text: say(event="note", text=text)
+        channel.entrance.note = lambda text: say(event="note", text=text)
         self._holders: set[str] = set()  # of the sites' parts as they were at the last commit
         self._clock, self._search = Clock(), Search(lambda: (channel.counted().total(), channel.heard()))
 
@@ -107,9 +107,9 @@ class Work:
         run, commits = self._run, Commits(self._state / COMMITS, spec_hash(self._run, self._statistics))
         seconds = None
         if run.on_loss.policy == "continue":
-            seconds = seconds_of(run.on_loss)
-            self._holders, gone = holders(commits, run)
-            self._channel.expect_not(gone)
+            seconds, away = seconds_of(run.on_loss), newest_away(commits)
+            self._holders = holders(run, away)
+            self._channel.expect_not(run.sites[index] for index in (away[-1][2] if away else ()))
         self._channel.admit(self.waiting, again=patient, seconds=seconds, enough=self.enough)
         self.progress.begin()
         kept: dict[str, Keeps] = {
@@ -122,7 +122,7 @@ class Work:
         }
         self._keeping = Keeping(commits, kept)
         self._commits = CoordinatorCommits(self._keeping, self._channel, self._heads, self._made)
-        self._channel.unfit = self._commits.unfit
+        self._channel.entrance.unfit = self._commits.unfit
 
     def may_go_on(self, lost: PeerLost | ProtocolError) -> bool:
         """Say whether what was lost may come back, or be done without."""
@@ -147,6 +147,7 @@ class Work:
             self._turn_away_who_cannot()
         number, generation = self._commits.choose(), next_generation(self._state)
         own = self._commits.rewind(number)
+        self._holders = holders(self._run, self._commits.away) if number >= 0 else set()
         away = self._now_away()
         if number >= 0 or self._begun:
             self._interruptions.note(back, number, generation)
@@ -169,7 +170,6 @@ class Work:
         sites = tuple(index for index, site in enumerate(channel.sites) if site not in channel.hellos)
         at = within_trial(run, self._cohort.train, self._keeping.start() + 1)
         self._commits.away = changed(self._commits.away, at, sites)
-        self._holders = {site for site in channel.hellos if run.site_parts != "private"}
         return self._commits.away
 
     def _turn_away_who_cannot(self) -> None:
@@ -193,6 +193,7 @@ class Work:
 
     def _made(self, number: int) -> None:
         self.status.tell("training", self._channel.away(), commit=number)
+        self._holders = holders(self._run, self._commits.away)
         if self._round_is_over and (back := self._channel.knocking()):
             for site in back:
                 if why := self._commits.cannot_go_on(site):
@@ -220,13 +221,15 @@ class Work:
         self._channel.dismiss()
 
 
-def holders(commits: Commits, run: Run) -> tuple[set[str], list[str]]:
-    """Name the sites that were there at the newest commit and hold the sites' parts, and who was not."""
-    if not commits.held():
-        return set(), []
-    away = commits.read(max(commits.held())).extra["away"]
-    gone = [run.sites[index] for index in (away[-1][2] if away else [])]
-    return {site for site in run.sites if site not in gone and run.site_parts != "private"}, gone
+def newest_away(commits: Commits) -> Away:
+    """Give who was away as of the newest commit."""
+    return commits.read(max(commits.held())).extra["away"] if commits.held() else ()
+
+
+def holders(run: Run, away: Away) -> set[str]:
+    """Name the sites that have what all have in common, as of a commit; empty: that is nothing."""
+    gone = away[-1][2] if away else ()
+    return set() if keeps_apart(run) else {site for index, site in enumerate(run.sites) if index not in gone}
 
 
 def write_results(

@@ -391,7 +391,7 @@ def test_an_error_that_names_no_site_is_everybody_s():
 def test_a_second_process_of_a_site_takes_its_place_only_if_it_can_go_on():
     with meeting() as parties:
         channel = parties.coordinator()
-        channel.unfit = lambda hello: "" if hello.commits else "it holds nothing"
+        channel.entrance.unfit = lambda hello: "" if hello.commits else "it holds nothing"
         first, other = parties.site("east"), parties.site("west")
         first.send(hello("east"))
         other.send(hello("west"))
@@ -450,7 +450,7 @@ def test_a_cut_connection_loses_nothing(harm):
     with meeting(sites=("east",)) as parties:
         proxy, channel, site, released = cut_meeting(parties)
         notes, found = [], []
-        channel.note = notes.append
+        channel.entrance.note = notes.append
         with ThreadPoolExecutor() as pool:
             talking = pool.submit(talks, site, 40)
             for step in range(40):
@@ -470,7 +470,7 @@ def test_a_cut_connection_loses_nothing(harm):
 
 
 def test_a_process_that_begins_anew_does_not_go_on_where_another_was(monkeypatch):
-    monkeypatch.setattr("coordinator.protocol.channel.RESUME_SECONDS", 0.5)
+    monkeypatch.setattr("coordinator.protocol.presence.RESUME_SECONDS", 0.5)
     with meeting(sites=("east",)) as parties:
         proxy, channel, site, _ = cut_meeting(parties)
         site._hello = Hello("east", SPEC, 0, {}, 8)  # another session
@@ -482,6 +482,21 @@ def test_a_process_that_begins_anew_does_not_go_on_where_another_was(monkeypatch
             with pytest.raises(PeerLost, match="the coordinator ended"):
                 talking.result(30)
         proxy.close()
+
+
+def test_a_hello_said_twice_before_the_welcome_came_begins_once():
+    with meeting(sites=("east",)) as parties:
+        channel, (first, second) = parties.coordinator(), (parties.site("east"), parties.site("east"))
+        first.send(Hello("east", SPEC, 0, {}, 7))
+        channel.admit()
+        channel.welcome((1,), generation=1)
+        second.send(Hello("east", SPEC, 0, {}, 7))  # the same process, which has heard nothing
+        with ThreadPoolExecutor() as pool:
+            heard = pool.submit(second.receive, Welcome)
+            wait_for(lambda: channel._pump(0.05) or heard.done())
+            assert heard.result() == Welcome((1,))
+        second.send(validated())
+        assert channel.receive("east", Validated, PLACE) == validated()
 
 
 def test_what_waits_to_be_acknowledged_is_bounded():
