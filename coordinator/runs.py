@@ -4,7 +4,8 @@ from pathlib import Path
 
 from coordinator import specs
 from coordinator.attendance import with_recorded
-from coordinator.config import Device, OnLoss, Site, Study, Task, Training
+from coordinator.config import Device, OnLoss, Site, Strategy, Study, Task, Training
+from coordinator.errors import ConfigError
 from coordinator.fitting_rules import check_adapting, check_fitting, check_grids, check_participation
 from coordinator.presets import Axes
 from coordinator.protocol.keys import COORDINATOR
@@ -52,18 +53,30 @@ def _resolve(
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
         release=study.release, record_round=_recorded_round(study, training),
         threads=study.threads_per_process, devices=_devices(study, task, sites),
-        on_loss=_on_loss(study, axes), commit_steps=study.commit_steps,
+        on_loss=_on_loss(study, axes, strategy, task.sites), commit_steps=study.commit_steps,
     )  # fmt: skip
     if not isinstance(share, str):
         return run
     return with_recorded(run, Path(share).expanduser())
 
 
-def _on_loss(study: Study, axes: Axes) -> OnLoss:
-    """Let a party that trains alone be waited for: there is nobody to go on with."""
-    if study.on_loss.policy == "continue" and axes["algorithm"] == "local":
-        return study.on_loss.model_copy(update={"policy": "wait", "at_least": None})
-    return study.on_loss
+def _on_loss(study: Study, axes: Axes, strategy: Strategy, sites: tuple[str, ...]) -> OnLoss:
+    """Let a lost party be waited for where nobody could go on: it trains alone, or a record is repeated.
+
+    Raises:
+        ConfigError: more sites are to be left than there are.
+    """
+    on_loss = study.on_loss
+    if on_loss.policy != "continue":
+        return on_loss
+    if (on_loss.at_least or 0) > len(sites):
+        raise ConfigError(
+            f"{on_loss.at_least} sites are to go on, and a task has {len(sites)}; lower it",
+            key="on_loss.at_least",
+        )
+    if axes["algorithm"] == "local" or isinstance(strategy.participation, str):
+        return on_loss.model_copy(update={"policy": "wait", "at_least": None})
+    return on_loss
 
 
 def _devices(study: Study, task: Task, sites: dict[str, Site]) -> dict[str, Device]:
