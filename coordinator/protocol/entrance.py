@@ -70,8 +70,13 @@ class Entrance:
         return True
 
     def _repeats(self, site: str, hello: Hello) -> bool:
-        """Say whether a process says the Hello that it was let in for, since no answer has reached it."""
+        """Say whether a process says the Hello that it was let in for, since no answer has reached it.
+
+        The connection before must be known to be dead: an older one's Hello may be read after a newer one's.
+        """
         known = self._presence
+        if site not in known.cut:
+            return False
         same = known.resumable(site) and known.hellos[site].session == hello.session
         return same and self._lines[site].seen == 1
 

@@ -490,6 +490,8 @@ def test_a_hello_said_twice_before_the_welcome_came_begins_once():
         first.send(Hello("east", SPEC, 0, {}, 7))
         channel.admit()
         channel.welcome((1,), generation=1)
+        first._link.reconnect()
+        wait_for(lambda: channel._pump(0.05) or channel._presence.cut)
         second.send(Hello("east", SPEC, 0, {}, 7))  # the same process, which has heard nothing
         with ThreadPoolExecutor() as pool:
             heard = pool.submit(second.receive, Welcome)
