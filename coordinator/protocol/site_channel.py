@@ -46,6 +46,7 @@ class SiteChannel:
         self._link, self._release, self._entered = link, release, False
         self.release_again: Callable[[Message, int], None] = release  # what a cut makes it say once more
         self.resume_seconds = RESUME_SECONDS
+        self._connected_anew = False  # and told that nothing can be gone on with
         self._hello: Hello | None = None
         self.kept = -1  # the last commit of which the coordinator said that all hold it
 
@@ -70,7 +71,9 @@ class SiteChannel:
         """
         self._entered, refusals, began, self._hello = False, 0, time.monotonic(), hello
         if again:
-            self._link.reconnect()
+            if not self._connected_anew:
+                self._link.reconnect()
+            self._connected_anew = False
             self.line.restart()
         self.send(hello)
         while not self.line.waiting():
@@ -153,6 +156,7 @@ class SiteChannel:
                 self._say_again(hello, asking.frames(hello))
         answer = asking.hear() if asking.waiting() else None
         left = self.line.again(answer.last_seen) if isinstance(answer, Resumed) else None
+        self._connected_anew = isinstance(answer, Resumed) and answer.last_seen < 0
         for message, several in left or []:
             self._say_again(message, several)
         return left is not None
