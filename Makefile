@@ -15,7 +15,7 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos references audit network figures fuzz flood hijacking clean-state
+	simulation chaos references audit network figures fuzz flood hijacking chaos-many clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -116,6 +116,10 @@ flood: env
 # 100 hijacked and 100 honest runs on synthetic radiographs: how many are found in time, and wrongly
 hijacking: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.hijacking
+
+# one run of 50 sites, a third of which are killed while it goes on and started again: some minutes, 10 GB
+chaos-many: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.chaos.many --sites 50 --seed $(SEED)
 
 # what running studies left: commits, ledgers and logs of the parties; results and prepared data stay
 clean-state:

@@ -27,6 +27,7 @@ class Gang:
     state: Path
     results: Path
     restarts: int = 0  # of a party that was killed
+    goes_on: bool = False  # without a site that does not come back; the coordinator says with how few
     frozen: Path | None = None  # statistics of an earlier agreement, which the coordinator reads
 
     @property
@@ -57,6 +58,7 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
         state=state,
         results=results,
         restarts=_restarts(keys, spec),
+        goes_on=(keys.get("on_loss") or {}).get("policy") == "continue",
         frozen=Path(keys["frozen"]) if keys.get("frozen") else None,
     )
     _check_paths(gang)
@@ -110,7 +112,7 @@ def _positive(keys: Mapping[str, Any], key: str, spec: Path) -> int:
 def _restarts(keys: Mapping[str, Any], spec: Path) -> int:
     """Give how often a killed party is started again; an agreement, and who aborts, begin anew."""
     on_loss = keys.get("on_loss") or {}
-    if on_loss.get("policy") != "wait":
+    if on_loss.get("policy") not in ("wait", "continue"):
         return 0
     found = on_loss.get("restarts")
     if not isinstance(found, int) or isinstance(found, bool) or found < 0:

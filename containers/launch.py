@@ -145,7 +145,7 @@ def conclude(gang: Gang, setting: Setting, watch: Watch, ending: Ending, seconds
     if culprit:
         say(blame(gang, culprit, outcomes, watch))
         return culprit.code
-    if len(watch.members) < len(gang.parties):
+    if len(watch.members) < (2 if gang.goes_on else len(gang.parties)):
         say(f"{gang.name}: failed, because the coordinator left before the sites could start; see its log")
         return 1
     images = digests(RUNTIMES[setting.runtime].IMAGES)

@@ -8,7 +8,7 @@ from containers.attempt import clear
 from containers.follow import Progress
 from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR
-from containers.member import Member
+from containers.member import Member, ask_to_leave
 from containers.outcome import how
 from containers.starting import Starting, published, start_coordinator, start_site
 from containers.terminal import Voice
@@ -27,12 +27,16 @@ class Restarting:
     progress: Progress
     voice: Voice
     times: Counter[str] = field(default_factory=Counter)
+    aside: set[str] = field(default_factory=set)  # sites without which the run goes on
 
     def revive(self) -> None:
         """Start whoever was killed again, and who had left for good: it has to hear the end once more.
 
-        Nobody, where one ended by its own fault, was killed too often, or all are asked to leave.
+        Nobody, where one ended by its own fault, was killed too often, or all are asked to leave; but a site
+        that the run can do without is set aside.
         """
+        if self.starting.gang.goes_on and self.watch.ending_since is None:
+            self._set_aside()
         ended = [member for member in self.watch.members if member.ended is not None]
         killed = [member for member in ended if was_killed(member)]
         own_fault = [member for member in ended if member.status != 0 and not was_killed(member)]
@@ -51,12 +55,27 @@ class Restarting:
             self.voice.say(f"{self.starting.gang.name}: {member.party} was {how(member.status)}; {count}")
         self._start(ended)
 
+    def _set_aside(self) -> None:
+        """Go on without sites that failed, or were killed too often, or came when the work was done."""
+        gang, members = self.starting.gang, list(self.watch.members)
+        done = [each for each in members if each.party == COORDINATOR and each.ended and each.status == 0]
+        if done and time.time() > (done[0].ended or 0.0) + GOING_SECONDS:
+            for member in self.watch.alive():
+                ask_to_leave(member)
+        for member in [each for each in members if each.party != COORDINATOR and each.ended and each.status]:
+            if done or not was_killed(member) or self.times[member.party] >= gang.restarts:
+                self.voice.say(f"{gang.name}: {member.party} ended ({how(member.status)}); going on without")
+                self.aside.add(member.party)
+                self.watch.forget(member)
+
     def _waits_in_vain(self, ended: list[Member]) -> bool:
         """Say whether a party that was started again waits for a coordinator that has done its work.
 
         It was killed between its last word and the Bye: what it waits for is said once more.
         """
         done = [member for member in ended if member.party == COORDINATOR and member.status == 0]
+        if self.starting.gang.goes_on:
+            return False
         late = bool(done) and time.time() > (done[0].ended or 0.0) + GOING_SECONDS
         return late and any(self.times[member.party] for member in self.watch.alive())
 
@@ -78,7 +97,8 @@ class Restarting:
 
     def _missing(self) -> set[str]:
         """Name the parties that were not started: another one's end came between."""
-        return set(self.starting.gang.parties) - {member.party for member in self.watch.members}
+        watched = {member.party for member in self.watch.members}
+        return set(self.starting.gang.parties) - watched - self.aside
 
 
 def was_killed(member: Member) -> bool:

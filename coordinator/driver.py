@@ -10,11 +10,12 @@ from typing import Any, Protocol, TypeVar
 
 from torch import Tensor
 
+from coordinator.algorithms.catching_up import catch_up, leave, let_in
 from coordinator.algorithms.party import Party
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.schedule import Batch, Begin, Item, JointBatch, Validate, schedule
-from coordinator.specs import Run
+from coordinator.schedule import Begin, Item
+from coordinator.walking import Walked, walked
 
 Channel = TypeVar("Channel", CoordinatorChannel, SiteChannel)
 Watch = Callable[[Item, Party], None]
@@ -50,9 +51,11 @@ def coordinate(
 def take_part(
     party: Party, channel: SiteChannel, watch: Watch, commits: Committing | None = None
 ) -> list[Tensor]:
-    """Walk a site through a run; give its test logits by hospital."""
+    """Walk a site through a run; give its test logits by hospital, none where it is away at the end."""
     module = algorithm(party.run.algorithm)
     _walk(party, channel, module.site_step, watch, commits)
+    if party.index in party.gone:
+        return []
     logits: list[Tensor] = module.site_predict(party, channel)
     return logits
 
@@ -64,39 +67,42 @@ def _walk(
     watch: Watch,
     commits: Committing | None,
 ) -> None:
-    start, begun, due = commits.start() if commits else -1, None, Due(party.run)
-    items = chain(schedule(party.run, party.cohort.train), [None])
-    for place, (item, party.upcoming) in enumerate(pairwise(items)):
-        assert item is not None  # only the last one's next is
-        number = due.after(item)
-        if place <= start:
-            begun = item if isinstance(item, Begin) else begun
-            if place == start and commits and begun:
+    start, begun = commits.start() if commits else -1, None
+    for at, following in pairwise(chain(walked(party.run, party.cohort.train, party.away), [None])):
+        assert at is not None  # only the last one's next is
+        party.upcoming = following.item if following else None
+        if at.place <= start:
+            begun = at.item if isinstance(at.item, Begin) else begun
+            if at.place == start and commits and begun:
                 step(party, begun, channel)
                 commits.go_on(party)
             continue
+        _gather(party, at, channel, begun.trial if begun else -1)
+        begun = at.item if isinstance(at.item, Begin) else begun
         # of a trial that was given up, or after the end of a privacy budget
-        left_out = party.ended or item.trial == party.stopped
+        left_out = at.item is None or party.ended or at.item.trial == party.stopped
+        away = party.index in party.gone
         if not left_out:
-            step(party, item, channel)
-            watch(item, party)
+            for each in at.steps:
+                if not away or isinstance(each, Begin):
+                    step(party, each, channel)
+        if at.item and not left_out and not away:
+            watch(at.item, party)
         # a site that trains alone stops alone, and commits with the others
-        if commits and number and (party.run.preset == "local" or not left_out):
-            commits.make(party, number, place)
+        if commits and at.commit and not away and (party.run.preset == "local" or not left_out):
+            commits.make(party, at.commit, at.place)
 
 
-class Due:
-    """Says after which items a commit is due: each round, and every so many steps within one."""
-
-    def __init__(self, run: Run) -> None:
-        """Count from the schedule's first item on, which all parties do alike."""
-        self._steps, self._since, self._number = run.commit_steps, 0, 0
-
-    def after(self, item: Item) -> int:
-        """Give the number, from 1, of the commit that is due after an item, or 0."""
-        self._since += isinstance(item, Batch | JointBatch)
-        if not isinstance(item, Validate) and self._since < self._steps:
-            return 0
-        self._since = 0
-        self._number += 1
-        return self._number
+def _gather(party: Party, at: Walked, channel: Channel, trial: int) -> None:
+    """Take note of who is away from here on, and let who is back catch up."""
+    if at.away != party.gone:
+        if party.index in at.away and party.index not in party.gone:
+            party.left = leave(party, trial)
+        party.gone = at.away
+        if isinstance(channel, CoordinatorChannel):
+            channel.leave_out(party.run.parties[index] for index in at.away)
+    for each in at.back:
+        if isinstance(channel, CoordinatorChannel):
+            let_in(party, each, channel, algorithm(party.run.algorithm))
+        else:
+            catch_up(party, each, channel, algorithm(party.run.algorithm))

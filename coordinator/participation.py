@@ -10,17 +10,13 @@ share is drawn. A site that does not train in a round
 - SCAFFOLD: keeps its control variate, 0 before it joins (Karimireddy 2020, algorithm 1).
 
 An optimizer whose state is kept waits with it. Every site's validation records have a say in every round,
-those of a site that is not there too: losses over different patients would not compare between rounds.
+those of a site that is not there too: losses over different patients would not compare between rounds. They
+have none where a site cannot be reached and the run goes on without it (`walking`).
 """
-
-import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from coordinator.draws import key
-from coordinator.errors import ConfigError
 from coordinator.specs import Run
 
 
@@ -48,73 +44,6 @@ def present(run: Run, round_: int, sites: int) -> tuple[int, ...]:
     )
 
 
-def has_trained(run: Run, site: int, round_: int) -> bool:
-    """Say whether a site has trained in some round of a trial until this one."""
-    return any(site in participants(run, each, len(run.sites)) for each in range(round_ + 1))
-
-
 def epochs_of(run: Run, site: int) -> int:
     """Give the passes over its records that a site makes in a round."""
     return run.training.epochs_by_site.get(run.sites[site], run.training.local_epochs)
-
-
-def participation_rows(run: Run, walked: list[tuple[int, int]]) -> list[dict[str, Any]]:
-    """Describe who trained in the rounds (trial, round) that were walked, and for how many epochs."""
-    if run.parties != run.sites:  # the pool
-        epochs = [run.training.local_epochs]
-        return [
-            {"trial": trial, "round": round_, "sites": list(run.parties), "epochs": epochs}
-            for trial, round_ in walked
-        ]
-    return [
-        {"trial": trial, "round": round_, "sites": [run.sites[i] for i in who],
-         "epochs": [epochs_of(run, i) for i in who]}
-        for trial, round_ in walked
-        for who in [participants(run, round_, len(run.sites))]
-    ]  # fmt: skip
-
-
-def with_recorded(run: Run, path: Path) -> Run:
-    """Let a run repeat the participation that an earlier one recorded.
-
-    Raises:
-        ConfigError: the file is no participation.jsonl, or not one of such a run.
-    """
-    return run.model_copy(update={"recorded": _recorded(run, path)})
-
-
-def _recorded(run: Run, path: Path) -> tuple[tuple[int, ...], ...]:
-    found: dict[int, tuple[int, ...]] = {}
-    try:
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-        for row in rows:
-            who = _row(run, row, path)
-            if found.setdefault(row["round"], who) != who:
-                raise ConfigError(
-                    f"{path}: trials differ in round {row['round']}; expected one list of sites"
-                )
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: not a run's participation.jsonl ({error}); name one") from None
-    rounds = len(found)
-    if sorted(found) != list(range(rounds)) or not rounds:
-        raise ConfigError(f"{path}: expected rounds 0, 1, ...; found {sorted(found)}")
-    # a run that ran out of patience recorded fewer, and its repetition stops there too
-    if rounds > run.training.rounds or (rounds < run.training.rounds and run.training.patience is None):
-        raise ConfigError(
-            f"{path}: holds {rounds} rounds, and the run has {run.training.rounds}; set rounds: {rounds}"
-        )
-    return tuple(found[round_] for round_ in range(rounds))
-
-
-def _row(run: Run, row: dict[str, Any], path: Path) -> tuple[int, ...]:
-    for site, epochs in zip(row["sites"], row["epochs"], strict=True):
-        if site not in run.sites:
-            raise ConfigError(
-                f"{path}: '{site}' took part, and the task has the sites {', '.join(run.sites)}"
-            )
-        if epochs != epochs_of(run, run.sites.index(site)):
-            raise ConfigError(
-                f"{path}: '{site}' trained for {epochs} local epochs in round {row['round']}, the study says "
-                f"{epochs_of(run, run.sites.index(site))}; set training.local_epochs or epochs_by_site"
-            )
-    return tuple(sorted(run.sites.index(site) for site in row["sites"]))

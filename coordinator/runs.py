@@ -3,10 +3,12 @@
 from pathlib import Path
 
 from coordinator import specs
-from coordinator.config import Device, Privacy, Site, Study, Task, Training
+from coordinator.attendance import with_recorded
+from coordinator.config import Device, OnLoss, Privacy, Site, Strategy, Study, Task, Training
+from coordinator.errors import ConfigError
 from coordinator.fitting_rules import check_adapting, check_fitting, check_grids, check_participation
-from coordinator.participation import with_recorded
 from coordinator.poison_rules import check_poison
+from coordinator.presets import Axes
 from coordinator.privacy.rules import check_defences
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import POOLED, Run
@@ -56,12 +58,31 @@ def _resolve(
         validation=task.split.validation, missing=task.data.missing, augment=task.data.augment,
         release=study.release, subgroups=study.subgroups, record_round=_recorded_round(study, training),
         threads=study.threads_per_process, devices=_devices(study, task, sites),
-        on_loss=study.on_loss, commit_steps=study.commit_steps,
+        on_loss=_on_loss(study, axes, strategy, task.sites), commit_steps=study.commit_steps,
     )  # fmt: skip
     if isinstance(share, str):
         run = with_recorded(run, Path(share).expanduser())
     check_defences(run)
     return run
+
+
+def _on_loss(study: Study, axes: Axes, strategy: Strategy, sites: tuple[str, ...]) -> OnLoss:
+    """Let a lost party be waited for where nobody could go on: it trains alone, or a record is repeated.
+
+    Raises:
+        ConfigError: more sites are to be left than there are.
+    """
+    on_loss = study.on_loss
+    if on_loss.policy != "continue":
+        return on_loss
+    if (on_loss.at_least or 0) > len(sites):
+        raise ConfigError(
+            f"{on_loss.at_least} sites are to go on, and a task has {len(sites)}; lower it",
+            key="on_loss.at_least",
+        )
+    if axes["algorithm"] == "local" or isinstance(strategy.participation, str):
+        return on_loss.model_copy(update={"policy": "wait", "at_least": None})
+    return on_loss
 
 
 def _devices(study: Study, task: Task, sites: dict[str, Site]) -> dict[str, Device]:
@@ -122,5 +143,6 @@ def sequence_of(run: Run) -> str | None:
     if run.adapt:  # of what a site holds
         what = f"{what} adapted {run.adapt} {run.algorithm} {run.cut} {run.labels}"
     settings = [specs.digest(run.model), specs.digest(run.training), run.site_weights, *run.augment]
-    who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())} {run.recorded}"
+    who = f"{run.participation} {sorted(run.join.items())} {sorted(run.leave.items())}"
+    who = f"{who} {run.recorded} {run.away}"
     return " ".join([run.task, what, who, *settings])

@@ -32,6 +32,7 @@ from coordinator.errors import ConfigError
 
 PREPARED_FORMAT = 2
 POOLED = "pooled"
+Away = tuple[tuple[int, int, tuple[int, ...]], ...]  # from an item of a trial on, the sites that are away
 Spec = TypeVar("Spec", bound=Record)
 
 
@@ -112,6 +113,7 @@ class Run(Record):
     recorded: tuple[tuple[int, ...], ...] = Field(
         (), description="by round, the sites that an earlier run recorded"
     )
+    away: Away = Field((), description="which sites an earlier run recorded as away, from which item on")
     site_weights: Literal["records", "equal"]
     adapt: int = Field(0, description="epochs in which each site adapts the final model")
     secure_aggregation: bool = False
@@ -173,8 +175,16 @@ def digest(spec: Record) -> str:
 
 
 def run_digest(spec: Record) -> str:
-    """Hash what parties of a conversation must have alike; what is done when one is lost may change."""
-    return digest(spec.model_copy(update={"on_loss": OnLoss()}) if isinstance(spec, Run) else spec)
+    """Hash what parties of a conversation must have alike; what is done when one is lost may change.
+
+    All but whether the run may go on without a site, and with how few: that is part of what is approved.
+    """
+    if not isinstance(spec, Run):
+        return digest(spec)
+    alone = OnLoss()
+    if spec.on_loss.policy == "continue":
+        alone = OnLoss(policy="continue", at_least=spec.on_loss.at_least)
+    return digest(spec.model_copy(update={"on_loss": alone}))
 
 
 def path_of(spec: Record, folder: Path) -> Path:

@@ -33,7 +33,8 @@ def contradiction(axes: Axes, chosen: Axes, participation: float | str) -> str |
     file that recorded who trained.
     """
     if axes["algorithm"] != "split":
-        whole = axes["algorithm"] in ("local", "cyclic") and participation != 1
+        drawn = participation != 1 and not (axes["algorithm"] == "cyclic" and isinstance(participation, str))
+        whole = axes["algorithm"] in ("local", "cyclic") and drawn
         return (
             "only federated and split training choose sites in each round; remove participation"
             if whole

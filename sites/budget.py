@@ -6,7 +6,7 @@ from typing import Any, Final, Protocol
 
 from coordinator.config import Limits
 from coordinator.errors import ConfigError
-from sites.ledger import HELLO, WENT_ON
+from sites.ledger import HELLO, RESENT, WENT_ON
 
 ACTIVATIONS: Final = "Activations"
 
@@ -30,8 +30,10 @@ class Spent:
     at: tuple[int, ...] = ()  # the trial and round of the last release; empty where an attempt begins
     restarted: bool = False  # and it has not yet said from where it goes on
 
-    def after(self, kind: str, place: tuple[int, ...], size: int) -> "Spent":
-        """Give what it is with one more line of the ledger."""
+    def after(self, kind: str, place: tuple[int, ...], size: int, *, again: bool = False) -> "Spent":
+        """Give what it is with one more line of the ledger; what is sent again after a cut is bytes alone."""
+        if again:
+            return replace(self, bytes=self.bytes + size)
         if kind == WENT_ON:
             return replace(self, rollbacks=self.rollbacks + 1, at=(), restarted=False)
         more = replace(self, bytes=self.bytes + size)
@@ -53,14 +55,14 @@ class Account:
         """Go on from what was spent; ``visits`` have counted the same releases by record."""
         self._limits, self._spent, self._visits = limits, spent, visits
 
-    def spend(self, kind: str, place: tuple[int, ...], size: int, what: str) -> None:
-        """Count a release.
+    def spend(self, kind: str, place: tuple[int, ...], size: int, what: str, *, again: bool = False) -> None:
+        """Count a release; what is sent `again` after a cut is bytes alone.
 
         Raises:
             ConfigError: with it a limit would be gone over, which is named.
         """
-        spent = self._spent.after(kind, place, size)
-        visits = self._visits if kind == ACTIVATIONS else None
+        spent = self._spent.after(kind, place, size, again=again)
+        visits = self._visits if kind == ACTIVATIONS and not again else None
         if visits:
             spent = replace(spent, releases_per_record=visits.after(place))
         check_limits(self._limits, spent, what)
@@ -75,17 +77,22 @@ def account_of(
     """Add up a ledger's lines of one spec; what is counted by record, too, where ``visits`` know records."""
     spent = Spent()
     for entry in of_spec(entries, spec):
-        spent = spent.after(entry["kind"], tuple(entry["position"]), entry["bytes"])
-        if visits and entry["kind"] == ACTIVATIONS:
+        spent = after(spent, entry)
+        if visits and entry["kind"] == ACTIVATIONS and RESENT not in entry:
             visits.add(entry["position"])
     return Account(limits, spent, visits)
+
+
+def after(spent: Spent, entry: Mapping[str, Any]) -> Spent:
+    """Give what was spent with one more line of the ledger."""
+    return spent.after(entry["kind"], tuple(entry["position"]), entry["bytes"], again=RESENT in entry)
 
 
 def of_spec(entries: Iterable[Mapping[str, Any]], spec: str) -> Iterator[Mapping[str, Any]]:
     """Give the lines of a ledger that are of one spec (its hash)."""
     mine = False
     for entry in entries:
-        if entry["kind"] == HELLO:
+        if entry["kind"] == HELLO and RESENT not in entry:
             mine = entry.get("spec") == spec
         if mine:
             yield entry
@@ -95,7 +102,7 @@ def spent_in(entries: Iterable[Mapping[str, Any]], spec: str) -> Spent:
     """Add up a ledger's lines as far as they are of one spec (its hash)."""
     spent = Spent()
     for entry in of_spec(entries, spec):
-        spent = spent.after(entry["kind"], tuple(entry["position"]), entry["bytes"])
+        spent = after(spent, entry)
     return spent
 
 

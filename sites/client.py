@@ -1,6 +1,7 @@
 """``python -m sites join``: one site's part in a run, or in an agreement, from Hello to Bye."""
 
 import argparse
+import secrets
 import sys
 from collections.abc import Mapping
 from functools import partial
@@ -59,6 +60,7 @@ class Keys:
     ) -> None:
         """Read the key files; ``lifeline`` ends waiting, ``policy`` is what the site's steward approved."""
         self._options, self._lifeline, self._policy = options, lifeline, policy
+        self._session = 1 + secrets.randbits(62)  # this process's
         self.manifest: Manifest = read_manifest(options.manifest)
         self.secret: Secret = read_secret(options.secret)
 
@@ -104,7 +106,7 @@ class Keys:
         seconds: float | None = None,
     ) -> Welcome:
         """Wait until the coordinator says Welcome; `commits` can be gone on from, by number, with hashes."""
-        hello = Hello(self._options.site, specs.run_digest(spec), 0, dict(commits))
+        hello = Hello(self._options.site, specs.run_digest(spec), 0, dict(commits), self._session)
         return channel.enter(hello, _refused, again=again, seconds=seconds)
 
 

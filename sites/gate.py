@@ -15,6 +15,7 @@ from coordinator.protocol.messages import Committed, Kept, Message
 from coordinator.protocol.signing import COMMITTED, KEPT, Signer
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Agreement, Prediction, Run, run_digest
+from coordinator.walking import keeps_apart, may_lose
 from sites.budget import Account, Spent, Visits, account_of
 from sites.incoming import check_incoming
 from sites.ledger import HELLO, RECEIPT, WENT_ON, Ledger, chained
@@ -51,6 +52,8 @@ ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "split": frozenset({CONVERSATION, "metrics", "activations"}),
     "prediction": frozenset({CONVERSATION, "activations"}),
 }
+# where a run may go on without a site: what another one gives it when it is back, sealed
+OF_CATCHING_UP: Final = "sealed parts"
 # beside that, what becomes of a site's parts in split learning; private ones do not leave at all
 OF_PARTS: Final[Mapping[str, str]] = {
     "handed_on": "sealed parts",
@@ -69,6 +72,8 @@ def way_of(spec: Run | Agreement | Prediction) -> str:
 def released_by(spec: Run | Agreement | Prediction) -> frozenset[str]:
     """Name the kinds of release that a spec needs, and labels where they are shared."""
     allowed = ALLOWED[way_of(spec)]
+    if isinstance(spec, Run) and may_lose(spec) and not keeps_apart(spec):
+        allowed |= {OF_CATCHING_UP}
     if not isinstance(spec, Run):
         return allowed
     if spec.algorithm == "split" and spec.site_parts in OF_PARTS:
@@ -130,6 +135,17 @@ class Gate:
         self._account.spend(name, tuple(place), size, what)
         more = {"spec": self._spec} if name == HELLO else {}
         self._ledger.write(name, tuple(place), size, labels=labels, **more)
+
+    def release_again(self, message: Message, size: int) -> None:
+        """Write down that a message which had left is sent once more, after its connection was cut.
+
+        Raises:
+            ConfigError: it goes over the limit of bytes.
+        """
+        name = type(message).__name__
+        self._account.spend(name, (), size, f"{name} once more", again=True)
+        place, labels = getattr(message, "position", ()), getattr(message, "labels", None) is not None
+        self._ledger.write(name, tuple(place), size, labels=labels, resent="after a cut")
 
     def _check_kinds(self, kinds: list[str], what: str) -> None:
         for kind in kinds:
@@ -193,4 +209,5 @@ def open_channel(
     gate = Gate(spec, ledger, policy, visits, signer)
     channel = SiteChannel(link, limit=limit, release=gate.release)
     channel.listener = gate.hear
+    channel.release_again = gate.release_again
     return channel, gate

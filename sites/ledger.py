@@ -23,9 +23,11 @@ START: Final = "0" * 64
 HELLO: Final = "Hello"  # begins a session; names the spec
 WENT_ON: Final = "WentOn"  # no release: from which commit the run went on
 RECEIPT: Final = "Receipt"  # no release: the coordinator's signature under this ledger's head at a commit
+RESENT: Final = "resent"  # in a line: it had left already, and its connection was cut
 # what the costs count and the comparison leaves out: no release, or of a conversation that began again
+OF_TALKING: Final = ("hello", "committed", "done", "resent")
 UNCOMPARED: Final = frozenset(
-    {"bytes_up.pooling.records", *(f"bytes_up.control.{kind}" for kind in ("hello", "committed", "done"))}
+    {"bytes_up.pooling.records", *(f"bytes_up.control.{kind}" for kind in OF_TALKING)}
 )
 LONGEST: Final = 1 << 16  # bytes; a line has a few hundred
 
@@ -99,14 +101,15 @@ def verified(path: Path) -> tuple[list[Session], str, list[int]]:
             continue
         if entry["kind"] in (WENT_ON, RECEIPT):
             continue
-        if entry["kind"] == HELLO:
+        if entry["kind"] == HELLO and RESENT not in entry:
             sessions.append(Session(entry.get("spec", ""), entry.get("time", "")))
         if not sessions:
             raise DataError(
                 f"{path}:{number}: a release before the first Hello; the ledger's start is missing"
             )
-        sessions[-1].sizes[entry["kind"]] += entry["bytes"]
-        sessions[-1].messages[entry["kind"]] += 1
+        kind = f"{entry['kind']} ({RESENT})" if RESENT in entry else entry["kind"]
+        sessions[-1].sizes[kind] += entry["bytes"]
+        sessions[-1].messages[kind] += 1
     return sessions, head, unfinished
 
 
@@ -159,7 +162,9 @@ def released(path: Path) -> int:
     spec, now = "", 0
     for entry in filter(None, map(_entry, path.read_bytes().splitlines())):
         place = entry["position"][0] if entry["position"] else -1
-        match entry["kind"]:
+        match RESENT if RESENT in entry else entry["kind"]:
+            case "resent":
+                pass
             case "Hello":
                 at, spec, now = (at if entry.get("spec") == spec else {}), entry.get("spec", ""), 0
             case "Committed":

@@ -5,6 +5,7 @@ import hashlib
 import sys
 from collections.abc import Iterable
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import Any
 
@@ -52,7 +53,7 @@ def take_part(options: argparse.Namespace, keys: Keys) -> None:
     hospitals = run.sites if options.site == POOLED else (options.site,)
     check_allowed(run, hospitals)
     work = Work(run, statistics, options, keys, [records_of(run, statistics, each) for each in hospitals])
-    patient, again = run.on_loss.policy == "wait", False
+    patient, again = run.on_loss.policy != "abort", False
     welcome = work.enter(again=False)
     while True:
         try:
@@ -87,6 +88,8 @@ class Work:
         visits = visits_of(run, self._cohort, self._site)
         self._channel, gate = keys.open(run, message_limit(run, self._cohort), visits)
         self._guard = self._guarded()
+        if run.on_loss.policy != "abort":  # the coordinator may be at work when it should answer
+            self._channel.resume_seconds = seconds_of(run.on_loss) or inf
         check_device(self._party(), self._site)
         line = self._channel.line
         self._clock = Clock(lambda: self._channel.waited)
@@ -103,7 +106,9 @@ class Work:
         Raises:
             ProtocolError: it counts other records.
         """
-        seconds = seconds_of(self._run.on_loss) if again else None
+        # under `continue` a round may be long in which nobody has the time to let this site in
+        waits = self._run.on_loss.policy == "continue" or not again
+        seconds = None if waits else seconds_of(self._run.on_loss)
         held = self._held.held()
         welcome = self._keys.enter(self._channel, self._run, held, again=again, seconds=seconds)
         if welcome.records != self._cohort.train:
@@ -111,6 +116,8 @@ class Work:
                 f"the coordinator counts {welcome.records} training records, the statistics here "
                 f"{self._cohort.train}; give every party the same statistics.json"
             )
+        if self._run.on_loss.policy != "continue" and welcome.away != self._run.away:
+            raise ProtocolError("the coordinator goes on without sites, which this run does not; see its log")
         return welcome
 
     def see_through(self, welcome: Welcome, *, again: bool) -> None:
@@ -120,7 +127,11 @@ class Work:
         else:
             self._held.rewind(-1)
         party, channel = self._party(), self._channel
+        party.away = welcome.away
         logits = walk(party, channel, self._search.see, self._commits)
+        if party.index in party.gone:  # as an earlier run recorded: it has no share in the model
+            channel.leave(None)
+            return
         costs = {
             **costs_of(party, self._clock, channel.line.counts),
             **self._search.costs(party.kept_at[0]),

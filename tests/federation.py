@@ -25,6 +25,7 @@ from coordinator.protocol.site_channel import SiteChannel
 from coordinator.server.committing import CoordinatorCommits, next_generation
 from coordinator.server.heads import Heads
 from coordinator.specs import POOLED, Run
+from coordinator.walking import changed, within_trial
 from sites.committing import SiteCommits
 from sites.gate import Gate
 from sites.protecting import guard_for
@@ -88,11 +89,12 @@ def joined(several):
     return Rows(Several({name: torch.cat([each.get(name) for each in inputs]) for name in names}), labels)
 
 
-def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: None, guards=None):
+def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: None, guards=None, absent=None):
     """Run everything; give the coordinator's party and the sites' (party, test logits) by name.
 
-    With a folder for `commits`, go on from those that lie there. Sites' secrets and privacy accounts lie in
-    the folder `guards`, each record that of another patient.
+    With a folder for `commits`, go on from those that lie there; without the sites that are `absent`, where
+    that is a list, who has come back included. Sites' secrets and privacy accounts lie in the folder
+    `guards`, each record that of another patient.
     """
     count, events = len(sizes), tuple(positive(size, shape, i) for i, size in enumerate(sizes))
     cohort = Cohort(shape, tuple(sizes), tuple(range(5, 5 + count)), (7,) * count, events)
@@ -101,7 +103,7 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
     secrets = {name: (PrivateKey.generate(), PrivateKey.generate()) for name in run.sites}
     manifest = {n: Identity(bytes(c.public_key), bytes(s.public_key)) for n, (c, s) in secrets.items()}
     outcomes, threads = {}, []
-    for name in run.parties:
+    for name in [each for each in run.parties if each not in (absent or ())]:
         sealer = None
         if name != POOLED:
             sealer = Sealer(Secret(*(bytes(k) for k in secrets[name])), manifest)
@@ -112,21 +114,25 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
         own = (name, party, hub.spoke(name), outcomes, commits)
         threads.append(Thread(target=_site, args=own, daemon=True))
         threads[-1].start()
-    party = Party(run, cohort)
+    party = Party(run, cohort, away=run.away)
+    channel.expect_not(absent or ())
     channel.admit()
     together = None
     if commits:
         keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel})
         together = CoordinatorCommits(keeping, channel, Heads())
-        chosen = together.choose()
-        keeping.rewind(chosen)
-        channel.welcome(cohort.train, chosen, next_generation(commits))
+        own = together.rewind(together.choose())
+        if absent is not None:
+            gone = tuple(run.sites.index(name) for name in absent)
+            at = within_trial(run, cohort.train, keeping.start() + 1)
+            party.away = together.away = changed(together.away, at, gone)
+        channel.welcome(cohort.train, own, next_generation(commits), party.away)
     else:
-        channel.welcome(cohort.train)
+        channel.welcome(cohort.train, away=run.away)
     try:
         coordinate(party, channel, watch, together)
     except Killed:
-        for site in run.parties:
+        for site in [each for each in run.parties if each not in (absent or ())]:
             hub.send(site.encode(), [b"the coordinator is gone"])
         for thread in threads:
             thread.join(30)
@@ -169,10 +175,11 @@ def _site(name, party, link, outcomes, commits):
         gate = Gate(party.run, commits / f"{name}.jsonl")
         own = SiteCommits(Keeping(held, {"line": channel.line}), channel, gate)
         own.rewind(welcome.commit)
+    party.away = welcome.away
     try:
         logits = take_part(party, channel, lambda item, state: None, own)
     except ProtocolError:  # of what was said to it when the coordinator was killed
         assert own
         return
     outcomes[name] = (party, logits, sent, channel)
-    channel.leave(Done({}, {}))
+    channel.leave(None if party.index in party.gone else Done({}, {}))

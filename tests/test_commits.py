@@ -158,7 +158,7 @@ def test_a_commit_holds_all_that_a_party_has():
     """A new field of Party must be kept, or follow from the run."""
     follows = {
         "run", "cohort", "index", "data", "sealer", "shapes", "tensors", "class_weights", "site_shapes",
-        "site_parameters", "upcoming", "ahead",
+        "site_parameters", "upcoming", "ahead", "away", "gone", "left",
     }  # fmt: skip
     kept = {**state_of(Party(a_run("local", (10,)), Cohort((6,), (10,), (5,), (5,))))}
     assert set(Party.__dataclass_fields__) - follows == kept.keys()

@@ -1,14 +1,17 @@
 """Which settings of a strategy go together: every legal combination resolves, others say why they do not."""
 
 from itertools import product
+from pathlib import Path
 
 import pytest
 
-from coordinator.config import Strategy, Training
+from coordinator.config import OnLoss, Strategy, Training
 from coordinator.errors import ConfigError
 from coordinator.presets import AXES, PRESETS
-from coordinator.runs import sequence_of
+from coordinator.runs import runs_of, sequence_of
+from coordinator.specs import run_digest
 from coordinator.strategies import axes_of, check_optimizer
+from coordinator.study import read_study
 from tests.federation import a_run
 
 PARTS = ("handed_on", "averaged", "synchronous", "private")
@@ -86,3 +89,42 @@ def test_strategies_are_one_result_only_where_all_parties_compute_alike():
     assert split == cyclic is not None
     assert sequences(coordinator="cuda") == [None, None]
     assert None not in sequences(**dict.fromkeys(("coordinator", "pooled", "site0", "site1"), "cuda"))
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"policy": "wait", "at_least": 2}, "belongs to policy: continue"),
+        ({"policy": "continue"}, "needs at_least"),
+        ({"policy": "continue", "at_least": 2, "minutes": None}, "needs minutes"),
+    ],
+)
+def test_going_on_without_a_site_says_with_how_few_and_after_how_long(settings, words):
+    with pytest.raises(ValueError, match=words):
+        OnLoss(**settings)
+
+
+def going_on(*, at_least=2):
+    study, sites, _ = read_study([Path("config/studies/ci.yaml")])
+    on_loss = OnLoss(policy="continue", at_least=at_least, minutes=1)
+    prepared = {name: dict.fromkeys(task.sites, "p") for name, task in study.tasks.items()}
+    return runs_of(study.model_copy(update={"on_loss": on_loss}), prepared, sites)
+
+
+def test_who_trains_alone_waits_where_others_go_on():
+    policies = {run.preset: run.on_loss.policy for run in going_on().values()}
+    assert policies["centralized"] == "wait"
+    assert policies["fedavg"] == policies["split"] == "continue"
+
+
+def test_more_sites_than_there_are_cannot_go_on():
+    with pytest.raises(ConfigError, match="9 sites are to go on"):
+        going_on(at_least=9)
+
+
+def test_what_is_approved_says_whether_a_run_may_go_on_without_a_site():
+    run = a_run("fedavg", (3, 4))
+    goes_on = {k: run.model_copy(update={"on_loss": OnLoss(policy="continue", at_least=k)}) for k in (1, 2)}
+    patient = run.model_copy(update={"on_loss": OnLoss(policy="abort", minutes=1)})
+    assert run_digest(patient) == run_digest(run)
+    assert len({run_digest(each) for each in (run, *goes_on.values())}) == 3

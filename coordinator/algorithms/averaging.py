@@ -24,6 +24,7 @@ from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Position, Weights
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Average, Begin, LocalRound
+from coordinator.walking import CatchUp
 
 Shapes = Sequence[tuple[int, ...]]
 AT_SITES = "site_parts"  # in `party.server`: the sites' parts as they were last averaged
@@ -153,6 +154,6 @@ def fill(tensors: Sequence[Tensor], values: Sequence[Tensor]) -> None:
         tensor.copy_(value)
 
 
-def position_of(item: Begin | Average | LocalRound, site: int = 0) -> Position:
+def position_of(item: Begin | Average | LocalRound | CatchUp, site: int = 0) -> Position:
     """Place a model in the schedule."""
     return (item.trial, getattr(item, "round", -1), site, -1)

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from coordinator.algorithms import handing_on
 from coordinator.algorithms.adapting import predict_adapted
+from coordinator.algorithms.handing_on import common
 from coordinator.algorithms.local import coordinator_predict, hear, report, train_here
 from coordinator.algorithms.party import Party, begin, validate_whole, whole
 from coordinator.algorithms.party import whole_at_sites as parts_of
@@ -14,8 +15,12 @@ from coordinator.algorithms.selection import announce, heed
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Batch, Begin, HandOn, Item, Validate
+from coordinator.walking import CatchUp
 
-__all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
+__all__ = [
+    "common", "coordinator_predict", "coordinator_step", "parts_of", "rehear", "resend", "site_predict",
+    "site_step",
+]  # fmt: skip
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
@@ -53,3 +58,11 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     """Give the best model's test logits (records, 1); a site that trained nothing has the model too."""
     return predict_adapted(party)
+
+
+def resend(party: Party, item: CatchUp, site: int, channel: CoordinatorChannel) -> None:
+    """Nothing else is told to a site that is back."""
+
+
+def rehear(party: Party, item: CatchUp, channel: SiteChannel) -> None:
+    """Nothing else is heard."""

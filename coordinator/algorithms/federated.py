@@ -42,8 +42,12 @@ from coordinator.protocol.messages import Control, Weights
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Begin, Item, LocalRound
 from coordinator.specs import Run
+from coordinator.walking import CatchUp
 
-__all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
+__all__ = [
+    "common", "coordinator_predict", "coordinator_step", "parts_of", "rehear", "resend", "site_predict",
+    "site_step",
+]  # fmt: skip
 
 NORMALISING = (
     nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm, nn.GroupNorm, nn.LayerNorm,
@@ -99,7 +103,7 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
             average = channel.receive(Weights, position_of(item))
             x = shared(party)
             fill(x, loaded(average, [tuple(value.shape) for value in x], "coordinator"))
-            take_correction(party, item, channel)
+            rehear(party, item, channel)
         case _:
             report(validate_whole(party), (item.trial, item.round), channel, party.index)
             heed(party, (item.trial, item.round), channel)
@@ -133,16 +137,26 @@ def train_round(party: Party, item: LocalRound) -> None:
 
 def shared(party: Party) -> list[Tensor]:
     """List the tensors that travel: all floating-point ones, or all but normalisation layers' (FedBN)."""
+    state = party.parts["model"].state_dict()
+    return [state[name] for name in shared_names(party)]
+
+
+def common(party: Party) -> dict[str, list[str]]:
+    """Name the tensors that all sites have alike at a round's end."""
+    return {"model": shared_names(party)}
+
+
+def shared_names(party: Party) -> list[str]:
+    """Name the tensors that travel."""
     model = party.parts["model"]
-    if party.run.rule != "fedbn":
-        return floats(model)
     private = {
         f"{name}.{key}"
         for name, module in model.named_modules()
-        if isinstance(module, NORMALISING)
+        if party.run.rule == "fedbn" and isinstance(module, NORMALISING)
         for key in module.state_dict()
     }
-    return [v for name, v in model.state_dict().items() if v.is_floating_point() and name not in private]
+    state = model.state_dict()
+    return [name for name, v in state.items() if v.is_floating_point() and name not in private]
 
 
 def proximal(party: Party) -> Callable[[Part], Tensor] | None:
@@ -175,14 +189,18 @@ def corrected(party: Party) -> Callable[[Part], None] | None:
 
 def send_corrections(party: Party, item: LocalRound, channel: CoordinatorChannel) -> None:
     """Tell each site c - c_i (SCAFFOLD)."""
+    for index in party.here:
+        resend(party, item, index, channel)
+
+
+def resend(party: Party, item: LocalRound | CatchUp, site: int, channel: CoordinatorChannel) -> None:
+    """Tell one site its c - c_i (SCAFFOLD)."""
     if party.run.rule == "scaffold":
-        x = shared(party)
-        for index, site in enumerate(channel.sites):
-            tensors = tuple(map(sent, correction(party, x, index)))
-            channel.send(site, Control(position_of(item, index), tensors))
+        tensors = tuple(map(sent, correction(party, shared(party), site)))
+        channel.send(channel.sites[site], Control(position_of(item, site), tensors))
 
 
-def take_correction(party: Party, item: LocalRound, channel: SiteChannel) -> None:
+def rehear(party: Party, item: LocalRound | CatchUp, channel: SiteChannel) -> None:
     """Hear c - c_i (SCAFFOLD)."""
     if party.run.rule == "scaffold":
         model = party.parts["model"]

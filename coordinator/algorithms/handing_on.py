@@ -13,6 +13,7 @@ from coordinator.protocol.seals import Purpose, Sealer
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import HandOn
 from coordinator.specs import digest
+from coordinator.walking import CatchUp
 
 OPTIMIZER = "optimizer/"
 
@@ -26,7 +27,7 @@ def give(party: Party, item: HandOn, channel: SiteChannel) -> None:
         channel.send(Sealed(purpose.position, purpose.giver, purpose.taker, box))
 
 
-def relay(item: HandOn, channel: CoordinatorChannel) -> None:
+def relay(item: HandOn | CatchUp, channel: CoordinatorChannel) -> None:
     """Pass sealed parts on, unread.
 
     Raises:
@@ -78,6 +79,11 @@ def unpack(party: Party, tensors: dict[str, Tensor], *, optimizer: bool) -> None
             each.load(below(f"{OPTIMIZER}{name}/", tensors))
 
 
+def common(party: Party) -> dict[str, list[str]]:
+    """Name the tensors that all sites have alike once the parts were handed to everyone: all."""
+    return {name: list(part.state_dict()) for name, part in party.parts.items()}
+
+
 def below(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Give the tensors whose name starts so, under the rest of their names."""
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
@@ -89,12 +95,12 @@ def sealer_of(party: Party) -> Sealer:
     return party.sealer
 
 
-def position_of(item: HandOn, taker: int) -> Position:
+def position_of(item: HandOn | CatchUp, taker: int) -> Position:
     """Place a hand-over in the schedule."""
     return (item.trial, item.round, item.giver, -2 - taker)
 
 
-def purpose_of(party: Party, item: HandOn, taker: int) -> Purpose:
+def purpose_of(party: Party, item: HandOn | CatchUp, taker: int) -> Purpose:
     """Say what a sealed box is for."""
     sites = party.run.sites
     return Purpose(digest(party.run), position_of(item, taker), sites[item.giver], sites[taker])

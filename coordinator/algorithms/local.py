@@ -19,6 +19,7 @@ from coordinator.algorithms.party import (
     begin,
     predict_whole,
     said,
+    unheard,
     validate_whole,
     whole,
 )
@@ -88,7 +89,9 @@ def hear(party: Party, channel: CoordinatorChannel, at: tuple[int, int]) -> list
     pool = party.run.preset == "centralized"
     speakers = [channel.sites[0]] * len(party.cohort.train) if pool else channel.sites
     return [
-        replace(party.rounds[-1][index], train_loss=0.0, train_records=0)
+        unheard()
+        if index in party.gone
+        else replace(party.rounds[-1][index], train_loss=0.0, train_records=0)
         if index in party.stopped_alone
         else said(party, channel.receive(speaker, Validated, (*at, index, -1)), speaker)
         for index, speaker in enumerate(speakers)

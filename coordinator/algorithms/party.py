@@ -19,7 +19,7 @@ from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
 from coordinator.protocol.seals import Sealer
 from coordinator.schedule import Begin, Item
-from coordinator.specs import POOLED, Run
+from coordinator.specs import POOLED, Away, Run
 
 Stages = dict[str, tuple[str, ...] | None]  # part name to stage names; None: all
 
@@ -43,6 +43,14 @@ class Waiting:
     rounds: int = 0
 
 
+@dataclass(frozen=True)
+class Left:
+    """The parts a site had when it was last there, and the trial they are of."""
+
+    trial: int
+    parts: dict[str, dict[str, Tensor]]
+
+
 @dataclass
 class Party:
     """A party's state; the coordinator has no data and the index -1."""
@@ -53,6 +61,9 @@ class Party:
     data: SiteData | None = None
     sealer: Sealer | None = None
     guard: Guard | None = None  # at a site whose strategy has a defence
+    away: Away = ()  # which sites the run goes on without, from which item on
+    gone: tuple[int, ...] = ()  # who of them is away in the present one
+    left: "Left | None" = None  # where this site is itself
     parts: dict[str, Part] = field(default_factory=dict)
     optimizers: dict[str, Optimizer] = field(default_factory=dict)
     best: dict[str, dict[str, Tensor]] = field(default_factory=dict)
@@ -89,6 +100,11 @@ class Party:
         """Give the site's data; the coordinator has none."""
         assert self.data is not None
         return self.data
+
+    @property
+    def here(self) -> list[int]:
+        """Number the hospitals that are not away."""
+        return [index for index, _ in enumerate(self.cohort.train) if index not in self.gone]
 
     @property
     def device(self) -> str:
@@ -176,6 +192,11 @@ def predict_whole(party: Party) -> list[Tensor]:
     """Give the best model's test logits by hospital."""
     restore(party)
     return [score(party, rows) for rows in party.rows.test]
+
+
+def unheard() -> Validation:
+    """Stand for a hospital that is away: no record of it counts."""
+    return Validation(0.0, 0, 0.0, 0)
 
 
 def said(party: Party, message: Validated, sender: str) -> Validation:

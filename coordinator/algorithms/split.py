@@ -39,8 +39,12 @@ from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Average, Batch, Begin, HandOn, Item, JointBatch
 from coordinator.specs import Run
+from coordinator.walking import CatchUp
 
-__all__ = ["coordinator_predict", "coordinator_step", "parts_of", "site_predict", "site_step"]
+__all__ = [
+    "common", "coordinator_predict", "coordinator_step", "parts_of", "rehear", "resend", "site_predict",
+    "site_step",
+]  # fmt: skip
 
 Parts = dict[str, tuple[str, ...]]
 
@@ -133,3 +137,26 @@ def start_coordinator(party: Party, item: Begin) -> Party:
         party.server = {averaging.AT_SITES: began} if party.run.site_parts == "averaged" else {}
         party.site_parameters = [tuple(value.shape) for part in theirs for value in part.parameters()]
     return party
+
+
+def common(party: Party) -> dict[str, list[str]]:
+    """Name the tensors of the sites' parts that all sites have alike at a round's end."""
+    if party.run.site_parts == "synchronous":  # gradients are added; buffers are each site's own
+        return {name: [key for key, _ in part.named_parameters()] for name, part in party.parts.items()}
+    found = handing_on.common(party)
+    if party.run.site_parts == "handed_on":
+        return found
+    states = {name: part.state_dict() for name, part in party.parts.items()}
+    return {
+        name: [key for key in keys if states[name][key].is_floating_point()] for name, keys in found.items()
+    }
+
+
+def resend(party: Party, item: CatchUp, site: int, channel: CoordinatorChannel) -> None:
+    """Nothing else is told to a site that is back."""
+
+
+def rehear(party: Party, item: CatchUp, channel: SiteChannel) -> None:
+    """Begin the next round with the optimizer that those begin with who were there in the average."""
+    if party.run.site_parts == "averaged":
+        averaging.restart(party, item.trial)

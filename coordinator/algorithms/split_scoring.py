@@ -9,16 +9,16 @@ from torch import Tensor
 
 from coordinator.algorithms.adapting import adapt_site, answer_adapting
 from coordinator.algorithms.cohort import Rows
-from coordinator.algorithms.party import Party, Validation, restore, said, switch
+from coordinator.algorithms.party import Party, Validation, restore, said, switch, unheard
 from coordinator.algorithms.protecting import outgoing, outgoing_labels, packed, role_of, unpacked
 from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum
-from coordinator.participation import has_trained
 from coordinator.privacy.guard import chosen
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated
 from coordinator.protocol.site_channel import SiteChannel
+from coordinator.walking import has_trained
 
 
 def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
@@ -62,7 +62,10 @@ def have_scored(
 def coordinator_validate(party: Party, at: tuple[int, int], channel: CoordinatorChannel) -> None:
     """Score every site's validation records in site order, select, and tell the sites."""
     switch(party, training=False)
-    found = [validate_site(party, (*at, index, -1), channel) for index in range(len(channel.sites))]
+    found = [
+        unheard() if index in party.gone else validate_site(party, (*at, index, -1), channel)
+        for index in range(len(channel.sites))
+    ]
     switch(party, training=True)
     announce(party, found, at, channel)
 
@@ -107,7 +110,7 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
     rows = party.rows.test[0]
     logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
     assert logits is not None
-    trained = party.cohort.train[party.index] and has_trained(party.run, party.index, party.kept_at[1])
+    trained = has_trained(party.run, party.cohort.train, party.away, party.index, party.kept_at)
     if party.run.site_parts == "private" and not (trained or adapted):
         party.parts.clear()  # its own layers have never trained: no model of this study
         return [torch.full_like(logits, torch.nan)]
@@ -117,6 +120,6 @@ def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
 def coordinator_predict(party: Party, channel: CoordinatorChannel) -> None:
     """Score every site's test records, in site order, once its layers are adapted."""
     restore(party)
-    for index, count in enumerate(party.cohort.test):
+    for index in party.here:
         answer_adapting(party, index, channel)
-        score_for(party, (-1, -1, index, -1), count, channel, labels_come=False)
+        score_for(party, (-1, -1, index, -1), party.cohort.test[index], channel, labels_come=False)

@@ -38,9 +38,12 @@ def estimate(scores: TaskScores, weights: Weights, specificity: float = 0.9) -> 
     estimates: Estimates = {}
     for strategy, by_seed in scores.scores.items():
         lacking = scores.without_model.get(strategy, ())
-        same = b"".join(score.tobytes() for score in by_seed.values()) + repr(lacking).encode()
+        away = scores.away.get(strategy, ())
+        same = b"".join(score.tobytes() for score in by_seed.values()) + repr((lacking, away)).encode()
         if same not in found:
-            runs = [_one_run(scores, score, weights, lacking, specificity) for score in by_seed.values()]
+            runs = [
+                _one_run(scores, score, weights, (lacking, away), specificity) for score in by_seed.values()
+            ]
             found[same] = _with_variances(scores, list(by_seed.values()), _stack(runs))
         estimates[strategy] = found[same]
     return estimates
@@ -94,16 +97,22 @@ def reason_rows(task: str, seeds: dict[str, tuple[int, ...]], estimates: Estimat
 
 
 def _one_run(
-    scores: TaskScores, found: Floats, weights: Weights, without_model: tuple[str, ...], specificity: float
+    scores: TaskScores,
+    found: Floats,
+    weights: Weights,
+    without: tuple[tuple[str, ...], ...],
+    specificity: float,
 ) -> dict[Place, tuple[Value, Floats, int]]:
     places: dict[Place, tuple[Value, Floats, int]] = {}
     pairs = {}
     for site, members in _places(scores):
         label, score = scores.label[members], found[members]
         values = measure(label, score, specificity)
-        lacking = [name for name in without_model if site in (name, ALL)]
-        if lacking:
+        lacking, away = ([name for name in names if site in (name, ALL)] for names in without)
+        if lacking or away:
             reason = f"not available: no part was trained at {' and '.join(lacking)}, held out"
+            if away:
+                reason = f"not available: {' and '.join(away)} was away when the run ended"
             values = dict.fromkeys(METRICS, Value(None, reason))
         drawn = _resampled(label, score, weights[:, members], specificity)
         pairs[site] = drawn["pairs"]

@@ -12,9 +12,13 @@ from numpy.typing import NDArray
 from coordinator.errors import ConfigError, DataError
 from coordinator.metrics import Labels, Scores
 from coordinator.specs import Evaluation, Run
+from coordinator.walking import may_lose
 
 COLUMNS = ("record", "patient", "label", "score")
 GROUPS = ("sex", "age_band")
+
+
+Table = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,7 @@ class TaskScores:
     label: Labels  # (n,)
     scores: dict[str, dict[int, Scores]]  # strategy -> seed -> (n,)
     without_model: dict[str, tuple[str, ...]] = field(default_factory=dict)  # strategy -> held-out sites
+    away: dict[str, tuple[str, ...]] = field(default_factory=dict)  # strategy -> sites away at a run's end
     groups: dict[str, NDArray[np.str_]] = field(default_factory=dict)  # variable -> (n,), "" unknown
 
 
@@ -39,10 +44,19 @@ def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
         DataError: a file is not as described, or two runs scored different records.
     """
     runs = [run for run in spec.runs.values() if run.task == task]
-    site, records, scores = _read_run(results, runs[0])
+    tables = [_tables(results, run) for run in runs]
+    whole = {site: next((each[site] for each in tables if site in each), None) for site in runs[0].sites}
+    if missing := [site for site, table in whole.items() if table is None]:
+        file_of(results, runs[0], f"predictions/{missing[0]}.parquet")  # which says so
+    known = {site: table for site, table in whole.items() if table is not None}
+    site, records, scores = _joined(runs[0], tables[0], known)
     found: dict[str, dict[int, Scores]] = {runs[0].strategy: {runs[0].seed: scores}}
-    for run in runs[1:]:
-        _, others, scores = _read_run(results, run)
+    away: dict[str, tuple[str, ...]] = {}  # in a run with any seed
+    for run, own in zip(runs, tables, strict=True):
+        gone = {*away.get(run.strategy, ()), *(each for each in run.sites if each not in own)}
+        away[run.strategy] = tuple(sorted(gone))
+    for run, own in zip(runs[1:], tables[1:], strict=True):
+        _, others, scores = _joined(run, own, known)
         if not np.array_equal(records, others):
             raise DataError(
                 f"{folder_of(results, run)}: its test records differ from those of "
@@ -56,8 +70,9 @@ def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
         for strategy, by_seed in found.items()
         if (lacking := _without_model(runs, strategy, by_seed, site, held_out))
     }
-    groups = _read_groups(results, runs[0])
-    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, without, groups)
+    told = [next(run for run, own in zip(runs, tables, strict=True) if name in own) for name in runs[0].sites]
+    groups = _read_groups(results, told)
+    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, without, away, groups)
 
 
 def has_own_model(run: Run) -> bool:
@@ -103,17 +118,32 @@ def file_of(results: Path, run: Run, name: str) -> Path:
     return path
 
 
-def _read_run(results: Path, run: Run) -> tuple[NDArray[np.int64], NDArray[np.int64], Scores]:
-    tables = [_read_site(file_of(results, run, f"predictions/{site}.parquet")) for site in run.sites]
+def _tables(results: Path, run: Run) -> dict[str, Table]:
+    """Read what each site scored; of a run that may go on without a site, one that was away has no file."""
+    paths = {site: folder_of(results, run) / f"predictions/{site}.parquet" for site in run.sites}
+    if not may_lose(run):
+        paths = {site: file_of(results, run, f"predictions/{site}.parquet") for site in run.sites}
+    return {site: _read_site(path) for site, path in paths.items() if path.is_file()}
+
+
+def _joined(
+    run: Run, own: dict[str, Table], known: dict[str, Table]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], Scores]:
+    """Lay the sites' tables one after the other; one that was away scored nothing: NaN."""
+    tables = [
+        own.get(site) or {**known[site], "score": np.full(len(known[site]["record"]), np.nan)}
+        for site in run.sites
+    ]
     site = np.repeat(np.arange(len(tables)), [len(table["record"]) for table in tables])
     whole = {name: np.concatenate([table[name] for table in tables]) for name in COLUMNS}
     records = np.stack([whole["record"], whole["patient"], whole["label"]])
     return site, records, whole["score"]
 
 
-def _read_groups(results: Path, run: Run) -> dict[str, NDArray[np.str_]]:
-    """Read what subgroup each test record is of, in the records' order; empty where no site tells."""
-    tables = [pq.read_table(file_of(results, run, f"predictions/{site}.parquet")) for site in run.sites]
+def _read_groups(results: Path, runs: list[Run]) -> dict[str, NDArray[np.str_]]:
+    """Read what subgroup each test record is of, from a run that has it; empty where none tells."""
+    files = zip(runs, runs[0].sites, strict=True)
+    tables = [pq.read_table(file_of(results, run, f"predictions/{site}.parquet")) for run, site in files]
     found = {}
     for name in GROUPS:
         if any(name in table.column_names for table in tables):
@@ -125,7 +155,7 @@ def _read_groups(results: Path, run: Run) -> dict[str, NDArray[np.str_]]:
     return found
 
 
-def _read_site(path: Path) -> dict[str, NDArray[Any]]:
+def _read_site(path: Path) -> Table:
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

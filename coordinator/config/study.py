@@ -1,10 +1,11 @@
 """Tasks, strategies and the study that holds them."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
 from pydantic import (
     AfterValidator,
     Field,
+    model_validator,
 )
 
 from coordinator.config.data import Data, Site, Split
@@ -162,10 +163,15 @@ class Strategy(Record):
 class OnLoss(Record):
     """What becomes of a run when a party ends or cannot be reached."""
 
-    policy: Literal["wait", "abort"] = Field(
+    policy: Literal["wait", "abort", "continue"] = Field(
         "wait",
         description="wait: all go back to the last commit once it is here again; abort: the run ends, and "
-        "goes on from there when it is started again",
+        "goes on from there when it is started again; continue: after `minutes` the others go on from the "
+        "last commit without it, and it is let in again at the beginning of a round (local and centralized "
+        "training wait)",
+    )
+    at_least: Count | None = Field(
+        None, description="continue: how many sites must be here for the run to go on; fewer end it"
     )
     minutes: Annotated[float, Field(gt=0.0)] | None = Field(
         60.0, description="how long to wait for a party; empty: for ever"
@@ -173,6 +179,18 @@ class OnLoss(Record):
     restarts: Annotated[int, Field(ge=0, le=100)] = Field(
         3, description="how often the launcher starts a party again that was killed"
     )
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> Self:
+        if self.policy != "continue":
+            if self.at_least is not None:
+                raise ValueError("at_least belongs to policy: continue; set that, or remove at_least")
+            return self
+        if self.at_least is None:
+            raise ValueError("policy: continue needs at_least, the number of sites to go on with; add it")
+        if self.minutes is None:
+            raise ValueError("policy: continue needs minutes, after which the others go on; set them")
+        return self
 
 
 class Link(Record):

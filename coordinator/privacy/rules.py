@@ -171,6 +171,11 @@ def _of_secure_aggregation(run: Run) -> Iterator[tuple[str, str]]:
         )
     if run.norms != Norms():
         yield key, "norms measures each site's update, and of a secure sum nobody sees one; remove one"
+    if run.on_loss.policy == "continue" and (run.on_loss.at_least or 1) < LEAST_SITES:
+        yield (
+            key,
+            f"a run that goes on without lost sites must keep {LEAST_SITES}; set on_loss.at_least to that",
+        )
     rounds = range(run.training.rounds)
     if averaged and min(len(participants(run, each, len(run.sites))) for each in rounds) < LEAST_SITES:
         yield (

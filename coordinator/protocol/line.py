@@ -6,11 +6,12 @@ from typing import Any, Protocol, TypeVar
 from coordinator.errors import ProtocolError
 from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
 from coordinator.protocol.messages import Hello, Message, Position, Refused, Welcome, phase_of
-from coordinator.protocol.sizes import Counts, Size
+from coordinator.protocol.sizes import Counts, Size, size_of
 
 Kind = TypeVar("Kind", bound=Message)
 WAIT_SECONDS = 1.0  # between two looks at what else has happened
 AHEAD_MESSAGES = 4
+RESUME_SECONDS = 8.0  # after a cut, before it counts as the other side's end
 MESSAGE_BYTES = 512  # about, that a waiting message takes beside what came over the wire
 
 
@@ -36,6 +37,42 @@ class SiteLink(Protocol):
     def close(self) -> None: ...  # noqa: D102
 
 
+class Unheard:
+    """Messages sent and not yet acknowledged, copied, up to a number of bytes; beyond, the oldest go."""
+
+    def __init__(self, most: int) -> None:
+        """Hold none."""
+        self._most, self._bytes = most, 0
+        self._messages: deque[tuple[int, Message, list[Frames], int]] = deque()
+
+    def add(self, sequence: int, message: Message, frames: list[Frames], size: int) -> None:
+        """Keep a message; its tensors may change once it is sent."""
+        self._messages.append((sequence, message, [[bytes(part) for part in pair] for pair in frames], size))
+        self._bytes += size + MESSAGE_BYTES
+        while self._bytes > self._most:
+            self._drop()
+
+    def heard(self, sequence: int) -> None:
+        """Drop what the other side has."""
+        while self._messages and self._messages[0][0] <= sequence:
+            self._drop()
+
+    def after(self, sequence: int, sent: int) -> list[tuple[Message, list[Frames]]] | None:
+        """Give the messages after one, up to the last that was sent; None where some are dropped."""
+        self.heard(sequence)
+        if not 0 <= sequence <= sent or len(self._messages) != sent - sequence:
+            return None
+        return [(message, frames) for _, message, frames, _ in self._messages]
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._messages.clear()
+        self._bytes = 0
+
+    def _drop(self) -> None:
+        self._bytes -= self._messages.popleft()[3] + MESSAGE_BYTES
+
+
 class Line:
     """One party's line to a peer: what was sent, what has come and is not yet heard, what it weighed."""
 
@@ -56,6 +93,7 @@ class Line:
         self._inbox: deque[tuple[Message, Size]] = deque()
         self._waiting, self._size = 0, Size()
         self._arriving: Arriving | None = None
+        self.unheard: Unheard | None = None  # what may have to be sent again, where it may
 
     @property
     def bytes(self) -> Counter[str]:
@@ -68,11 +106,23 @@ class Line:
         self.released += 1
         envelope = Envelope(self.generation, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
         frames = list(encode(envelope))
-        size = Size()
-        for pair in frames:
-            size = size.plus(pair)
+        size = size_of(frames)
         self._count(message, self._out, size)
+        if self.unheard:
+            self.unheard.add(self.sent, message, frames, size.bytes)
         return frames
+
+    def again(self, after: int) -> list[tuple[Message, list[Frames]]] | None:
+        """Give what was sent after a message, to be sent over a new connection; None: it is not all there.
+
+        What was received of half a message is forgotten: it comes again too.
+        """
+        found = self.unheard.after(after, self.sent) if self.unheard else None
+        if found is not None:
+            self._arriving = None
+            for _, frames in found:
+                self.counts.add(f"{self._out}.control.resent", size_of(frames))
+        return found
 
     def accept(self, frames: Frames) -> Message | None:
         """Put frames together; give the message when it is whole and new, and keep it to be heard."""
@@ -83,6 +133,8 @@ class Line:
         if not whole or self._arriving is None:
             return None
         envelope, self._arriving = self._arriving.envelope, None
+        if self.unheard:
+            self.unheard.heard(envelope.acknowledged)
         if not (self._is_new(envelope) and self._is_current(envelope)):
             return None
         self._inbox.append((envelope.message, self._size))
@@ -117,6 +169,8 @@ class Line:
         self.begin(0)
         self.sent = self.seen = 0
         self._arriving = None
+        if self.unheard:
+            self.unheard.clear()
 
     def state(self) -> dict[str, Any]:
         """Give what was counted."""

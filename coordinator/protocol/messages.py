@@ -12,6 +12,7 @@ import numpy as np
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Position = tuple[int, int, int, int]
+Away = tuple[tuple[int, int, tuple[int, ...]], ...]  # from an item of a trial on, the sites that are away
 
 
 class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, forbid_unknown_fields=True):
@@ -22,22 +23,35 @@ class Message(msgspec.Struct, frozen=True, tag=True, array_like=True, forbid_unk
 
 
 class Hello(Message, frozen=True):
-    """Site: I am here, with this spec (sha256), and can go on from these commits (number to hash)."""
+    """Site: I am here, with this spec (sha256), and can go on from these commits (number to hash).
+
+    `session` is this process's, 0: none. With the last message that it has seen it says that only its
+    connection was cut, and asks for what came after.
+    """
 
     site: str
     spec: str
     last_seen: int
     commits: dict[int, str] = {}
+    session: int = 0
 
 
 class Welcome(Message, frozen=True):
     """Coordinator: you are in, go on from this commit (-1: begin); the training records in the sites' order.
 
-    It begins a generation: what was said before it and not yet heard is void, on both sides.
+    It begins a generation: what was said before it and not yet heard is void, on both sides. Without which
+    sites the run goes on, from which place of the schedule, is told to all alike (`coordinator.walking`).
     """
 
     records: tuple[int, ...]
     commit: int = -1
+    away: Away = ()
+
+
+class Resumed(Message, frozen=True):
+    """Coordinator: after a cut, the last message I have seen of you, and mine follow; -1: begin anew."""
+
+    last_seen: int
 
 
 class Committed(Message, frozen=True):
@@ -245,6 +259,14 @@ class Budgeted(Message, frozen=True):
     goes_on: bool
 
 
+class Missed(Message, frozen=True):
+    """Coordinator: what was decided while this site was away: the best round (trial, round), who stopped."""
+
+    position: Position
+    best_at: tuple[int, int]
+    stopped: int
+
+
 class Scores(Message, frozen=True):
     """Coordinator: the back's output for activations that were sent to be scored (batch, 1)."""
 
@@ -256,7 +278,7 @@ class Scores(Message, frozen=True):
 _PHASES: dict[type[Message], str] = {
     Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
     Gradients: "training", Control: "training", Norms: "training",
-    Validated: "validation", Verdict: "validation", Budgeted: "validation",
+    Validated: "validation", Verdict: "validation", Budgeted: "validation", Missed: "validation",
     SumKeys: "training", SumShares: "training", SumMasked: "training", SumThere: "training",
     SumUnmasking: "training",
 }  # fmt: skip
@@ -278,4 +300,5 @@ AnyMessage = (
     Hello | Welcome | Committed | Kept | Refused | Done | Bye | Aggregated | Agreed | Activations
     | CutGradient | Features | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated
     | Verdict | Budgeted | Scores | SumKeys | SumShares | SumMasked | SumThere | SumUnmasking
+    | Missed | Resumed
 )  # fmt: skip

@@ -3,9 +3,22 @@
 import time
 from collections.abc import Callable
 
+from msgspec.structs import replace
+
 from coordinator.errors import PeerLost, ProtocolError
-from coordinator.protocol.line import AHEAD_MESSAGES, WAIT_SECONDS, Kind, Line, SiteLink, expected
-from coordinator.protocol.messages import Bye, Done, Hello, Kept, Message, Position, Welcome
+from coordinator.protocol.codec import Frames
+from coordinator.protocol.line import (
+    AHEAD_MESSAGES,
+    MESSAGE_BYTES,
+    RESUME_SECONDS,
+    WAIT_SECONDS,
+    Kind,
+    Line,
+    SiteLink,
+    Unheard,
+    expected,
+)
+from coordinator.protocol.messages import Bye, Done, Hello, Kept, Message, Position, Resumed, Welcome
 
 
 class Rewound(ProtocolError):
@@ -29,9 +42,14 @@ class SiteChannel:
             release: called with each message and its bytes before it leaves; raises to refuse.
         """
         self.line = Line("coordinator", sends="up", limit=limit, ahead=AHEAD_MESSAGES * limit)
+        self.line.unheard = Unheard(AHEAD_MESSAGES * limit)
         self._link, self._release, self._entered = link, release, False
         self.waited = 0.0  # seconds in which nothing had come
         self.listener: Callable[[Message], None] = lambda message: None  # raises to refuse what came
+        self.release_again: Callable[[Message, int], None] = release  # what a cut makes it say once more
+        self.resume_seconds = RESUME_SECONDS
+        self._connected_anew = False  # and told that nothing can be gone on with
+        self._hello: Hello | None = None
         self.kept = -1  # the last commit of which the coordinator said that all hold it
 
     def enter(
@@ -53,9 +71,11 @@ class SiteChannel:
         Raises:
             PeerLost: the coordinator did not answer in time.
         """
-        self._entered, refusals, began = False, 0, time.monotonic()
+        self._entered, refusals, began, self._hello = False, 0, time.monotonic(), hello
         if again:
-            self._link.reconnect()
+            if not self._connected_anew:
+                self._link.reconnect()
+            self._connected_anew = False
             self.line.restart()
         self.send(hello)
         while not self.line.waiting():
@@ -97,21 +117,23 @@ class SiteChannel:
                 raise Rewound(message)
             expected(message, Kept, "coordinator", None)
 
-    def leave(self, done: Done) -> None:
-        """Say what was written, wait for the Bye, and close."""
-        self.send(done)
+    def leave(self, done: Done | None) -> None:
+        """Say what was written, if anything was; wait for the Bye, and close."""
+        if done is not None:
+            self.send(done)
         self.receive(Bye)
         self._link.close()
 
     def _next(self) -> Message:
         while not self.line.waiting():
             self._pump()
-            if self._entered and self._link.connections_lost and not self.line.waiting():
+            cut = self._entered and self._link.connections_lost and not self.line.waiting()
+            if cut and not self._resumed():
                 raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
         message = self.line.hear()
         self.listener(message)
         match message:
-            case Kept(number) | Welcome(_, number):
+            case Kept(number) | Welcome(commit=number):
                 self.kept = number
         return message
 
@@ -121,3 +143,30 @@ class SiteChannel:
         self.waited += time.perf_counter() - began
         if frames:
             self.line.accept(frames)
+
+    def _resumed(self) -> bool:
+        """Connect anew, say what was seen last, and let both sides send the rest again, if that can be."""
+        if self._hello is None or not self._hello.session:
+            return False
+        asking = Line("coordinator", sends="up", limit=0, ahead=AHEAD_MESSAGES * MESSAGE_BYTES)
+        hello = replace(self._hello, last_seen=self.line.seen, commits={})
+        give_up = time.monotonic() + self.resume_seconds
+        self._link.reconnect()
+        self._say_again(hello, asking.frames(hello))
+        while not asking.waiting() and time.monotonic() < give_up:
+            if frames := self._link.receive(WAIT_SECONDS):
+                asking.accept(frames)
+            elif self._link.retry():
+                asking.restart()
+                self._say_again(hello, asking.frames(hello))
+        answer = asking.hear() if asking.waiting() else None
+        left = self.line.again(answer.last_seen) if isinstance(answer, Resumed) else None
+        self._connected_anew = isinstance(answer, Resumed) and answer.last_seen < 0
+        for message, several in left or []:
+            self._say_again(message, several)
+        return left is not None
+
+    def _say_again(self, message: Message, several: list[Frames]) -> None:
+        for frames in several:
+            self.release_again(message, sum(len(part) for part in frames))
+            self._link.send(frames)

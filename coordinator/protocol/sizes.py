@@ -28,6 +28,14 @@ class Size(NamedTuple):
         )
 
 
+def size_of(message: Iterable[Iterable[Buffer]]) -> Size:
+    """Weigh all of a message's two-frame messages."""
+    size = Size()
+    for frames in message:
+        size = size.plus(frames)
+    return size
+
+
 class Counts:
     """Bytes by direction, phase and kind of message: ``up.training.activations``."""
 

@@ -8,6 +8,7 @@ import os
 import resource
 import socket as plain_socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -72,6 +73,7 @@ class Router:
         self._connections: dict[int, bytes] = {}
         self._names: dict[int, str] = {}
         self._gone: list[bytes] = []
+        self._replaced: Counter[int] = Counter()  # connections whose descriptor another has already
         self._look()
         self._context = zmq.Context()
         self._authenticator = ThreadAuthenticator(self._context)
@@ -104,6 +106,10 @@ class Router:
         if site is None:
             return None
         descriptor = frames[0].get(zmq.SRCFD)
+        before = self._connections.get(descriptor)
+        if before is not None and before != route.bytes:  # its end is still to be told, and is not this one's
+            self._gone.append(before)
+            self._replaced[descriptor] += 1
         self._connections[descriptor], self._names[descriptor] = route.bytes, site
         return site, route.bytes, [frame.buffer for frame in frames]
 
@@ -149,6 +155,9 @@ class Router:
             self._wake.check()
         while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
+            if self._replaced[event["value"]]:
+                self._replaced[event["value"]] -= 1
+                continue
             self._names.pop(event["value"], None)
             if route := self._connections.pop(event["value"], None):
                 self._gone.append(route)

@@ -3,21 +3,24 @@
 import json
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
 
 from coordinator.algorithms.party import Party
+from coordinator.commits import KEPT
 from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.keeping import Keeping
 from coordinator.outcome import write_bytes
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Committed, Hello
 from coordinator.server.heads import Heads
+from coordinator.specs import Away
 
 GENERATION: Final = "generation"
 INTERRUPTIONS: Final = "interruptions.jsonl"
 HASH = re.compile("[0-9a-f]{64}")
+NEVER: Final = (-1, "")  # the number and hash of a site's commit that has made none
 
 
 class Interruptions:
@@ -55,29 +58,71 @@ class CoordinatorCommits:
         self._keeping, self._channel, self._heads, self._told = keeping, channel, heads, made
         self._held: dict[str, dict[int, str]] = {}
         self._hellos: dict[str, Hello] = {}
+        self._own: dict[str, tuple[int, str]] = {}  # each site's last commit as of the coordinator's
+        self._sites: dict[int, dict[str, tuple[int, str]]] = {}  # and as of each of its commits
+        self.away: Away = ()
 
     def choose(self) -> int:
-        """Give the last commit that everybody holds, -1: none was made.
+        """Give the last commit from which everybody who is here can go on, -1: none was made.
 
         Raises:
-            ConfigError: there are some, and a site holds none of them.
+            ConfigError: there are some, and a site can go on from none of them.
         """
-        for site, hello in self._channel.hellos.items():
-            if self._hellos.get(site) is not hello:  # it has come, or come back, and says what it holds
-                self._held[site], self._hellos[site] = dict(hello.commits), hello
-        numbers = sorted(self._keeping.commits.held(), reverse=True)
-        lacking = list(self._channel.sites)
+        numbers = self._numbers()
+        here = [site for site in self._channel.sites if site in self._channel.hellos]
+        lacking = here
         for number in numbers:
-            hashes = self._keeping.commits.read(number).extra["sites"]
-            lacking = [s for s in self._channel.sites if self._held[s].get(number) != hashes[s]]
+            lacking = [site for site in here if not self._goes_on(site, number)]
             if not lacking:
                 return number
         if numbers:
-            raise ConfigError(
-                f"{', '.join(lacking)}: cannot go on from commit {' or '.join(map(str, numbers))}; restore "
-                "that site's state folder, or begin anew: remove the folder commits/ of every party"
-            )
+            raise ConfigError(self._cannot(lacking, numbers))
         return -1
+
+    def cannot_go_on(self, site: str) -> str:
+        """Say why a site that has come can go on from no commit that there is, or nothing."""
+        numbers = self._numbers()
+        if not numbers or any(self._goes_on(site, number) for number in numbers):
+            return ""
+        return self._cannot([site], numbers)
+
+    def unfit(self, hello: Hello) -> str:
+        """Say why a process that says this can go on from no commit that there is, or nothing."""
+        numbers = sorted(self._keeping.commits.held(), reverse=True)
+        if not numbers or any(self._goes_on(hello.site, number, dict(hello.commits)) for number in numbers):
+            return ""
+        return self._cannot([hello.site], numbers)
+
+    def rewind(self, number: int) -> dict[str, int]:
+        """Go on from a commit, -1: begin; give each site's own, which is older where it was away."""
+        extra = self._keeping.commits.read(number).extra if number >= 0 else {"sites": {}, "away": []}
+        self._own = {site: (own, value) for site, (own, value) in extra["sites"].items()}
+        self.away = tuple((trial, item, tuple(sites)) for trial, item, sites in extra["away"])
+        self._keeping.rewind(number)
+        found = {site: self._own.get(site, NEVER)[0] for site in self._channel.sites}
+        for site in self._channel.hellos:
+            held = self._held[site]
+            self._held[site] = {each: value for each, value in held.items() if each <= found[site]}
+        return found
+
+    def _numbers(self) -> list[int]:
+        for site, hello in self._channel.hellos.items():
+            if self._hellos.get(site) is not hello:  # it has come, or come back, and says what it holds
+                self._held[site], self._hellos[site] = dict(hello.commits), hello
+        return sorted(self._keeping.commits.held(), reverse=True)
+
+    def _goes_on(self, site: str, number: int, held: Mapping[int, str] | None = None) -> bool:
+        """Say whether a site holds what it was at a commit; one that had not been there yet just begins."""
+        if number not in self._sites:
+            self._sites[number] = self._keeping.commits.read(number).extra["sites"]
+        own, value = self._sites[number].get(site, NEVER)
+        return own < 0 or (self._held[site] if held is None else held).get(own) == value
+
+    def _cannot(self, lacking: list[str], numbers: list[int]) -> str:
+        return (
+            f"{', '.join(lacking)}: cannot go on from commit {' or '.join(map(str, numbers))}; restore "
+            "that site's state folder, or begin anew: remove the folder commits/ of every party"
+        )
 
     def start(self) -> int:
         """Give the item of the schedule after which to go on."""
@@ -98,7 +143,7 @@ class CoordinatorCommits:
 
     def _make(self, party: Party, number: int, item: int) -> None:
         hashes = {}
-        for site, heard in zip(self._channel.sites, self._channel.gather(Committed), strict=True):
+        for site, heard in zip(self._channel.spoken_to(), self._channel.gather(Committed), strict=True):
             if heard.number != number:
                 raise ProtocolError(
                     f"'{site}' made commit {heard.number}, expected {number}; run one version", site
@@ -108,13 +153,14 @@ class CoordinatorCommits:
             hashes[site] = heard.hash
             self._heads.hear(site, heard)
         self._heads.close(number)
-        self._keeping.write(party, number, item, sites=hashes)
+        self._own |= {site: (number, value) for site, value in hashes.items()}
+        self._sites[number] = dict(self._own)
+        self._keeping.write(party, number, item, sites=self._own, away=self.away)
         self._keeping.commits.forget_old()
-        own = self._keeping.commits.held()
         for site, value in hashes.items():
             held = {**self._held.get(site, {}), number: value}
-            self._held[site] = {each: held[each] for each in own if each in held}
-        for site in self._channel.sites:
+            self._held[site] = {each: held[each] for each in sorted(held)[-KEPT:]}
+        for site in self._channel.spoken_to():
             self._channel.send(site, self._heads.receipt(site))
         self._told(number)
 

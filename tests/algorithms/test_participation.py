@@ -8,10 +8,12 @@ from federation import a_run, federate
 from test_exactness import SIZES, assert_equal_runs, assert_same, everything, tensors
 from test_split_family import assert_sequence, ran
 
+from coordinator.attendance import participation_rows, with_recorded
 from coordinator.errors import ConfigError
-from coordinator.participation import has_trained, participants, participation_rows, with_recorded
+from coordinator.participation import participants
 from coordinator.protocol.messages import Activations, Weights
 from coordinator.schedule import Batch, schedule, steps_in
+from coordinator.walking import has_trained
 
 COMING = {"join": {"site0": 2}, "leave": {"site2": 1}}
 ROUNDS = {"rounds": 3}
@@ -27,7 +29,8 @@ def test_sites_are_there_from_when_they_join_until_they_leave():
         chosen = participants(drawn, round_, 4)
         assert set(chosen) <= set(there)
         assert len(chosen) == round(0.5 * len(there))
-    assert [has_trained(run, 0, round_) for round_ in range(3)] == [False, False, True]
+    fronts = a_run("splitfed_v3", SIZES, training=ROUNDS, **COMING)
+    assert [has_trained(fronts, SIZES, (), 0, (0, round_)) for round_ in range(3)] == [False, False, True]
 
 
 @pytest.mark.parametrize("training", [ROUNDS, EPOCHS])
@@ -83,7 +86,7 @@ def test_every_site_has_its_say_in_every_round_s_validation(preset):
 def test_a_private_front_that_had_not_trained_scores_nobody(rate):
     training = {"rounds": 4, "optimizer": "sgd", "learning_rates": (rate,)}
     coordinator, sites, run = ran("split_private", training=training, join={"site0": 3})
-    trained = has_trained(run, 0, coordinator.best_at[1])
+    trained = has_trained(run, SIZES, (), 0, coordinator.best_at)
     assert trained == (rate < 1)
     for index, (party, logits, *_) in enumerate(sites):
         assert party.kept_at == coordinator.best_at

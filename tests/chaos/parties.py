@@ -31,6 +31,7 @@ class Parties:
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self._port = 0
         self._seen: dict[str, float] = {}
+        self._stays: dict[str, float] = {}  # until when a killed site is not started again
         (place / "keys").mkdir(parents=True, mode=0o700)
         words = command("coordinator", "keys", "--out", place / "keys", *PARTIES)
         subprocess.run(words, cwd=folder, env=environment(folder), check=True)
@@ -68,20 +69,22 @@ class Parties:
         """Let one thing go wrong."""
         match fault.kind:
             case "kill":
-                self.kill(fault.victim)
+                self.kill(fault.victim, fault.seconds)
             case "kill_all":
                 for party in PARTIES:
-                    self.kill(party)
+                    self.kill(party, fault.seconds if party == fault.site else 0.0)
             case "stop":
                 self.running[fault.victim].send_signal(signal.SIGSTOP)
                 with_patience(self.running[fault.victim])
             case "cut" | "half_close" | "delay":
                 getattr(self.proxies[fault.site], fault.kind)()
 
-    def kill(self, party: str) -> None:
-        """End a party as a power cut would."""
+    def kill(self, party: str, seconds: float = 0.0) -> None:
+        """End a party as a power cut would; a site stays so for some seconds."""
         self.running[party].kill()
         self.running[party].wait()
+        if party in SITES:
+            self._stays[party] = time.monotonic() + seconds
 
     def ended(self) -> list[str]:
         """Name the parties whose processes have ended."""
@@ -96,6 +99,7 @@ class Parties:
         return [
             party
             for party in ended
+            if now > self._stays.get(party, 0.0)
             if self.running[party].returncode or (waited and now > self._seen[party] + WAITING_SECONDS)
         ]
 

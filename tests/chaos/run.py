@@ -3,18 +3,22 @@
 import argparse
 import json
 import shutil
+import subprocess
 import tempfile
 import time
 from collections import deque
+from contextlib import suppress
 from pathlib import Path
 
 from coordinator.presets import PRESETS
+from coordinator.server.committing import INTERRUPTIONS
 from sites.ledger import released, verified
 from tests.chaos.parties import Parties
 from tests.chaos.plans import PARTIES, SITES, Plan, draw
 from tests.e2e.tiny_study import TASK, launch, prepare_table, run_command
 
 LONGEST_SECONDS = 300.0
+CUTS = ("cut", "half_close", "delay")  # what needs no rollback
 POOL = "centralized"  # one client, which is neither hospital
 STRATEGIES = tuple(name for name in PRESETS if name != POOL)
 OPTIONS = (
@@ -22,11 +26,18 @@ OPTIONS = (
     *(f"tasks.{task}.training.{key}" for task in (TASK, "pneumonia") for key in (
         "optimizer=sgd", "learning_rates=[0.1, 0.03]",  # which every strategy takes
     )),
-    "on_loss.minutes=2", "commit_steps=5",
+    "commit_steps=5",
 )  # fmt: skip
+POLICIES = {
+    "abort": ("on_loss.policy=abort",),
+    "wait": ("on_loss.policy=wait", "on_loss.minutes=2"),
+    "continue": ("on_loss.policy=continue", "on_loss.minutes=0.1", "on_loss.at_least=1"),
+}
+LEAVING_SECONDS = 10.0  # what sites may take to leave once a coordinator is done that goes on without them
 # what is defined for plain SGD alone wants to be told so
 PLAIN = "{training: {optimizer: sgd, learning_rates: [0.1, 0.03]}}"
 SETTINGS = {"scaffold": PLAIN, "fednova": PLAIN}
+PRESETS_OF = {name: f", {settings[1:-1]}" for name, settings in SETTINGS.items()}
 
 
 class Broken(Exception):
@@ -40,15 +51,17 @@ class Study:
         """Prepare, and run every strategy once."""
         self.folder, self.specs = folder, {}
         more = [f"--set={option}" for option in OPTIONS]
-        for policy in ("abort", "wait"):
-            options = [*more, f"--set=on_loss.policy={policy}"]
+        self._options, self._strategies = more, strategies
+        for policy, settings in POLICIES.items():
+            options = [*more, *(f"--set={setting}" for setting in settings)]
             plan = prepare_table(folder, *strategies, options=options, settings=SETTINGS)
             for name in strategies:
                 self.specs[name, policy] = plan["runs"][f"{TASK}/{name}/0"]["spec"]
         launch(folder, plan["tasks"][TASK]["agree"]["0"]["spec"], "agree", statistics=None)
         self.statistics = folder / "results" / "agree" / "statistics.json"
         self.hashes, self.sent = {}, {}
-        for name in strategies:
+        self.replayed = 0
+        for name in self._strategies:
             launch(folder, self.specs[name, "wait"], name, statistics=self.statistics)
             results = folder / "results" / name
             self.hashes[name] = (results / "weights.sha256").read_text()
@@ -76,7 +89,7 @@ class Study:
 
     def _see_through(self, plan: Plan, parties: Parties) -> int:
         faults, began, times = deque(plan.faults), time.monotonic(), 0
-        while parties.ended() != list(PARTIES) or not all_well(parties):
+        while not over(plan, parties):
             due = faults[0] if faults else None
             if due and parties.proxies[due.site].up >= due.share * self.sent[plan.strategy][due.site]:
                 parties.harm(faults.popleft())
@@ -90,10 +103,13 @@ class Study:
 
     def _check(self, plan: Plan, place: Path) -> None:
         out = place / "coordinator" / "out"
-        if (out / "weights.sha256").read_text() != self.hashes[plan.strategy]:
+        expected = self._expected(plan, out)
+        if (out / "weights.sha256").read_text() != expected:
             raise Broken("other weights than the undisturbed run's")
+        if all(fault.kind in CUTS for fault in plan.faults) and (out / INTERRUPTIONS).read_bytes():
+            raise Broken("it went back to a commit, though nothing but connections broke")
         costs = json.loads((out / "costs.json").read_text())
-        for site in SITES:
+        for site in [each for each in SITES if each in costs]:
             ledger = place / site / "ledger.jsonl"
             verified(ledger)
             run_command(
@@ -109,6 +125,30 @@ class Study:
             )
             if released(ledger) > costs[site]["bytes_up"]:
                 raise Broken(f"{site}: the ledger holds more than was sent")
+
+    def _expected(self, plan: Plan, out: Path) -> str:
+        """Give the hash of the undisturbed run, or of the replay of who took part."""
+        if '"away"' not in (out / "participation.jsonl").read_text():
+            return self.hashes[plan.strategy]
+        label, spec = f"replay_{plan.number}", PRESETS_OF.get(plan.strategy, "")
+        who = f"tasks: [{TASK}], participation: {out / 'participation.jsonl'}"
+        settings = {label: f"{{preset: {plan.strategy}, {who}{spec}}}"}
+        planned = prepare_table(self.folder, label, options=self._options, settings=settings)
+        launch(self.folder, planned["runs"][f"{TASK}/{label}/0"]["spec"], label, statistics=self.statistics)
+        self.replayed += 1
+        return (self.folder / "results" / label / "weights.sha256").read_text()
+
+
+def over(plan: Plan, parties: Parties) -> bool:
+    """Say whether a run has ended; one that goes on without a site does not wait for it at its end either."""
+    if plan.policy != "continue":
+        return parties.ended() == list(PARTIES) and all_well(parties)
+    if parties.running["coordinator"].poll() != 0:
+        return False
+    for process in parties.running.values():
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(LEAVING_SECONDS)
+    return True
 
 
 def all_well(parties: Parties) -> bool:
@@ -127,9 +167,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos.run", description=__doc__)
     parser.add_argument("--plans", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", type=int, help="replay this plan alone")
+    parser.add_argument("--only", type=int, nargs="+", help="replay these plans alone")
     options = parser.parse_args()
-    numbers = range(options.plans) if options.only is None else [options.only]
+    numbers = options.only or range(options.plans)
     folder, broken = Path(tempfile.mkdtemp(prefix="suture-chaos-")), 0
     plans = [draw(options.seed, number, STRATEGIES) for number in numbers]
     study = Study(folder, tuple(dict.fromkeys(plan.strategy for plan in plans)))
@@ -142,6 +182,7 @@ def main() -> int:
             broken += 1
             print(f"BROKEN {plan.words()}: {error}", flush=True)
     print(f"{len(plans) - broken} of {len(plans)} plans ended as their policy says; seed {options.seed}")
+    print(f"{study.replayed} of them went on without a site, and were replayed")
     if not broken:
         shutil.rmtree(folder)
     return 1 if broken else 0

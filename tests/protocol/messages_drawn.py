@@ -9,7 +9,7 @@ from hypothesis.extra import numpy as arrays
 
 from coordinator.protocol import messages
 from coordinator.protocol.codec import DTYPES, Arriving, Envelope, encode
-from coordinator.protocol.messages import AnyMessage, Array, Position
+from coordinator.protocol.messages import AnyMessage, Array, Away, Position
 
 KINDS = get_args(AnyMessage)
 LIMIT = 8 * 1024 * 1024
@@ -27,6 +27,10 @@ FIELDS = {
     Array: ARRAYS,
     Array | None: st.none() | ARRAYS,
     Position: st.tuples(*[INTEGERS] * 4),
+    tuple[int, int]: st.tuples(INTEGERS, INTEGERS),
+    Away: st.lists(st.tuples(INTEGERS, INTEGERS, st.lists(INTEGERS, max_size=3).map(tuple)), max_size=3).map(
+        tuple
+    ),
     tuple[Array, ...]: st.lists(ARRAYS, max_size=4).map(tuple),
     tuple[int, ...]: st.lists(INTEGERS, max_size=5).map(tuple),
     tuple[str, ...]: st.lists(TEXTS, max_size=5).map(tuple),

@@ -10,9 +10,11 @@ from protocol.messages_drawn import framed
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.inproc import Hub
+from coordinator.protocol.line import Unheard
 from coordinator.protocol.messages import (
     Activations,
     Bye,
+    Committed,
     CutGradient,
     Done,
     HeadGradient,
@@ -23,6 +25,8 @@ from coordinator.protocol.messages import (
     Welcome,
 )  # fmt: skip
 from coordinator.protocol.site_channel import SiteChannel
+from coordinator.protocol.sockets import Dealer
+from tests.chaos.proxy import Proxy
 
 PLACE = (0, 1, 0, 3)
 
@@ -389,3 +393,126 @@ def test_a_refusal_is_short_whatever_its_reason_repeats(talk):
     assert talk.channel.refuse(ProtocolError("x" * 2_000_000, "west"))
     with pytest.raises(ProtocolError, match=r"'coordinator' refused: x{2000}$"):
         site.receive(Verdict)
+
+
+def test_a_second_process_of_a_site_takes_its_place_only_if_it_can_go_on():
+    with meeting() as parties:
+        channel = parties.coordinator()
+        channel.entrance.unfit = lambda hello: "" if hello.commits else "it holds nothing"
+        first, other = parties.site("east"), parties.site("west")
+        first.send(hello("east"))
+        other.send(hello("west"))
+        channel.admit()
+        channel.welcome((1, 1), 4, 1)
+        assert first.receive(Welcome).commit == 4
+        stray = parties.site("east")
+        with ThreadPoolExecutor() as pool:
+            entering = pool.submit(stray.enter, hello("east"), print)
+            wait_for(lambda: channel._pump(0.05) or entering.done())
+        with pytest.raises(ProtocolError, match="another process with the key of 'east' takes part"):
+            entering.result()
+        first.send(Committed(5, "h", "l"))
+        assert channel.receive("east", Committed).number == 5  # and the first one noticed nothing
+        successor = parties.site("east")
+        successor.send(Hello("east", SPEC, 0, {5: "h"}))
+        with pytest.raises(PeerLost, match="'east'"):
+            channel.receive("east", Committed)
+        assert channel.readmit(print, 30) == ["east"]
+        with pytest.raises(ProtocolError, match="another process with your key came"):
+            first.receive(Welcome)
+
+
+# cut connections
+
+
+def cut_meeting(parties):
+    """Let one site's connection go through a proxy; give the proxy, both channels, and what was released."""
+    proxy, released = Proxy(), []
+    proxy.target = ("127.0.0.1", int(parties.router.endpoint.rpartition(":")[2]))
+    key, channel = parties.keys["east"], parties.coordinator()
+    link = Dealer(proxy.endpoint, *(bytes(k) for k in (parties.server.public_key, key, key.public_key)))
+    parties.dealers.append(link)
+    site = SiteChannel(link, limit=LIMIT, release=lambda message, size: None)
+    site.release_again = lambda message, size: released.append(message)
+    with ThreadPoolExecutor() as pool:
+        entering = pool.submit(site.enter, Hello("east", SPEC, 0, {}, 7), print)
+        channel.admit()
+        channel.welcome((1,), generation=1)
+        entering.result(30)
+    return proxy, channel, site, released
+
+
+def talks(site, steps):
+    """Send a tensor a step, each bigger than a chunk and changed in place after, and hear another."""
+    heard, tensor = [], np.zeros((2, 40_000), "float32")
+    for step in range(steps):
+        tensor[:] = step
+        site.send(Activations((0, 0, 0, step), tensor, None))
+        heard.append(float(site.receive(CutGradient, (0, 0, 0, step)).tensor[0, 0]))
+    return heard
+
+
+@pytest.mark.parametrize("harm", ["cut", "half_close"])
+def test_a_cut_connection_loses_nothing(harm):
+    with meeting(sites=("east",)) as parties:
+        proxy, channel, site, released = cut_meeting(parties)
+        notes, found = [], []
+        channel.entrance.note = notes.append
+        with ThreadPoolExecutor() as pool:
+            talking = pool.submit(talks, site, 40)
+            for step in range(40):
+                if step in (5, 20):
+                    getattr(proxy, harm)()  # whatever is on its way, in the middle of a tensor or not
+                up = channel.receive("east", Activations, (0, 0, 0, step))
+                found.append(float(up.tensor[1, -1]))
+                channel.send("east", CutGradient((0, 0, 0, step), up.tensor + 100))
+            heard = talking.result(30)
+        proxy.close()
+    assert found == [float(step) for step in range(40)]
+    assert heard == [step + 100.0 for step in range(40)]
+    assert len(notes) == 2
+    assert all("is connected again" in note for note in notes)
+    assert released[0] == Hello("east", SPEC, released[0].last_seen, {}, 7)
+    assert all(isinstance(message, Hello | Activations) for message in released)
+
+
+def test_a_process_that_begins_anew_does_not_go_on_where_another_was(monkeypatch):
+    monkeypatch.setattr("coordinator.protocol.presence.RESUME_SECONDS", 0.5)
+    with meeting(sites=("east",)) as parties:
+        proxy, channel, site, _ = cut_meeting(parties)
+        site._hello = Hello("east", SPEC, 0, {}, 8)  # another session
+        proxy.cut()
+        with ThreadPoolExecutor() as pool:
+            talking = pool.submit(talks, site, 1)
+            with pytest.raises(PeerLost, match="'east' ended or its connection broke"):
+                channel.receive("east", Activations)
+            with pytest.raises(PeerLost, match="the coordinator ended"):
+                talking.result(30)
+        proxy.close()
+
+
+def test_a_hello_said_twice_before_the_welcome_came_begins_once():
+    with meeting(sites=("east",)) as parties:
+        channel, (first, second) = parties.coordinator(), (parties.site("east"), parties.site("east"))
+        first.send(Hello("east", SPEC, 0, {}, 7))
+        channel.admit()
+        channel.welcome((1,), generation=1)
+        first._link.reconnect()
+        wait_for(lambda: channel._pump(0.05) or channel._presence.cut)
+        second.send(Hello("east", SPEC, 0, {}, 7))  # the same process, which has heard nothing
+        with ThreadPoolExecutor() as pool:
+            heard = pool.submit(second.receive, Welcome)
+            wait_for(lambda: channel._pump(0.05) or heard.done())
+            assert heard.result() == Welcome((1,))
+        second.send(validated())
+        assert channel.receive("east", Validated, PLACE) == validated()
+
+
+def test_what_waits_to_be_acknowledged_is_bounded():
+    unheard = Unheard(3000)
+    for number in range(1, 5):
+        unheard.add(number, validated(), [[b"x" * 500]], 500)
+    assert unheard.after(0, 4) is None  # the first two had to go
+    assert [frames for _, frames in unheard.after(2, 4)] == [[[b"x" * 500]]] * 2
+    assert unheard.after(4, 4) == []
+    assert unheard.after(5, 4) is None

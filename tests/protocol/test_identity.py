@@ -189,7 +189,7 @@ def test_a_squatted_routing_id_neither_reads_nor_ends_another_s_conversation(par
 
 def test_a_peer_that_takes_a_site_s_automatic_id_hears_nothing_of_it(parties):
     channel, sites = parties.entered()
-    stolen = channel._routes["west"]
+    stolen = channel._presence.routes["west"]
     with foreign(parties, secret=parties.keys["east"], routing_id=stolen) as (thief, _):
         knock(thief)
         assert parties.nothing_heard()

@@ -14,14 +14,15 @@ import pytest
 import torch
 from federation import LIMIT, a_run, federate
 
-from coordinator.config import Clip, Release
+from coordinator.config import Clip, Limits, OnLoss, Policy, Release
 from coordinator.errors import ConfigError
 from coordinator.protocol import messages
 from coordinator.protocol.inproc import Hub
-from coordinator.protocol.messages import Activations, HeadGradient, Validated
-from coordinator.specs import Agreement, digest
+from coordinator.protocol.messages import Activations, HeadGradient, Hello, Validated
+from coordinator.specs import Agreement, digest, run_digest
 from sites import gate
 from sites.budget import spent_in
+from sites.ledger import released, verified
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 PLACE = (0, 0, 0, 0)
@@ -38,6 +39,7 @@ AGREEMENT = Agreement(
 )  # fmt: skip
 
 
+GOES_ON = OnLoss(policy="continue", minutes=1, at_least=1)
 # way to train -> a spec of it, and what it allows
 WAYS = {
     "agreement": (AGREEMENT, gate.ALLOWED["agreement"]),
@@ -48,6 +50,11 @@ WAYS = {
     "averaged": (a_run("splitfed_v2", SIZES), gate.ALLOWED["split"] | {"weights"}),
     "synchronous": (a_run("split_parallel", SIZES), gate.ALLOWED["split"] | {"gradients"}),
     "private": (a_run("split_private", SIZES), gate.ALLOWED["split"]),
+    "averaged, goes on": (
+        a_run("splitfed_v2", SIZES, on_loss=GOES_ON),
+        gate.ALLOWED["split"] | {"weights", "sealed parts"},
+    ),
+    "private, goes on": (a_run("split_private", SIZES, on_loss=GOES_ON), gate.ALLOWED["split"]),
     "clipped": (a_run("split_private", SIZES, training=CLIPPED), gate.ALLOWED["split"] | {"gradient norms"}),
     "clipped joint": (
         a_run("split_parallel", SIZES, training=CLIPPED),
@@ -80,7 +87,7 @@ def test_a_site_s_link_is_used_by_nothing_but_the_gate():
 
 def test_every_message_a_site_may_send_has_a_name_in_policies():
     down = {"Welcome", "Kept", "Refused", "Bye", "Agreed"}
-    down |= {"CutGradient", "Features", "Verdict", "Scores", "Control", "SumThere"}
+    down |= {"Resumed", "CutGradient", "Features", "Verdict", "Scores", "Control", "SumThere", "Missed"}
     kinds = {kind.__name__ for kind in messages.Message.__subclasses__()}
     assert set(gate.RELEASES) == kinds - down
     assert set(gate.RELEASES.values()) == {*get_args(Release), gate.CONVERSATION} - {gate.LABELS}
@@ -120,6 +127,7 @@ def sample(name):
         "stop": False, "end": False, "goes_on": True, "keys": (X,), "boxes": (X,), "words": X, "shares": (X,),
         "values": Y, "commits": {1: "h"}, "number": 1, "hash": "h", "ledger": "l",
         "signature": "",
+        "session": 0,
     }  # fmt: skip
     kind = getattr(messages, name)
     return kind(**{field: values[field] for field in kind.__struct_fields__})
@@ -134,6 +142,33 @@ def test_labels_leave_where_they_are_shared_and_nowhere_else(tmp_path):
     private.release(HeadGradient(PLACE, X), 10)
     with pytest.raises(ConfigError, match="refused Activations with labels"):
         private.release(with_labels, 10)
+
+
+def test_what_a_cut_makes_a_site_say_again_is_written_down_and_is_no_other_round(tmp_path):
+    path = tmp_path / "ledger.jsonl"
+    policy = Policy(releases=get_args(Release), limits=Limits(bytes=400, rounds=1, rollbacks=0))
+    spec = a_run("split", SIZES)
+    keeper = gate.Gate(spec, path, policy)
+    said = Hello("a", "s", 0)
+    keeper.release(said, 50)
+    keeper.release(Activations(PLACE, X, Y), 100)
+    keeper.release_again(Hello("a", "s", 1), 50)
+    keeper.release_again(Activations(PLACE, X, Y), 100)
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [line.get("resent") for line in lines] == [None, None, "after a cut", "after a cut"]
+    assert [line["labels"] for line in lines] == [False, True, False, True]
+    assert released(path) == 100
+    (session,), _, _ = verified(path)
+    assert session.sizes == {
+        "Hello": 50,
+        "Activations": 100,
+        "Hello (resent)": 50,
+        "Activations (resent)": 100,
+    }
+    spent = spent_in(lines, run_digest(spec))
+    assert (spent.bytes, spent.rounds, spent.rollbacks) == (300, 1, 0)
+    with pytest.raises(ConfigError, match=r"limits\.bytes is 400"):
+        keeper.release_again(Activations(PLACE, X, Y), 101)
 
 
 # a whole run past the gate
