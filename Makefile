@@ -14,8 +14,8 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos clean-state
+.PHONY: run paper env test test-system docs-test containers test-containers rehearsal lint bench bench-data floors \
+	exactness simulation chaos clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -33,6 +33,10 @@ test: env
 
 test-system: env
 	@$(QUIET) $(VENV_PYTHON) -m pytest tests/system
+
+# every command in the documentation, as its reader would type it: about ten minutes; PAGES=docs/hospital.md alone
+docs-test: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.docs $(PAGES)
 
 # the images that Apptainer and Docker run parties in; the base is made once for a requirements.txt
 containers: env
