@@ -6,14 +6,20 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
-from tests.docs.pages import ROOT, blocks, is_checkout, pages
-from tests.docs.reader import Differs, Reader
+from tests.docs.pages import ROOT, Block, blocks, is_checkout, pages
+from tests.docs.reader import Differs, Reader, shown
 from tests.e2e.checkout import copy_checkout
 
 
-def follow(page: str) -> Counter[str]:
+def show(block: Block, said: str) -> None:
+    """Print a command and what it printed."""
+    print(f"--- {shown(block)}\n{block.text}{said}", flush=True)
+
+
+def follow(page: str, hears: Callable[[Block, str], None]) -> Counter[str]:
     """Follow one page in a scratch folder; count what was done.
 
     Raises:
@@ -24,7 +30,7 @@ def follow(page: str) -> Counter[str]:
         copy_checkout(folder)
         for name in ("tests", "pyproject.toml"):
             (shutil.copytree if (ROOT / name).is_dir() else shutil.copy)(ROOT / name, folder / name)
-    reader, done = Reader(folder, checkout=is_checkout(page)), Counter[str]()
+    reader, done = Reader(folder, checkout=is_checkout(page), hears=hears), Counter[str]()
     try:
         for block in blocks(page):
             what = reader.follow(block)
@@ -42,11 +48,14 @@ def main() -> int:
     """Follow the pages; give 1 where one of them is wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.docs", description=__doc__)
     parser.add_argument("pages", nargs="*", metavar="PAGE", help="by default all")
+    parser.add_argument("--show", action="store_true", help="print what every command prints")
+    options = parser.parse_args()
+    hears = show if options.show else lambda block, said: None
     total, wrong = Counter[str](), []
-    for page in parser.parse_args().pages or pages():
+    for page in options.pages or pages():
         began = time.monotonic()
         try:
-            done = follow(page)
+            done = follow(page, hears)
         except Differs as found:
             wrong.append(page)
             print(f"WRONG {found}", file=sys.stderr, flush=True)

@@ -4,6 +4,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -26,9 +27,10 @@ class Differs(Exception):
 class Terminal:
     """One place: a folder, and the block that runs in it."""
 
-    def __init__(self, folder: Path, home: Path, number: int) -> None:
+    def __init__(self, folder: Path, home: Path, number: int, hears: Callable[[Block, str], None]) -> None:
         """Open it."""
         folder.mkdir(parents=True, exist_ok=True)
+        self._hears = hears
         self._folder, self._kept = folder, home / f".terminal-{number}"
         self._log = home / f".terminal-{number}.log"
         self._running: subprocess.Popen[bytes] | None = None
@@ -63,6 +65,7 @@ class Terminal:
             self.close()
             status = -1
         self._running, self.said = None, self._log.read_text(errors="replace")
+        self._hears(self._block, self.said)
         if status:
             raise Differs(f"{shown(self._block)}: ended with {status}\n{self._block.text}\n{self.said}")
 
@@ -76,9 +79,17 @@ class Terminal:
 class Reader:
     """Follows one page."""
 
-    def __init__(self, folder: Path, *, checkout: bool) -> None:
-        """Sit down before a folder; ``checkout``: it is a copy of this one, whose programs run."""
-        self._folder, self._checkout = folder, folder if checkout else ROOT
+    def __init__(
+        self, folder: Path, *, checkout: bool, hears: Callable[[Block, str], None] = lambda block, said: None
+    ) -> None:
+        """Sit down before a folder.
+
+        Args:
+            folder: the page's.
+            checkout: it is a copy of this one, and its programs run.
+            hears: gets what each command printed.
+        """
+        self._folder, self._checkout, self._hears = folder, folder if checkout else ROOT, hears
         self._terminals: dict[str, Terminal] = {}
         self._last: Terminal | None = None
 
@@ -105,7 +116,8 @@ class Reader:
 
     def _run(self, block: Block) -> str:
         terminal = self._terminals.setdefault(
-            block.place, Terminal(self._folder / block.place, self._folder, len(self._terminals))
+            block.place,
+            Terminal(self._folder / block.place, self._folder, len(self._terminals), self._hears),
         )
         terminal.start(block, self._checkout)
         if not block.goes_on:
