@@ -2,6 +2,7 @@
 
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -10,6 +11,9 @@ import yaml
 
 import coordinator
 from coordinator.config import Policy, Site, Study
+from coordinator.loaders import SOURCES
+from coordinator.models.catalog import MODELS
+from coordinator.presets import PRESETS
 from coordinator.protocol import codec, sockets
 from coordinator.protocol.messages import AnyMessage
 from coordinator.study import checked
@@ -92,6 +96,15 @@ def test_every_command_can_be_run_or_says_why_not(page: str) -> None:
     for block in blocks(page):
         assert block.language != "bash" or block.marker in ("", "at", "not run", "file"), block
         assert (block.marker == "edit") == (block.language == "diff"), block
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [("README.md", PRESETS), ("config/README.md", MODELS), ("config/studies/README.md", SOURCES)],
+)
+def test_every_strategy_model_and_source_is_told_of(page: str, names: Iterable[str]) -> None:
+    words = set(re.findall(r"\w+", read(page)))
+    assert set(names) <= words
 
 
 def test_the_protocol_page_names_every_message_field_and_release() -> None:
