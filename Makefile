@@ -14,7 +14,7 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run paper env test test-system containers test-containers rehearsal lint bench bench-data floors exactness \
+.PHONY: run paper env test test-system docs-test containers test-containers rehearsal lint bench bench-data floors exactness \
 	simulation chaos references audit network figures fuzz flood hijacking chaos-many clean-state
 
 run: env
@@ -33,6 +33,10 @@ test: env
 
 test-system: env
 	@$(QUIET) $(VENV_PYTHON) -m pytest tests/system
+
+# every command in the documentation, as its reader would type it: about ten minutes; PAGES=docs/hospital.md alone
+docs-test: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.docs $(PAGES)
 
 # the images that Apptainer and Docker run parties in; the base is made once for a requirements.txt
 containers: env

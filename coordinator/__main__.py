@@ -13,6 +13,7 @@ COMMANDS = {
     "fork-server": ("coordinator.fork_server", "start parties by forking, for the launcher"),
     "admit": ("coordinator.admit", "put a site's keys on the manifest, by its request and fingerprint"),
     "remove": ("coordinator.remove", "take a site off the manifest, also in a running study"),
+    "fingerprints": ("coordinator.fingerprints", "print every party's fingerprint, for people to compare"),
     "keys": ("coordinator.protocol.keys", "make fresh keys for a run on one host"),
 }
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from coordinator.config import Study
 from coordinator.errors import ConfigError
+from coordinator.hand_out import hand_out
 from coordinator.plan import plan
 from coordinator.study import line_of, read_study
 
@@ -16,6 +17,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="config files; later ones win")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="set one key")
     parser.add_argument("--plan", type=Path, metavar="OUT", help="write what every job needs, as JSON")
+    parser.add_argument(
+        "--hand-out", type=Path, metavar="FOLDER",
+        help="write into FOLDER/PLACE what each place of a study across hospitals is sent; the hospitals' "
+        "files lie there, and are not looked for here",
+    )  # fmt: skip
     parser.add_argument("--schema", action="store_true", help="print the JSON schema of a study")
 
 
@@ -27,13 +33,17 @@ def run(options: argparse.Namespace) -> int:
     files = options.files or [Path("config/config.yaml")]
     study, sites, lines = read_study(files, options.set)
     try:
-        resolved = plan(study, sites, write=options.plan is not None)
+        resolved = plan(
+            study, sites, write=bool(options.plan or options.hand_out), elsewhere=bool(options.hand_out)
+        )
     except ConfigError as error:
         if not error.key:
             raise
         raise ConfigError(f"{line_of(tuple(error.key.split('.')), lines)}: {error}") from None
     if options.plan:
         _write(resolved, options.plan)
+    if options.hand_out:
+        print(f"specs for {', '.join(hand_out(resolved, options.hand_out))}: {options.hand_out}")
     print(
         f"study '{study.name}': {len(study.tasks)} tasks, {len(study.strategies)} strategies, "
         f"{len(study.seeds)} seeds, {len(resolved['runs'])} runs"

@@ -24,8 +24,10 @@ AGREEMENT: Final = "agree"  # its state lies beside the strategies'
 GENERATORS: Final = ("network",)  # sources that deal as many records as `records` says
 
 
-def check(study: Study, sites: Mapping[str, Site]) -> None:
+def check(study: Study, sites: Mapping[str, Site], *, elsewhere: bool = False) -> None:
     """Check a study as a whole.
+
+    Args: `elsewhere` says that each hospital keeps its test scores, so that nobody compares them here.
 
     Raises:
         ConfigError: the first problem found.
@@ -44,7 +46,7 @@ def check(study: Study, sites: Mapping[str, Site]) -> None:
     _check_recording(study, sites)
     if len(set(study.seeds)) != len(study.seeds):
         raise ConfigError(f"{list(study.seeds)} names a seed twice; name each once", key="seeds")
-    if study.release != "predictions" or not study.allow_pooling:
+    if not elsewhere and (study.release != "predictions" or not study.allow_pooling):
         raise ConfigError(
             "'scores' compares record-level scores outside the sites and needs "
             "release: predictions and allow_pooling: true",

@@ -34,13 +34,15 @@ PRIVATE = ("coordinator.algorithms.private_steps", "coordinator.privacy.sampled_
 PRIVATE_PARTS = ("coordinator.algorithms.private_fronts",)
 
 
-def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]:
+def plan(study: Study, sites: dict[str, Site], *, write: bool, elsewhere: bool = False) -> dict[str, Any]:
     """Resolve a study into specs, and write them if asked.
+
+    Args: `elsewhere` says that the hospitals' files lie at the hospitals, and are not looked for here.
 
     Raises:
         ConfigError: a name is unknown or a combination impossible.
     """
-    check(study, sites)
+    check(study, sites, elsewhere=elsewhere)
     save = specs.write if write else specs.path_of
     preparations = {name: _preparations(study, sites, name) for name in study.tasks}
     runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()}, sites)
@@ -48,7 +50,9 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool) -> dict[str, Any]
         "study": study.name,
         "runtime": study.runtime,
         "images": study.images,
-        "tasks": {name: _task(study, sites, name, preparations[name], save) for name in study.tasks},
+        "tasks": {
+            name: _task(study, sites, name, preparations[name], save, elsewhere) for name in study.tasks
+        },
         "runs": {key: _run(run, save) for key, run in runs.items()},
         "audits": _audits(study, runs, save),
         "evaluation": _evaluation(study, sites, runs, save),
@@ -65,10 +69,7 @@ def _preparations(study: Study, sites: dict[str, Site], name: str) -> dict[str, 
             split=task.split, split_seed=study.split_seed, held_out=site in task.split.held_out,
             min_patients=study.min_patients, min_cell=study.min_cell,
         )  # fmt: skip
-        digest = (
-            specs.digest(spec)[:12] if dealt is None else f"{specs.digest(spec)[:6]}{specs.digest(dealt)[:6]}"
-        )
-        found[site] = (f"prepared/{task.data.source}-{site}-{digest}", spec)
+        found[site] = (specs.prepared_folder(spec, dealt), spec)
     return found
 
 
@@ -103,6 +104,7 @@ def _task(
     name: str,
     preparations: dict[str, tuple[str, Preparation]],
     save: Save,
+    elsewhere: bool,
 ) -> dict[str, Any]:
     task, folders = study.tasks[name], _folders(preparations)
     loader = SOURCES[task.data.source].module
@@ -121,7 +123,7 @@ def _task(
             site: {
                 "folder": folder,
                 "spec": str(save(spec, shared)),
-                "input": None if deal else str(_natural_file(study, sites[site], name, task)),
+                "input": None if deal or elsewhere else str(_natural_file(study, sites[site], name, task)),
                 "code": used_by(["sites.__main__", "sites.prepare", loader]),
             }
             for site, (folder, spec) in preparations.items()

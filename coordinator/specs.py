@@ -187,6 +187,16 @@ def run_digest(spec: Record) -> str:
     return digest(spec.model_copy(update={"on_loss": alone}))
 
 
+def prepared_folder(spec: Preparation, dealt: Deal | None = None) -> str:
+    """Name the folder in which a run looks for a site's prepared records, from where its parties are started.
+
+    Args: `dealt` is what divided the records that are prepared, where one file held all sites'.
+    """
+    own = digest(spec)
+    where = own[:12] if dealt is None else f"{own[:6]}{digest(dealt)[:6]}"
+    return f"prepared/{spec.data.source}-{spec.site.name}-{where}"
+
+
 def path_of(spec: Record, folder: Path) -> Path:
     """Name a spec's file, which carries its hash."""
     return folder / f"{type(spec).__name__.lower()}-{digest(spec)[:12]}.json"

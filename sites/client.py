@@ -50,6 +50,7 @@ def _join(options: argparse.Namespace) -> None:
     work = load(WORK[specs.kind_of(options.spec)])
     policy = read_policy(options.policy) if options.policy else None
     work.take_part(options, Keys(options, lifeline, policy))
+    say(options.site, f"done; what this site keeps of it lies in {options.state}")
 
 
 class Keys:
@@ -106,8 +107,17 @@ class Keys:
         seconds: float | None = None,
     ) -> Welcome:
         """Wait until the coordinator says Welcome; `commits` can be gone on from, by number, with hashes."""
-        hello = Hello(self._options.site, specs.run_digest(spec), 0, dict(commits), self._session)
-        return channel.enter(hello, _refused, again=again, seconds=seconds)
+        site = self._options.site
+        say(site, f"asking the coordinator at {self._options.endpoint} to begin")
+        hello = Hello(site, specs.run_digest(spec), 0, dict(commits), self._session)
+        welcome = channel.enter(hello, _refused, again=again, seconds=seconds)
+        say(site, "the coordinator says begin")
+        return welcome
+
+
+def say(site: str, what: str) -> None:
+    """Tell the operator, who would otherwise see nothing for as long as all goes well."""
+    print(f"{site}: {what}", file=sys.stderr, flush=True)
 
 
 def _refused(times: int) -> None:

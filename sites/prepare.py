@@ -7,8 +7,9 @@ import numpy as np
 import pandas as pd
 
 from coordinator import specs
-from coordinator.errors import DataError
+from coordinator.errors import ConfigError, DataError
 from coordinator.folders import replaced
+from coordinator.loaders import is_dealt
 from coordinator.specs import Preparation
 from sites import prepared, quarantine
 from sites.cohort import demographics, role_counts, warnings_about, without_few
@@ -28,23 +29,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--spec", type=Path, required=True, help="the preparation's spec, written by the plan"
     )
     parser.add_argument("--input", type=Path, required=True, help="the site's raw file or folder")
-    parser.add_argument("--out", type=Path, required=True, help="folder to write")
+    parser.add_argument(
+        "--out", type=Path, help="folder to write; by default where this site's runs look for it, below here"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Prepare one site, and say how many records it has."""
     spec = specs.read(Preparation, options.spec)
-    with replaced(options.out) as folder:
+    out = options.out or _looked_for(spec)
+    with replaced(out) as folder:
         ready, rejected = prepare(spec, options.input, folder)
         prepared.fill(folder, ready, rejected)
     found, events = ready.summary, int(ready.frame["label"].sum())
     print(
         f"prepared {found.source} at {found.site}: {found.records} records of {found.patients} patients, "
-        f"{events} with the outcome, {len(rejected)} quarantined: {options.out}"
+        f"{events} with the outcome, {len(rejected)} quarantined: {out}"
     )
     for warning in found.warnings:
         print(f"warning: {found.site}: {warning}")
     return 0
+
+
+def _looked_for(spec: Preparation) -> Path:
+    if is_dealt(spec.data):
+        raise ConfigError("--out is missing: the records were dealt, and only the plan knows their folder")
+    return Path(specs.prepared_folder(spec))
 
 
 def prepare(spec: Preparation, path: Path, folder: Path | None = None) -> tuple[Prepared, list[Rejected]]:

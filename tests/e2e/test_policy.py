@@ -111,6 +111,11 @@ def test_an_approved_run_is_that_of_a_launcher_and_its_ledger_holds_the_kept_hea
     launched = study.folder / "results" / "launched" / "weights.sha256"
     assert (out / "weights.sha256").read_text() == launched.read_text()
     assert "no policy" not in study.log("run", "north")
+    assert re.findall("^north: .{4}", study.log("run", "north"), re.MULTILINE) == [
+        "north: aski",
+        "north: the ",
+        "north: done",
+    ]
     assert "no policy" in (study.folder / "state" / "launched" / "north" / "log-1.txt").read_text()
     ledger = study.folder / "run" / "north" / "ledger.jsonl"
     verify = ["ledger", "verify", ledger, "--heads", out / "ledgers.json", "--site", "north"]
