@@ -8,7 +8,7 @@ import argparse
 import re
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pandas as pd
 
@@ -120,26 +120,53 @@ def summary(kept: Path, task: str) -> str:
         f"| task | `centralized` | {' | '.join(f'`{name}`' for name in chosen)} | margin |",
         "|---|---|" + "---|" * (len(chosen) + 1),
     ]
-    for name in dict.fromkeys(differences.task):
-        scores = _of(kept / "auroc.csv", name)
-        base = scores[(scores.strategy == "centralized") & (scores.site == "all")].value.mean()
-        own = differences[(differences.task == name) & (differences.reference == "centralized")]
-        rows = {row.strategy: row for row in own.itertuples()}
-        cells = [_cell(rows[each]) if each in rows else "" for each in chosen]
+    for name in dict.fromkeys(map(whole, differences.task)):
+        base = _of(kept / "auroc.csv", name).query("strategy == 'centralized' and site == 'all'").value.mean()
+        own = differences[differences.task.map(whole).eq(name) & differences.reference.eq("centralized")]
+        cells = [_cell(own[own.strategy == each]) for each in chosen]
         lines.append(f"| {name} | {_share(base)} | {' | '.join(cells)} | {_share(own.margin.iloc[0])} |")
     return "\n".join(lines) + "\n"
 
 
-TABLES: Final = {"accuracy": accuracy, "cost": cost, "summary": summary}
+def folds(kept: Path, task: str) -> str:
+    """Tell of a task with folds: means over them, and how many fall under each verdict."""
+    scores, differences = (_of(kept / name, task) for name in ("auroc.csv", "differences.csv"))
+    lines = [
+        "| strategy | AUROC, mean of folds | within sites | difference, mean | least, greatest | verdicts |",
+        "|---|---|---|---|---|---|",
+    ]
+    for strategy in dict.fromkeys(scores.strategy):
+        own = scores[scores.strategy == strategy]
+        pooled, within = (_share(own[own.site == site].value.mean()) for site in SHOWN)
+        rows = differences[(differences.strategy == strategy) & (differences.metric == AREA)]
+        told = "the reference | | "
+        if len(rows):
+            counts = ", ".join(f"{count} {verdict}" for verdict, count in rows.verdict.value_counts().items())
+            spread = f"{_signed(rows.difference.min())}, {_signed(rows.difference.max())}"
+            told = f"{_signed(rows.difference.mean())} | {spread} | {counts}"
+        lines.append(f"| `{strategy}` | {pooled} | {within} | {told} |")
+    return "\n".join(lines) + "\n"
 
 
-def _cell(row: Any) -> str:
-    return f"{_signed(row.difference)} {row.verdict}"
+TABLES: Final = {"accuracy": accuracy, "cost": cost, "folds": folds, "summary": summary}
+
+
+def whole(task: str) -> str:
+    """Name the task of which one is a fold."""
+    return re.sub(r"_fold\d+$", "", task)
+
+
+def _cell(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return ""
+    counts = rows.verdict.value_counts()
+    told = counts.index[0] if len(rows) == 1 else ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
+    return f"{_signed(rows.difference.mean())} {told}"
 
 
 def _of(path: Path, task: str) -> pd.DataFrame:
     rows = pd.read_csv(path)
-    return rows[rows.task == task]
+    return rows[rows.task.map(whole) == task]
 
 
 def _difference(row: pd.Series) -> str:
