@@ -15,6 +15,7 @@ from coordinator.loaders import SOURCES
 from coordinator.models.catalog import MODELS
 from coordinator.presets import PRESETS
 from coordinator.protocol import codec, sockets
+from coordinator.protocol.line import RESUME_SECONDS
 from coordinator.protocol.messages import AnyMessage
 from coordinator.study import checked
 from coordinator.yaml_lines import parse
@@ -132,7 +133,14 @@ def test_the_protocol_page_says_the_limits_that_hold() -> None:
     assert f"`HANDSHAKE_IVL` {sockets.HANDSHAKE_SECONDS} s" in text
     assert f"ZAP domain `{sockets.ZAP_DOMAIN}`" in text
     assert f"a new socket after {sockets.RETRY_SECONDS} s" in text
+    assert {8.0: "eight seconds after it saw the cut"}[RESUME_SECONDS] in text
     assert set(codec.DTYPES) == set(re.findall(r"`(\w+\d+)`", text.split("`[dtype, shape]`")[1][:90]))
+
+
+def test_the_gate_s_table_has_every_release() -> None:
+    rows = [line for line in read("docs/architecture.md").splitlines() if line.startswith("| `")]
+    for message, kind in RELEASES.items():
+        assert any(f"`{message}`" in row and row.startswith(f"| `{kind}`") for row in rows), message
 
 
 def page_of(folder: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> Reader:
