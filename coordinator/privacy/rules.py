@@ -171,10 +171,11 @@ def _of_secure_aggregation(run: Run) -> Iterator[tuple[str, str]]:
         )
     if run.norms != Norms():
         yield key, "norms measures each site's update, and of a secure sum nobody sees one; remove one"
-    if run.on_loss.policy == "continue" and (run.on_loss.at_least or 1) < LEAST_SITES:
+    if run.on_loss.policy == "continue" or run.away:
         yield (
             key,
-            f"a run that goes on without lost sites must keep {LEAST_SITES}; set on_loss.at_least to that",
+            "a round that is repeated without a lost site gives a second sum, and the two differ by that "
+            "site's own model; set on_loss.policy: wait",
         )
     rounds = range(run.training.rounds)
     if averaged and min(len(participants(run, each, len(run.sites))) for each in rounds) < LEAST_SITES:

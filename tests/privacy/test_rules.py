@@ -3,7 +3,7 @@
 import pytest
 from federation import a_run
 
-from coordinator.config import Budget, Clip, DpSgd, Model, Noise, Privacy
+from coordinator.config import Budget, Clip, DpSgd, Model, Noise, OnLoss, Privacy
 from coordinator.errors import ConfigError
 from coordinator.privacy.rules import check_defences
 
@@ -50,6 +50,18 @@ REFUSED = {
     "a sum in SCAFFOLD": ("scaffold", {}, {"secure_aggregation": True}, "control variate"),
     "a sum in FedNova": ("fednova", {}, {"secure_aggregation": True}, "divides each site's own change"),
     "a sum of two": ("fedavg", {}, {"secure_aggregation": True, "participation": 0.5}, "at least 3"),
+    "a sum that is repeated without a site": (
+        "fedavg",
+        {},
+        {"secure_aggregation": True, "on_loss": OnLoss(policy="continue", at_least=3)},
+        "set on_loss.policy: wait",
+    ),
+    "a sum in a repeated record": (
+        "fedavg",
+        {},
+        {"secure_aggregation": True, "away": ((0, 5, (1,)),)},
+        "set on_loss.policy: wait",
+    ),
 }
 TAKEN = {
     "noise": ("split", {"noise": NOISE}, {}),
