@@ -159,6 +159,7 @@ def test_a_commit_holds_all_that_a_party_has():
     follows = {
         "run", "cohort", "index", "data", "sealer", "shapes", "tensors", "class_weights", "site_shapes",
         "site_parameters", "upcoming", "ahead", "away", "gone", "left",
+        "guard",
     }  # fmt: skip
     kept = {**state_of(Party(a_run("local", (10,)), Cohort((6,), (10,), (5,), (5,))))}
     assert set(Party.__dataclass_fields__) - follows == kept.keys()

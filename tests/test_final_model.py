@@ -81,7 +81,7 @@ def test_a_site_that_trained_no_front_holds_nothing(preset, tmp_path):
 def test_a_party_cannot_say_that_it_holds_another_part():
     run = a_run("split", SIZES)
     statistics = {**STATISTICS, "sites": {}}
-    with pytest.raises(ProtocolError, match="'site0' says it holds 'back'; it can hold front"):
+    with pytest.raises(ProtocolError, match="'site0' says it holds 'back', not front"):
         final_model.describe(run, statistics, {("site0", "back"): "0" * 64})
 
 

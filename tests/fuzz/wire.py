@@ -86,7 +86,9 @@ def sample(kind: type[Message]) -> Message:
         "box": np.zeros(9, np.uint8), "tensors": (x, y), "records": 1, "train_loss": 0.0, "train_records": 1,
         "loss": 0.0, "best": True, "stop": False, "values": y, "commits": {1: "h"}, "number": 1,
         "hash": "0" * 64, "ledger": "0" * 64, "reason": "because", "statistics": "{}", "commit": -1,
-        "head": "0" * 64, "signature": "0" * 128,
+        "head": "0" * 64, "signature": "0" * 128, "session": 7, "away": ((0, 1, (1,)),), "best_at": (0, 1),
+        "stopped": -1, "end": False, "goes_on": True, "keys": (np.zeros(32, np.uint8),), "sites": (0, 1),
+        "boxes": (np.zeros(9, np.uint8),), "words": np.zeros(7, np.int64), "shares": (np.zeros(9, np.uint8),),
     }  # fmt: skip
     of_kind = {"Welcome": {"records": (10, 10)}, "Validated": {"records": 5}}.get(kind.__name__, {})
     return kind(**{field: {**values, **of_kind}[field] for field in kind.__struct_fields__})

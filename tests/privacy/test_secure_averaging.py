@@ -5,7 +5,7 @@ import pytest
 import torch
 from federation import Killed, a_run, federate
 
-from coordinator.algorithms import averaging, secure_averaging
+from coordinator.algorithms import federated, secure_averaging
 from coordinator.algorithms.party import Party
 from coordinator.config import Model
 from coordinator.errors import DataError, ProtocolError
@@ -52,7 +52,7 @@ def test_the_first_average_is_the_plain_fixed_point_sum_to_the_bit(monkeypatch):
         heard.append(secure_averaging.hear_sum(*given))
         return heard[-1]
 
-    monkeypatch.setattr(averaging, "hear_sum", hear)
+    monkeypatch.setattr(federated, "hear_sum", hear)
     federate(run, SIZES)
     _, plain, _ = federate(run.model_copy(update={"secure_aggregation": False}), SIZES)
     first = [sent_by(plain, site, Weights)[0] for site in run.sites]

@@ -24,7 +24,7 @@ def told(tmp_path, message, largest):
         a_run("split", (3,)), hub.spoke("a"), tmp_path / "ledger.jsonl", limit=LIMIT, policy=policy
     )
     coordinator = CoordinatorChannel(hub, ["a"], spec="s", limit=LIMIT)
-    coordinator._routes["a"] = b"a"
+    coordinator._presence.routes["a"] = b"a"
     coordinator.send("a", message)
     return site.receive(type(message), message.position)
 
