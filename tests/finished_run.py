@@ -40,7 +40,8 @@ def finish(folder, preset, sizes=SIZES, **changes):
     lies.parent.mkdir(parents=True, exist_ok=True)
     lies.write_text(json.dumps(statistics))
     out = folder / "results" / run.study / "runs" / run.task / run.strategy / str(run.seed)
-    everyone = {COORDINATOR: (coordinator, [], [], channel), **outcomes}
+    in_order = {name: outcomes[name] for name in run.parties}
+    everyone = {COORDINATOR: (coordinator, [], [], channel), **in_order}
     hashes = {}
     for name, (party, *_) in everyone.items():
         found = write_parts(party.parts, name, out / "model", about(run, name, statistics))
