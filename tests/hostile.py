@@ -163,6 +163,17 @@ def connected(port: int, count: int) -> list[socket.socket]:
     return found
 
 
+def came_about(plain: socket.socket) -> bool:
+    """Say whether a connection was taken up: ZeroMQ greets at once, the queue before it has an end."""
+    try:
+        plain.recv(1, socket.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        pass
+    return True
+
+
 def hung_up(plain: socket.socket) -> bool:
     """Say whether the other side has ended a connection, whatever it said before."""
     plain.settimeout(20)
