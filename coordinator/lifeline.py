@@ -25,9 +25,14 @@ class Lifeline:
 
     def __init__(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         """Start watching from a thread, which leaves hard if the party has not left in time."""
+        self._reading, self._writing = os.pipe()
         self._grace_seconds = grace_seconds
         self._cut = threading.Event()
         threading.Thread(target=self._watch, name="lifeline", daemon=True).start()
+
+    def fileno(self) -> int:
+        """Give a descriptor to poll beside the sockets; it turns readable at the end."""
+        return self._reading
 
     def check(self) -> None:
         """Leave if the line was cut.
@@ -42,5 +47,6 @@ class Lifeline:
         while os.read(sys.stdin.fileno(), 4096):
             pass
         self._cut.set()
+        os.write(self._writing, b"x")
         time.sleep(self._grace_seconds)
         os._exit(LifelineCut.exit_status)

@@ -29,7 +29,8 @@ HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
 RECONNECT_SECONDS: Final = 1
-GLANCE_MILLISECONDS: Final = 100  # how long nothing but messages is heeded
+QUICK_MILLISECONDS: Final = 5  # how long nothing but messages is waited for
+GLANCE_SECONDS: Final = 0.1  # between two looks around while messages keep coming
 LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at
 DENIED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 # without a detail: another key was pinned than the coordinator's, or the connection was lost meanwhile
@@ -37,7 +38,10 @@ REFUSED: Final = DENIED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
 
 
 class Wake(Protocol):
-    """Something that knows when waiting must end."""
+    """Something with a descriptor that turns readable when waiting must end."""
+
+    def fileno(self) -> int:
+        """Give the descriptor."""
 
     def check(self) -> None:
         """Raise if waiting must end."""
@@ -88,7 +92,7 @@ class Router:
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.endpoint = _bind(self._socket, endpoint)
         self._wake = wake
-        self._waiting = _Waiting(self._socket, self._look_around)
+        self._waiting = _Waiting(self._socket, self._monitor, self._wake, self._look_around)
 
     def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None:
         """Give the next message as (site, route, frames), or None after the time.
@@ -151,8 +155,6 @@ class Router:
     def _look_around(self) -> bool:
         if time.monotonic() > self._looked + LOOK_SECONDS:
             self._look()
-        if self._wake:
-            self._wake.check()
         while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
             if self._replaced[event["value"]]:
@@ -223,12 +225,10 @@ class Dealer:
         self._socket.set(zmq.CURVE_SECRETKEY, secret)
         self._socket.set(zmq.CURVE_PUBLICKEY, public)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | REFUSED)
-        self._waiting = _Waiting(self._socket, self._look_around)
+        self._waiting = _Waiting(self._socket, self._monitor, self._wake, self._look_around)
         self._socket.connect(self._endpoint)
 
     def _look_around(self) -> bool:
-        if self._wake:
-            self._wake.check()
         while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
             if event["event"] & DENIED:
@@ -240,12 +240,18 @@ class Dealer:
 
 
 class _Waiting:
-    """Waits for a socket's messages, and looks around between; to poll all would cost every step."""
+    """Waits for a socket's messages: at first for them alone, then for whatever else may happen, too.
 
-    def __init__(self, socket: "zmq.Socket[bytes]", look_around: Callable[[], bool]) -> None:
+    In a split step the answer is there in a millisecond or two, and to poll all for it would cost every step.
+    """
+
+    def __init__(self, socket: Any, monitor: Any, wake: Wake | None, look_around: Callable[[], bool]) -> None:
         """Take what sees to all but messages, and says whether waiting must end."""
-        self._socket, self._look_around, self._due = socket, look_around, 0.0
-        socket.set(zmq.RCVTIMEO, GLANCE_MILLISECONDS)
+        self._socket, self._wake, self._look_around, self._due = socket, wake, look_around, 0.0
+        socket.set(zmq.RCVTIMEO, QUICK_MILLISECONDS)
+        self._poller = zmq.Poller()
+        for item in (socket, monitor, *([wake.fileno()] if wake else [])):
+            self._poller.register(item, zmq.POLLIN)
 
     def next(self, seconds: float) -> "list[zmq.Frame] | None":
         """Give the next message's frames, or None after the time or where waiting must end."""
@@ -255,13 +261,16 @@ class _Waiting:
                 frames = self._socket.recv_multipart(copy=False)
             except zmq.Again:
                 frames = None
+            if self._wake:
+                self._wake.check()
             now = time.monotonic()
             if frames is None or now > self._due:
-                self._due = now + GLANCE_MILLISECONDS / 1000
+                self._due = now + GLANCE_SECONDS
                 if self._look_around():
                     return frames
             if frames is not None or now >= end:
                 return frames
+            self._poller.poll(int((end - now) * 1000) + 1)
 
 
 def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":
