@@ -229,6 +229,7 @@ class Dealer:
         self._socket.connect(self._endpoint)
 
     def _look_around(self) -> bool:
+        heard = False
         while self._monitor.poll(0):
             event: Any = parse_monitor_message(self._monitor.recv_multipart())
             if event["event"] & DENIED:
@@ -236,7 +237,8 @@ class Dealer:
             else:
                 self.connections_lost += 1
             self.refusals += event["event"] != zmq.EVENT_DISCONNECTED
-        return self.connections_lost > 0 or self._refused_at > 0
+            heard = True
+        return heard or self.connections_lost > 0
 
 
 class _Waiting:
