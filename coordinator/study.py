@@ -9,11 +9,11 @@ from typing import Any, Final, TypeVar
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from coordinator.chosen import chosen_tasks
 from coordinator.config import Record, Site, Study
 from coordinator.errors import ConfigError
 from coordinator.folds import with_folds
 from coordinator.names import nearest
-from coordinator.part import part_of
 from coordinator.yaml_lines import Lines, Where, load, parse_setting
 
 MOST_SHOWN: Final = 20  # problems; more rarely have a cause of their own
@@ -36,7 +36,7 @@ def read_study(files: Sequence[Path], settings: Iterable[str] = ()) -> tuple[Stu
         lines.update(places)
     for setting in settings:
         _set(merged, setting, lines)
-    study = part_of(checked(Study, merged, lines))
+    study = chosen_tasks(checked(Study, merged, lines))
     folder, sites = _sites_folder(files[0]), {}
     for label, task in study.tasks.items():
         for index, name in enumerate(task.sites):

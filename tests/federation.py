@@ -98,41 +98,23 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
     """
     count, events = len(sizes), tuple(positive(size, shape, i) for i, size in enumerate(sizes))
     cohort = Cohort(shape, tuple(sizes), tuple(range(5, 5 + count)), (7,) * count, events)
-    hub = Hub()
+    hub, outcomes = Hub(), {}
     channel = CoordinatorChannel(hub, run.parties, spec="s", limit=LIMIT)
-    secrets = {name: (PrivateKey.generate(), PrivateKey.generate()) for name in run.sites}
-    manifest = {n: Identity(bytes(c.public_key), bytes(s.public_key)) for n, (c, s) in secrets.items()}
-    outcomes, threads = {}, []
-    for name in [each for each in run.parties if each not in (absent or ())]:
-        sealer = None
-        if name != POOLED:
-            sealer = Sealer(Secret(*(bytes(k) for k in secrets[name])), manifest)
-        party = Party(run, cohort, index=-1 if name == POOLED else run.sites.index(name), sealer=sealer)
-        party.data = site_data(cohort, party.index, shape)
-        if guards:
-            party.guard = guard_for(run, party.index, one_each(cohort, party.index), guards / name)
-        own = (name, party, hub.spoke(name), outcomes, commits)
-        threads.append(Thread(target=_site, args=own, daemon=True))
-        threads[-1].start()
+    here = [name for name in run.parties if name not in (absent or ())]
+    threads = [
+        Thread(target=_site, args=(name, party, hub.spoke(name), outcomes, commits), daemon=True)
+        for name, party in parties_at(here, run, cohort, shape, guards)
+    ]
+    for thread in threads:
+        thread.start()
     party = Party(run, cohort, away=run.away)
     channel.expect_not(absent or ())
     channel.admit()
-    together = None
-    if commits:
-        keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel})
-        together = CoordinatorCommits(keeping, channel, Heads())
-        own = together.rewind(together.choose())
-        if absent is not None:
-            gone = tuple(run.sites.index(name) for name in absent)
-            at = within_trial(run, cohort.train, keeping.start() + 1)
-            party.away = together.away = changed(together.away, at, gone)
-        channel.welcome(cohort.train, own, next_generation(commits), party.away)
-    else:
-        channel.welcome(cohort.train, away=run.away)
+    together = begun(party, channel, commits, absent)
     try:
         coordinate(party, channel, watch, together)
     except Killed:
-        for site in [each for each in run.parties if each not in (absent or ())]:
+        for site in here:
             hub.send(site.encode(), [b"the coordinator is gone"])
         for thread in threads:
             thread.join(30)
@@ -142,6 +124,37 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
     for thread in threads:
         thread.join(10)
     return party, outcomes, channel
+
+
+def parties_at(names, run, cohort, shape, guards):
+    """Give each site's party, with its data and keys."""
+    secrets = {name: (PrivateKey.generate(), PrivateKey.generate()) for name in run.sites}
+    manifest = {n: Identity(bytes(c.public_key), bytes(s.public_key)) for n, (c, s) in secrets.items()}
+    for name in names:
+        index = -1 if name == POOLED else run.sites.index(name)
+        keys = () if name == POOLED else secrets[name]
+        sealer = Sealer(Secret(*(bytes(k) for k in keys)), manifest) if keys else None
+        party = Party(run, cohort, index=index, data=site_data(cohort, index, shape), sealer=sealer)
+        if guards:
+            party.guard = guard_for(run, index, one_each(cohort, index), guards / name)
+        yield name, party
+
+
+def begun(party, channel, commits, absent):
+    """Let everyone begin, or go on from the last commit; give what makes the coordinator's."""
+    run, records = party.run, party.cohort.train
+    if not commits:
+        channel.welcome(records, away=run.away)
+        return None
+    keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel})
+    together = CoordinatorCommits(keeping, channel, Heads())
+    own = together.rewind(together.choose())
+    if absent is not None:
+        gone = tuple(run.sites.index(name) for name in absent)
+        at = within_trial(run, records, keeping.start() + 1)
+        party.away = together.away = changed(together.away, at, gone)
+    channel.welcome(records, own, next_generation(commits), party.away)
+    return together
 
 
 def one_each(cohort, index):

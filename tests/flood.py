@@ -17,7 +17,7 @@ from pathlib import Path
 from coordinator.protocol.messages import Hello, Refused
 from tests.containers.gangs import wait_for
 from tests.e2e.tiny_study import TASK, launch, prepare_table
-from tests.hostile import SITES, Federation, connected, seconds_per_round, session
+from tests.hostile import SITES, Federation, connected, hung_up, seconds_per_round, session
 
 ROUNDS = 400
 SECONDS = 12.0  # of flood: longer than the coordinator waits for a handshake
@@ -62,7 +62,7 @@ def flooded(federation: Federation, count: int, undisturbed: Path) -> bool:
         opened, held = opened + len(more), [*held, *more]
         most = max(most, len(held))
         time.sleep(0.5)
-        held = [each for each in held if alive(each)]
+        held = [each for each in held if not hung_up(each, 0)]
     under, last = federation.resident(), rounds(federation)
     for each in held:
         each.close()
@@ -90,20 +90,6 @@ def said(took: list[float]) -> str:
     if not took:
         return "none"
     return f"{len(took)}, median {1000 * took[len(took) // 2]:.1f} ms, longest {1000 * took[-1]:.0f} ms"
-
-
-def alive(plain: socket.socket) -> bool:
-    """Say whether a connection is still open; close one that the coordinator has hung up on."""
-    plain.setblocking(False)
-    try:
-        while plain.recv(4096):
-            pass
-    except BlockingIOError:
-        return True
-    except OSError:
-        pass
-    plain.close()
-    return False
 
 
 def heard_after(federation: Federation) -> float:

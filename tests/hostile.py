@@ -174,13 +174,13 @@ def came_about(plain: socket.socket) -> bool:
     return True
 
 
-def hung_up(plain: socket.socket) -> bool:
-    """Say whether the other side has ended a connection, whatever it said before."""
-    plain.settimeout(20)
+def hung_up(plain: socket.socket, seconds: float = 20) -> bool:
+    """Say whether the other side ends a connection in this time, whatever it said before; close it then."""
+    plain.settimeout(seconds)
     try:
         while plain.recv(4096):
             pass
-    except TimeoutError:
+    except (TimeoutError, BlockingIOError):
         return False
     except OSError:
         pass

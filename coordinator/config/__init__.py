@@ -4,7 +4,8 @@ from coordinator.config.data import Columns, Data, Events, Partition, Scanner, S
 from coordinator.config.fitting import Clip, Model, Norms, Training
 from coordinator.config.policy import Approved, Limits, Policy, Release
 from coordinator.config.privacy import Budget, DpSgd, Noise, Privacy
-from coordinator.config.study import Link, Network, OnLoss, Strategy, Study, Task, TrainingChange
+from coordinator.config.running import Link, Network, OnLoss
+from coordinator.config.study import Strategy, Study, Task, TrainingChange
 from coordinator.config.values import (
     ClassWeights,
     Count,

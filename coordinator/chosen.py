@@ -5,7 +5,7 @@ from coordinator.errors import ConfigError
 from coordinator.names import nearest
 
 
-def part_of(study: Study) -> Study:
+def chosen_tasks(study: Study) -> Study:
     """Keep the tasks that `only` names, all where it names none, and the strategies that take one of them.
 
     Raises:
