@@ -1,0 +1,49 @@
+"""A batch that was loaded ahead is used for itself alone."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from federation import a_run, site_data
+
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.loading import batch_of, load_ahead
+from coordinator.algorithms.party import Party
+from coordinator.schedule import Batch, schedule
+
+SIZES = (40, 30)
+COHORT = Cohort((6,), SIZES, (5, 6), (7, 7), (20, 15))
+
+
+@pytest.fixture
+def party():
+    return Party(a_run("split", SIZES, training={"rounds": 1}), COHORT, 0, site_data(COHORT, 0, (6,)))
+
+
+@pytest.fixture
+def batches(party):
+    return [item for item in schedule(party.run, COHORT.train) if isinstance(item, Batch)]
+
+
+def test_what_was_loaded_ahead_is_what_would_have_been_loaded(party, batches):
+    party.upcoming = batches[1]
+    load_ahead(party)
+    assert party.ahead[0] is batches[1]
+    inputs, labels = batch_of(party, batches[1])
+    assert torch.equal(inputs, party.rows.train.inputs[batches[1].records])
+    assert torch.equal(labels, party.rows.train.labels[batches[1].records])
+    assert party.ahead is None
+
+
+def test_another_batch_than_the_one_loaded_is_loaded_anew(party, batches):
+    party.upcoming = batches[1]
+    load_ahead(party)
+    inputs, _ = batch_of(party, batches[0])
+    assert torch.equal(inputs, party.rows.train.inputs[batches[0].records])
+    assert party.ahead is None
+
+
+def test_another_site_s_batch_is_not_loaded(party, batches):
+    party.upcoming = replace(batches[1], site=1)
+    load_ahead(party)
+    assert party.ahead is None
