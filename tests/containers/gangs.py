@@ -78,14 +78,15 @@ def all_at_work(folder):
 
 
 def left(folder):
-    """List the processes that name this folder in their command line."""
+    """List the processes that name this folder in their command line, or work there."""
     found = []
-    for path in Path("/proc").glob("[0-9]*/cmdline"):
+    for path in Path("/proc").glob("[0-9]*"):
         try:
-            words = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            words = (path / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            works_there = (path / "cwd").readlink().is_relative_to(folder)
         except OSError:
             continue
-        if str(folder) in words and int(path.parent.name) != os.getpid():
+        if (works_there or str(folder) in words) and int(path.name) != os.getpid():
             found.append(words)
     return found
 
