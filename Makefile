@@ -14,7 +14,7 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run paper env test test-system docs-test containers test-containers rehearsal lint bench bench-data floors exactness \
+.PHONY: run paper forecast env test test-system docs-test containers test-containers rehearsal lint bench bench-data floors exactness \
 	simulation chaos references audit network figures fuzz flood hijacking chaos-many clean-state
 
 run: env
@@ -24,6 +24,11 @@ run: env
 # a paper's experiments, from the records to its tables: a day; TASK=heart takes under an hour
 paper: STUDY = config/studies/paper.yaml
 paper: run
+
+# what a study would run, and the CPU hours that takes by what such runs took: starts nothing
+forecast: env
+	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
+		workflow/run.sh forecast
 
 env:
 	@$(PYTHON) -I workflow/environment.py

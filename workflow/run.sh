@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # One study from its config to its report: check, take the folder, run, say where the report lies.
 # Called by `make run` and `make paper`; reads STUDY, CORES, DATA_ROOT, TASK, SEEDS and PYTHON from the environment.
+# `run.sh forecast` starts nothing and says what would run, and how long that will take.
 set -euo pipefail
 
 python=${PYTHON:?}
@@ -33,6 +34,13 @@ if [ ${#settings[@]} -gt 0 ]; then
 fi
 if [ -n "$(find .snakemake/locks -type f 2>/dev/null)" ]; then
     "${snakemake[@]}" --unlock --quiet all
+fi
+if [ "${1:-}" = forecast ]; then
+    "${snakemake[@]}" --dry-run --quiet rules
+    "${snakemake[@]}" --summary 2>/dev/null |
+        "$python" workflow/scripts/forecast.py --benchmarks "results/$name/benchmarks" \
+            --kept docs/tables/durations.csv --cores "$(nproc)"
+    exit
 fi
 "${snakemake[@]}"
 echo "report: $PWD/results/$name/report.html"

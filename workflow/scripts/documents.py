@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import pandas as pd
+from forecast import durations, whole
 
 AREA: Final = "auroc"
 SHOWN: Final = ("all", "stratified")
 COSTS: Final = ("flops", "bytes_up", "bytes_down", "cpu_seconds", "peak_memory")
+WITHOUT: Final = "without_"  # a task of this name and a site's: that site took no part in training
 NOT_SITES: Final = ("coordinator", "pooled")
 MEGA: Final = 1e6
 MARKS: Final = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
@@ -43,14 +45,17 @@ def main(arguments: list[str] | None = None) -> int:
 def taken(results: Path) -> dict[str, pd.DataFrame]:
     """Give what is kept of a study's tables, by file name."""
     scores = pd.read_csv(results / "comparison.csv")
-    scores = scores[(scores.metric == AREA) & scores.site.isin(SHOWN)]
+    shown = scores.site.isin(SHOWN) | (scores.site == scores.task.str.removeprefix(WITHOUT))
+    scores = scores[(scores.metric == AREA) & shown]
     costs = pd.read_csv(results / "costs.csv")
     costs = costs[costs.measure.isin(COSTS) & ~costs.party.isin(NOT_SITES)]
     per_site = costs.groupby(["task", "strategy", "seed", "measure"], sort=False).value.mean().reset_index()
+    took = durations(results / "benchmarks").round(1)
     return {
         "auroc.csv": scores[["task", "strategy", "seed", "site", "value", "n"]].round(6),
         "differences.csv": pd.read_csv(results / "differences.csv").round(6),
         "costs.csv": per_site.round(3),
+        **({"durations.csv": took} if len(took) else {}),
     }
 
 
@@ -121,6 +126,8 @@ def summary(kept: Path, task: str) -> str:
         "|---|---|" + "---|" * (len(chosen) + 1),
     ]
     for name in dict.fromkeys(map(whole, differences.task)):
+        if not set(chosen) <= set(differences[differences.task.map(whole) == name].strategy):
+            continue  # a task of another study, with a table of its own
         base = _of(kept / "auroc.csv", name).query("strategy == 'centralized' and site == 'all'").value.mean()
         own = differences[differences.task.map(whole).eq(name) & differences.reference.eq("centralized")]
         cells = [_cell(own[own.strategy == each]) for each in chosen]
@@ -148,12 +155,24 @@ def folds(kept: Path, task: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES: Final = {"accuracy": accuracy, "cost": cost, "folds": folds, "summary": summary}
+def absent(kept: Path, task: str) -> str:
+    """Tell the AUROC at each site that took no part in training, by strategy."""
+    del task
+    scores = pd.read_csv(kept / "auroc.csv")
+    scores = scores[
+        (scores.site == scores.task.str.removeprefix(WITHOUT)) & scores.task.str.startswith(WITHOUT)
+    ]
+    strategies = list(dict.fromkeys(scores.strategy))
+    lines = [f"| site | patients | {' | '.join(f'`{name}`' for name in strategies)} |"]
+    lines.append("|---|---|" + "---|" * len(strategies))
+    for site, rows in scores.groupby("site", sort=False):
+        values = [rows[rows.strategy == name].value for name in strategies]
+        cells = [f"{_share(v.mean())} [{_share(v.min())}, {_share(v.max())}]" for v in values]
+        lines.append(f"| {site} | {int(rows.n.max())} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
-def whole(task: str) -> str:
-    """Name the task of which one is a fold."""
-    return re.sub(r"_fold\d+$", "", task)
+TABLES: Final = {"absent": absent, "accuracy": accuracy, "cost": cost, "folds": folds, "summary": summary}
 
 
 def _cell(rows: pd.DataFrame) -> str:
