@@ -14,8 +14,8 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run paper forecast env test test-system docs-test containers test-containers rehearsal lint bench bench-data floors exactness \
-	simulation chaos references audit network figures fuzz flood hijacking chaos-many clean-state
+.PHONY: run paper forecast download env test test-system docs-test containers test-containers rehearsal lint bench \
+	bench-data floors exactness simulation chaos references audit network figures fuzz flood hijacking chaos-many clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -29,6 +29,11 @@ paper: run
 forecast: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
 		workflow/run.sh forecast
+
+# the openly licensed records that studies name, each file held against its hash; nothing else downloads any
+download: env
+	@$(VENV_PYTHON) -m snakemake -s workflow/download.smk --cores 2 --quiet rules \
+		--config sets='$(SETS)' data_root='$(DATA_ROOT)'
 
 env:
 	@$(PYTHON) -I workflow/environment.py
