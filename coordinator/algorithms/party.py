@@ -17,7 +17,7 @@ from coordinator.models.stages import Part, Shape, Value, build
 from coordinator.privacy.guard import Guard
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
-from coordinator.protocol.seals import Sealer
+from coordinator.protocol.seals import Seals
 from coordinator.schedule import Begin, Item
 from coordinator.specs import POOLED, Away, Run
 
@@ -59,7 +59,7 @@ class Party:
     cohort: Cohort
     index: int = -1
     data: SiteData | None = None
-    sealer: Sealer | None = None
+    sealer: Seals | None = None
     guard: Guard | None = None  # at a site whose strategy has a defence
     away: Away = ()  # which sites the run goes on without, from which item on
     gone: tuple[int, ...] = ()  # who of them is away in the present one
