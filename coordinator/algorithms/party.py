@@ -73,7 +73,7 @@ class Party:
     stopped: int = -1  # the trial whose remaining rounds are left out
     ended: bool = False  # all that is left of the schedule is left out: an account would be overdrawn
     waiting: Waiting = field(default_factory=Waiting)
-    rounds: list[list[Validation]] = field(default_factory=list)
+    rounds: list[list[Validation]] = field(default_factory=list)  # the last ones
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # how many parameters the front, the middle and the head have, where their gradients' lengths are combined
     tensors: dict[str, int] = field(default_factory=dict)
