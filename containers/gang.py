@@ -11,6 +11,7 @@ from containers.errors import ConfigError
 
 COORDINATOR = "coordinator"
 POOLED = "pooled"
+OF_A_GATE = "-gate"
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
 
@@ -29,15 +30,32 @@ class Gang:
     restarts: int = 0  # of a party that was killed
     goes_on: bool = False  # without a site that does not come back; the coordinator says with how few
     frozen: Path | None = None  # statistics of an earlier agreement, which the coordinator reads
+    gates: bool = False  # each site's gate is a process of its own
 
     @property
     def parties(self) -> tuple[str, ...]:
-        """The coordinator and then the sites."""
+        """The coordinator and then who is started once it can be met."""
+        return (COORDINATOR, *self.others)
+
+    @property
+    def others(self) -> tuple[str, ...]:
+        """The sites, behind each one's gate where that is a process of its own."""
+        gates = tuple(map(gate_of, self.sites)) if self.gates else ()
+        return (*gates, *self.sites)
+
+    @property
+    def keyed(self) -> tuple[str, ...]:
+        """Who has keys."""
         return (COORDINATOR, *self.sites)
 
     def shown_to(self, site: str) -> tuple[Path, ...]:
         """Name the prepared folders a site may see: its own, or all of them for the pooled arm."""
         return tuple(self.prepared.values()) if site == POOLED else (self.prepared[site],)
+
+
+def gate_of(site: str) -> str:
+    """Name a site's gate as a party."""
+    return f"{site}{OF_A_GATE}"
 
 
 def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -> Gang:
@@ -60,6 +78,7 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
         restarts=_restarts(keys, spec),
         goes_on=(keys.get("on_loss") or {}).get("policy") == "continue",
         frozen=Path(keys["frozen"]) if keys.get("frozen") else None,
+        gates=keys.get("gate") == "outside",
     )
     _check_paths(gang)
     return gang

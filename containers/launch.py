@@ -28,6 +28,7 @@ from containers.terminal import Voice, display
 from containers.watch import Watch
 
 KEYS_SECONDS = 60.0
+GATES_OUTSIDE = "; gate: outside, a process apart from what trains"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,6 +79,11 @@ class Setting:
         return f"{walls}; over TCP, the host's network is in sight" if opened else walls
 
 
+def isolation(gang: Gang, setting: Setting) -> str:
+    """Say in which walls a gang's parties run, and if their gates are processes of their own."""
+    return f"{setting.isolation}{GATES_OUTSIDE if gang.gates else ''}"
+
+
 def launch(gang: Gang, setting: Setting) -> int:
     """Run a gang to its end, whatever that is.
 
@@ -104,7 +110,9 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
         if watch.stopped_by:
             return Ending("stopped")
         starting = Starting(gang, runtime, meeting, setting.programs, held, next_attempt(gang))
-        setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {setting.isolation})")
+        setting.voice.say(
+            f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {isolation(gang, setting)})"
+        )
         with sharing(starting) or nullcontext() as server, display(setting.voice) as shown:
             progress = Progress(gang.name, shown, setting.voice)
             start_coordinator(starting, watch, server, progress)
@@ -149,7 +157,7 @@ def conclude(gang: Gang, setting: Setting, watch: Watch, ending: Ending, seconds
         say(f"{gang.name}: failed, because the coordinator left before the sites could start; see its log")
         return 1
     images = digests(RUNTIMES[setting.runtime].IMAGES)
-    walls = {"runtime": setting.runtime, "isolation": setting.isolation}
+    walls = {"runtime": setting.runtime, "isolation": isolation(gang, setting)}
     collect(gang, {**walls, "images": images} if images else walls)
     forget_commits(gang)
     say(f"{gang.name}: done in {clock(seconds)}; results in {gang.results}")

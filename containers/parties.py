@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from containers.environment import environment
-from containers.gang import COORDINATOR, Gang
-from containers.runtime_folder import socket_path
+from containers.gang import COORDINATOR, Gang, gate_of
+from containers.runtime_folder import gate_path, socket_path
 from containers.sandbox import Bind, Network, Sandbox, same_place
 
 # how each program begins; its arguments follow
@@ -16,6 +16,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "keys": (sys.executable, "-m", "coordinator", "keys"),
     "coordinator": (sys.executable, "-m", "coordinator", "serve"),
     "site": (sys.executable, "-m", "sites", "join"),
+    "gate": (sys.executable, "-m", "sites", "gate"),
     "fork_server": (sys.executable, "-m", "coordinator", "fork-server"),
 }
 
@@ -46,7 +47,7 @@ class Meeting:
 def keys(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
     """Make a key pair for each party, in the runtime folder."""
     return Sandbox(
-        command=(*programs["keys"], "--out", str(meeting.runtime), *gang.parties),
+        command=(*programs["keys"], "--out", str(meeting.runtime), *gang.keyed),
         binds=(same_place(meeting.runtime, "rw"),),
         environment=environment(os.environ, threads=1),
     )
@@ -62,9 +63,27 @@ def coordinator(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, 
 def site(
     gang: Gang, meeting: Meeting, name: str, endpoint: str, programs: Mapping[str, tuple[str, ...]]
 ) -> Sandbox:
-    """Describe a site: its own prepared data, read-only, and the socket, whose place it cannot take."""
-    shown = map(same_place, (*gang.shown_to(name), socket_path(meeting.runtime).parent))
-    return _party(gang, meeting, name, (*programs["site"], "--site", name), endpoint, tuple(shown))
+    """Describe a site: its own prepared data, read-only, and the socket, whose place it cannot take.
+
+    Where its gate stands outside it has no key and no network, whatever the others meet over.
+    """
+    data, program = tuple(map(same_place, gang.shown_to(name))), (*programs["site"], "--site", name)
+    if gang.gates:
+        door = gate_path(meeting.runtime, gang.sites.index(name))
+        return _bare(gang, name, (*program, "--gate", str(door)), (*data, same_place(door.parent)))
+    meet = same_place(socket_path(meeting.runtime).parent)
+    return _party(gang, meeting, name, program, endpoint, (*data, meet))
+
+
+def gate(
+    gang: Gang, meeting: Meeting, name: str, endpoint: str, programs: Mapping[str, tuple[str, ...]]
+) -> Sandbox:
+    """Describe a site's gate: its keys, the coordinator's socket and its own, and no record."""
+    door = gate_path(meeting.runtime, gang.sites.index(name))
+    door.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    program = (*programs["gate"], "--site", name, "--listen", str(door))
+    own = (same_place(socket_path(meeting.runtime).parent), same_place(door.parent, "rw"))
+    return _party(gang, meeting, name, program, endpoint, own, state=gate_of(name))
 
 
 def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
@@ -77,25 +96,34 @@ def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
 
 
 def _party(
-    gang: Gang, meeting: Meeting, name: str, program: tuple[str, ...], endpoint: str, own: tuple[Bind, ...]
+    gang: Gang,
+    meeting: Meeting,
+    name: str,
+    program: tuple[str, ...],
+    endpoint: str,
+    own: tuple[Bind, ...],
+    *,
+    state: str = "",
 ) -> Sandbox:
     secret, manifest = meeting.runtime / f"{name}.secret", meeting.runtime / "manifest.json"
-    state = gang.state / name
-    shown = [gang.spec, secret, manifest]
-    options: dict[str, Path | str] = {
-        "--spec": gang.spec,
-        "--endpoint": endpoint,
-        "--secret": secret,
-        "--manifest": manifest,
-        "--state": state,
-    }
+    words = ("--endpoint", endpoint, "--secret", str(secret), "--manifest", str(manifest))
+    shown = (*map(same_place, (secret, manifest)), *own)
+    return _bare(gang, state or name, (*program, *words), shown, meeting.network)
+
+
+def _bare(
+    gang: Gang, name: str, program: tuple[str, ...], own: tuple[Bind, ...], network: Network = "none"
+) -> Sandbox:
+    """Describe what every party has, with keys or without."""
+    state, shown = gang.state / name, [gang.spec]
+    options: dict[str, Path] = {"--spec": gang.spec, "--state": state}
     if gang.statistics:
         options["--statistics"] = gang.statistics
         shown.append(gang.statistics)
     return Sandbox(
         command=(*program, "--lifeline", *(word for option in options.items() for word in map(str, option))),
         binds=(*map(same_place, shown), *own, same_place(state, "rw")),
-        network=meeting.network,
+        network=network,
         environment=environment(os.environ, threads=gang.threads),
         lifeline=True,
     )

@@ -91,7 +91,7 @@ class Restarting:
         if COORDINATOR in missing:
             start_coordinator(where, self.watch, self.server, self.progress)
         endpoint = published(self.starting, self.watch)
-        for party in gang.sites:
+        for party in gang.others:
             if party in missing and endpoint:
                 start_site(self.starting, self.watch, self.server, party, endpoint)
 

@@ -20,12 +20,18 @@ PREFIX = "suture-gang-"
 SOCKET = Path(
     "socket", "coordinator.ipc"
 )  # a folder of its own: a party is shown it without the others' keys
+GATES = "gates"  # each with a folder of its own, which its site's training is shown
 STALE_SECONDS = 60.0
 
 
 def socket_path(runtime: Path) -> Path:
     """Name the coordinator's socket."""
     return runtime / SOCKET
+
+
+def gate_path(runtime: Path, number: int) -> Path:
+    """Name the socket of a site's gate; by the site's number, since a path has few characters."""
+    return runtime / GATES / str(number) / "gate.ipc"
 
 
 def bases() -> list[Path]:
@@ -71,7 +77,7 @@ def sweep(base: Path, *, older_than_seconds: float = STALE_SECONDS) -> None:
 
 def _is_ours(folder: Path) -> bool:
     content = {path.name for path in folder.iterdir() if path.suffix != ".secret"}
-    return SOCKET.parts[0] in content and content <= {SOCKET.parts[0], "manifest.json"}
+    return SOCKET.parts[0] in content and content <= {SOCKET.parts[0], GATES, "manifest.json"}
 
 
 def _delete_unheld(folder: Path) -> None:

@@ -8,7 +8,7 @@ from containers import parties
 from containers.events import Events
 from containers.follow import Progress
 from containers.fork_server import ForkServer
-from containers.gang import COORDINATOR, Gang
+from containers.gang import COORDINATOR, OF_A_GATE, Gang
 from containers.member import Member, start
 from containers.parties import Meeting
 from containers.runtime_folder import socket_path
@@ -70,14 +70,16 @@ def start_coordinator(
 def start_sites(starting: Starting, watch: Watch, server: ForkServer | None) -> None:
     """Start all sites at once; over TCP as soon as the coordinator has published its port."""
     endpoint = published(starting, watch)
-    for name in starting.gang.sites:
+    for name in starting.gang.others:
         if endpoint is None or not start_site(starting, watch, server, name, endpoint):
             return
 
 
 def start_site(starting: Starting, watch: Watch, server: ForkServer | None, name: str, endpoint: str) -> bool:
-    """Start one site; False where the gang ends before."""
-    sandbox = parties.site(starting.gang, starting.meeting, name, endpoint, starting.programs)
+    """Start one site, or a site's gate; False where the gang ends before."""
+    itself = name in starting.gang.sites
+    site, describe = (name, parties.site) if itself else (name.removesuffix(OF_A_GATE), parties.gate)
+    sandbox = describe(starting.gang, starting.meeting, site, endpoint, starting.programs)
     member = _start(starting, name, sandbox, watch, server, piped=False)
     if member is not None:
         watch.add(member)

@@ -104,8 +104,13 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666, over: Path | N
     except OSError:  # a full disk: what was there stays, and half a file gives its room back
         partial.unlink(missing_ok=True)
         raise
-    folder = os.open(path.parent, os.O_RDONLY)
+    sync(path.parent)
+
+
+def sync(folder: Path) -> None:
+    """Bring a folder's names onto the disk."""
+    found = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(found)
     finally:
-        os.close(folder)
+        os.close(found)

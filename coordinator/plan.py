@@ -29,6 +29,7 @@ PROGRAMS = (
 )
 AGREEING = (*PROGRAMS, "coordinator.server.agreeing", "sites.agreeing")
 TRAINING = (*PROGRAMS, "coordinator.server.training", "sites.training")
+GATES: dict[str, tuple[str, ...]] = {"inside": (), "outside": ("sites.gatekeeping", "sites.visits")}
 # what a site loads where models, or parts of one, that leave are trained by DP-SGD
 PRIVATE = ("coordinator.algorithms.private_steps", "coordinator.privacy.sampled_accounting")
 PRIVATE_PARTS = ("coordinator.algorithms.private_fronts",)
@@ -132,7 +133,7 @@ def _task(
             str(seed): {
                 "spec": str(save(_agreement(study, name, seed, folders), own)),
                 "frozen": _frozen(name, task),
-                "code": used_by(AGREEING),
+                "code": used_by([*AGREEING, *GATES[study.gate]]),
             }
             for seed in study.seeds
         },
@@ -144,7 +145,7 @@ def _agreement(study: Study, name: str, seed: int, folders: dict[str, str]) -> A
     return Agreement(
         study=study.name, task=name, seed=seed, sites=task.sites, prepared=folders,
         validation=task.split.validation, missing=task.data.missing, frozen=_frozen(name, task),
-        min_cell=study.min_cell, threads=study.threads_per_process,
+        min_cell=study.min_cell, threads=study.threads_per_process, gate=study.gate,
     )  # fmt: skip
 
 
@@ -203,7 +204,7 @@ def _audit(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
 
 
 def _run(run: Run, save: Save) -> dict[str, Any]:
-    modules = [*TRAINING, f"coordinator.algorithms.{run.algorithm}", *code_of(run.model)]
+    modules = [*TRAINING, *GATES[run.gate], f"coordinator.algorithms.{run.algorithm}", *code_of(run.model)]
     if run.privacy.dp_sgd:
         modules += PRIVATE_PARTS if run.algorithm == "split" else PRIVATE
     return {

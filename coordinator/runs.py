@@ -59,6 +59,7 @@ def _resolve(
         release=study.release, subgroups=study.subgroups, record_round=_recorded_round(study, training),
         threads=study.threads_per_process, devices=_devices(study, task, sites),
         on_loss=_on_loss(study, axes, strategy, task.sites), commit_steps=study.commit_steps,
+        gate=study.gate,
     )  # fmt: skip
     if isinstance(share, str):
         run = with_recorded(run, Path(share).expanduser())

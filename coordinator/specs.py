@@ -14,6 +14,7 @@ from pydantic import Field, ValidationError
 from coordinator.config import (
     Data,
     Device,
+    Gate,
     ImportPath,
     Modality,
     Model,
@@ -75,6 +76,7 @@ class Agreement(Record):
     frozen: str | None = Field(None, description="the statistics.json whose normalisation is kept")
     min_cell: int
     threads: int
+    gate: Gate = "inside"
 
 
 class Run(Record):
@@ -134,6 +136,7 @@ class Run(Record):
     devices: dict[Name, Device] = Field(default_factory=dict, description="of parties that have no `cpu`")
     on_loss: OnLoss = Field(default_factory=OnLoss)
     commit_steps: int = Field(1000, description="commits within a round, beside the one at its end")
+    gate: Gate = Field("inside", description="in which process a site's release gate is")
 
 
 class Audit(Record):

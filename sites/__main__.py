@@ -12,6 +12,7 @@ COMMANDS = {
     "approve": ("sites.approve", "show what a run asks of this site, and approve it in its policy"),
     "ledger": ("sites.verifying", "check a site's ledger, and add up what left"),
     "audit": ("sites.audit", "attack finished runs, and score what was learned against the records"),
+    "gate": ("sites.gatekeeping", "hold this site's keys, policy and ledger, apart from what trains"),
     "join": ("sites.client", "take part in one run as a site"),
 }
 

@@ -16,6 +16,7 @@ class Visits(Protocol):
 
     def after(self, place: Sequence[int]) -> int: ...  # noqa: D102
     def add(self, place: Sequence[int]) -> None: ...  # noqa: D102
+    def count(self, place: Sequence[int]) -> int: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

@@ -11,19 +11,23 @@ from typing import Final, TypeVar
 
 from coordinator import specs
 from coordinator.config import Policy
+from coordinator.errors import ConfigError
 from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded
 from coordinator.party_options import add_party_options
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.messages import Hello, Welcome
+from coordinator.protocol.seals import Sealer, Seals
 from coordinator.protocol.signing import Signer
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Agreement, Prediction, Run
 from sites.approval import check_join
 from sites.budget import Visits
-from sites.gate import Gate, open_channel
+from sites.committing import Witness
+from sites.far_gate import FarGate
+from sites.gate import channel_without_gate, open_channel
 from sites.policy import read_policy
 
 Spec = TypeVar("Spec", Run, Agreement)
@@ -34,9 +38,12 @@ WORK: Final[Mapping[str, str]] = {"agreement": "sites.agreeing", "run": "sites.t
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
-    add_party_options(parser)
+    add_party_options(parser, keys=False)
     parser.add_argument("--site", required=True, help="this site's name")
-    parser.add_argument("--endpoint", required=True, help="where the coordinator listens")
+    parser.add_argument("--endpoint", help="where the coordinator listens")
+    parser.add_argument(
+        "--gate", type=Path, metavar="SOCKET", help="of `python -m sites gate`, in place of keys and endpoint"
+    )
     parser.add_argument("--policy", type=Path, help="this site's policy.yaml: what its steward approved")
 
 
@@ -45,10 +52,31 @@ def run(options: argparse.Namespace) -> int:
     return recorded(options.site, options.state, partial(_join, options))
 
 
+def check(options: argparse.Namespace, policy: Policy | None) -> None:
+    """Refuse options that do not go together.
+
+    Raises:
+        ConfigError: naming them.
+    """
+    given = {name: getattr(options, name) for name in ("secret", "manifest", "endpoint", "policy")}
+    if options.gate:
+        if found := [f"--{name}" for name, value in given.items() if value]:
+            raise ConfigError(f"{', '.join(found)}: what the gate outside holds is not given here as well")
+        return
+    if lacking := [f"--{name}" for name in ("secret", "manifest", "endpoint") if not given[name]]:
+        raise ConfigError(f"{', '.join(lacking)}: missing; name them, or the --gate that holds them")
+    if policy and policy.gate == "outside":
+        raise ConfigError(
+            f"{options.policy}: gate: outside, so training has no key; start `python -m sites gate` with "
+            "the same options and --listen SOCKET, and join with --gate SOCKET"
+        )
+
+
 def _join(options: argparse.Namespace) -> None:
     lifeline = Lifeline() if options.lifeline else None
     work = load(WORK[specs.kind_of(options.spec)])
     policy = read_policy(options.policy) if options.policy else None
+    check(options, policy)
     work.take_part(options, Keys(options, lifeline, policy))
     say(options.site, f"done; what this site keeps of it lies in {options.state}")
 
@@ -62,8 +90,15 @@ class Keys:
         """Read the key files; ``lifeline`` ends waiting, ``policy`` is what the site's steward approved."""
         self._options, self._lifeline, self._policy = options, lifeline, policy
         self._session = 1 + secrets.randbits(62)  # this process's
-        self.manifest: Manifest = read_manifest(options.manifest)
-        self.secret: Secret = read_secret(options.secret)
+        self._far: FarGate | None = None
+        self.manifest: Manifest = {} if self._outside else read_manifest(options.manifest)
+        self.secret: Secret | None = None if self._outside else read_secret(options.secret)
+
+    @property
+    def _outside(self) -> Path | None:
+        """Give the socket of a gate that holds the keys, where they are not here."""
+        found: Path | None = getattr(self._options, "gate", None)
+        return found
 
     def read(self, kind: type[Spec]) -> Spec:
         """Read the spec, which must be what the steward approved if there is a policy.
@@ -75,15 +110,18 @@ class Keys:
         spec = specs.read(kind, options.spec)
         if self._policy:
             check_join(self._policy, options.policy, options.site, spec, self.manifest)
-        else:
+        elif not self._outside:
             print(f"{options.site}: no policy: all that this way to train releases leaves", file=sys.stderr)
         return spec
 
     def open(
         self, spec: Run | Agreement | Prediction, limit: int, visits: Visits | None = None
-    ) -> tuple[SiteChannel, Gate]:
+    ) -> tuple[SiteChannel, Witness]:
         """Connect through the release gate; ``visits`` count releases by record."""
         options, site = self._options, self._options.site
+        if self._outside or self.secret is None:
+            self._far = FarGate(options.gate, self._lifeline)
+            return channel_without_gate(self._far, limit=limit), self._far
         link = Dealer(
             options.endpoint,
             self.manifest[COORDINATOR].curve,
@@ -97,6 +135,13 @@ class Keys:
             spec, link, ledger, limit=limit, policy=self._policy, visits=visits, signer=signer
         )
 
+    def sealer(self) -> Seals:
+        """Give what seals parts for other sites, and opens theirs; of a gate outside, once it is open."""
+        if self.secret is None:
+            assert self._far is not None
+            return self._far
+        return Sealer(self.secret, self.manifest)
+
     def enter(
         self,
         channel: SiteChannel,
@@ -108,7 +153,8 @@ class Keys:
     ) -> Welcome:
         """Wait until the coordinator says Welcome; `commits` can be gone on from, by number, with hashes."""
         site = self._options.site
-        say(site, f"asking the coordinator at {self._options.endpoint} to begin")
+        way = self._options.endpoint or "the gate's other side"
+        say(site, f"asking the coordinator at {way} to begin")
         hello = Hello(site, specs.run_digest(spec), 0, dict(commits), self._session)
         welcome = channel.enter(hello, _refused, again=again, seconds=seconds)
         say(site, "the coordinator says begin")

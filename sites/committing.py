@@ -1,15 +1,24 @@
 """A site's side of commits: its state on its own disk, and its word for it."""
 
+from typing import Protocol
+
 from coordinator.algorithms.party import Party
 from coordinator.keeping import Keeping
+from coordinator.protocol.messages import Committed
 from coordinator.protocol.site_channel import SiteChannel
-from sites.gate import Gate
+
+
+class Witness(Protocol):
+    """Keeps the ledger: a gate in this process, or outside it."""
+
+    def committed(self, number: int, state: str) -> Committed: ...  # noqa: D102
+    def went_on(self, commit: int) -> None: ...  # noqa: D102
 
 
 class SiteCommits:
     """Makes this site's commits; a next one only when all hold the one before, so that two suffice."""
 
-    def __init__(self, keeping: Keeping, channel: SiteChannel, gate: Gate) -> None:
+    def __init__(self, keeping: Keeping, channel: SiteChannel, gate: Witness) -> None:
         """Begin at the schedule's start."""
         self._keeping, self._channel, self._gate = keeping, channel, gate
         self._made = -1

@@ -26,7 +26,6 @@ from coordinator.model_files import About, about, write_parts
 from coordinator.model_rules import not_allowed
 from coordinator.privacy.guard import Guard
 from coordinator.protocol.messages import Done, Welcome
-from coordinator.protocol.seals import Sealer
 from coordinator.protocol.site_channel import Rewound
 from coordinator.protocol.sizes import COUNTS
 from coordinator.search import Search
@@ -38,7 +37,7 @@ from sites.joined import Joined
 from sites.predictions import write_predictions
 from sites.protecting import check_first_round, guard_for, tell
 from sites.records import Records, load
-from sites.visits import Visits
+from sites.visits import visits_of
 
 Loaded = dict[str, Records]
 POOLING = ".pooling.records"
@@ -151,8 +150,7 @@ class Work:
 
     def _party(self) -> Party:
         index = -1 if self._site == POOLED else self._run.sites.index(self._site)
-        sealer = Sealer(self._keys.secret, self._keys.manifest)
-        return Party(self._run, self._cohort, index, self._data, sealer, self._guard)
+        return Party(self._run, self._cohort, index, self._data, self._keys.sealer(), self._guard)
 
     def _guarded(self) -> Guard | None:
         """Make this site's guard; a pool has none, since nothing of it leaves."""
@@ -164,14 +162,6 @@ class Work:
         if guard:
             check_first_round(guard, self._site)
         return guard
-
-
-def visits_of(run: Run, cohort: Cohort, site: str) -> Visits | None:
-    """Count a site's releases by record; the pool releases none."""
-    if site == POOLED:
-        return None
-    index = run.sites.index(site)
-    return Visits(run, index, cohort.train, cohort.validation[index], cohort.test[index])
 
 
 def check_allowed(run: Run, hospitals: Iterable[str]) -> None:

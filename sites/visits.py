@@ -1,13 +1,17 @@
 """How often each record's activations have left: which records a release holds follows from the schedule."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 
+from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.training import EVALUATION_BATCH
 from coordinator.epochs import Indices
+from coordinator.errors import ConfigError
 from coordinator.schedule import Batch, joint_round, round_of, site_round
-from coordinator.specs import Run
+from coordinator.specs import POOLED, Run
+from coordinator.statistics import read_statistics
 
 Slots = Indices | slice
 
@@ -47,6 +51,11 @@ class Visits:
         role, records = self._records(place)
         self._times[role][records] += 1
 
+    def count(self, place: Sequence[int]) -> int:
+        """Give how many records are released at a place, the largest batch that leaves there."""
+        role, records = self._records(place)
+        return len(self._times[role][records])
+
     def _records(self, place: Sequence[int]) -> tuple[str, Slots]:
         trial, round_, _, step = place
         if step < 0:
@@ -65,3 +74,22 @@ class Visits:
             return list(site_round(run, trial, round_, self._index, own))
         steps = joint_round(run, trial, round_, self._train)
         return [batch for step in steps for batch in step.batches if batch.site == self._index]
+
+
+def visits_of(run: Run, cohort: Cohort, site: str) -> Visits | None:
+    """Count a site's releases by record; the pool releases none."""
+    if site == POOLED:
+        return None
+    index = run.sites.index(site)
+    return Visits(run, index, cohort.train, cohort.validation[index], cohort.test[index])
+
+
+def visits_from(run: Run, statistics: Path | None, site: str) -> Visits | None:
+    """Count them by the agreed statistics, where these must be given.
+
+    Raises:
+        ConfigError: they are not.
+    """
+    if not statistics:
+        raise ConfigError("--statistics: a run's gate needs the agreed statistics; name them")
+    return visits_of(run, Cohort.of(read_statistics(statistics), run.sites), site)

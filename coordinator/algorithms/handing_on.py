@@ -9,7 +9,7 @@ from coordinator.algorithms.tensors import apart
 from coordinator.errors import ProtocolError
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Position, Sealed
-from coordinator.protocol.seals import Purpose, Sealer
+from coordinator.protocol.seals import Purpose, Seals
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import HandOn
 from coordinator.specs import digest
@@ -89,7 +89,7 @@ def below(start: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name.removeprefix(start): value for name, value in tensors.items() if name.startswith(start)}
 
 
-def sealer_of(party: Party) -> Sealer:
+def sealer_of(party: Party) -> Seals:
     """Give the site's sealer; a party that hands parts on has one."""
     assert party.sealer is not None
     return party.sealer

@@ -17,7 +17,7 @@ from coordinator.models.stages import Part, Shape, Value, build
 from coordinator.privacy.guard import Guard
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Validated
-from coordinator.protocol.seals import Sealer
+from coordinator.protocol.seals import Seals
 from coordinator.schedule import Begin, Item
 from coordinator.specs import POOLED, Away, Run
 
@@ -59,7 +59,7 @@ class Party:
     cohort: Cohort
     index: int = -1
     data: SiteData | None = None
-    sealer: Sealer | None = None
+    sealer: Seals | None = None
     guard: Guard | None = None  # at a site whose strategy has a defence
     away: Away = ()  # which sites the run goes on without, from which item on
     gone: tuple[int, ...] = ()  # who of them is away in the present one
@@ -73,7 +73,7 @@ class Party:
     stopped: int = -1  # the trial whose remaining rounds are left out
     ended: bool = False  # all that is left of the schedule is left out: an account would be overdrawn
     waiting: Waiting = field(default_factory=Waiting)
-    rounds: list[list[Validation]] = field(default_factory=list)
+    rounds: list[list[Validation]] = field(default_factory=list)  # the last ones
     shapes: dict[str, tuple[int, ...]] = field(default_factory=dict)
     # how many parameters the front, the middle and the head have, where their gradients' lengths are combined
     tensors: dict[str, int] = field(default_factory=dict)

@@ -14,6 +14,8 @@ from coordinator.protocol.messages import Budgeted, Verdict
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.specs import Run
 
+REMEMBERED = 32  # rounds; of more than the last nothing depends on, and a run may have a million
+
 
 def validation_loss(validations: Sequence[Validation], site_weights: str) -> float:
     """Combine the hospitals' validation losses in site order, by records or equally; NaN without a record."""
@@ -30,7 +32,7 @@ def select(party: Party, validations: list[Validation], at: tuple[int, int]) -> 
 
     A model whose loss is not a number never replaces one whose loss is.
     """
-    party.rounds.append(validations)
+    party.rounds = [*party.rounds[1 - REMEMBERED :], validations]
     loss = validation_loss(validations, party.run.site_weights)
     if loss < party.best_loss or isnan(party.best_loss):
         party.best_loss, party.best_at = loss, at

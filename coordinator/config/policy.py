@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
-from coordinator.config.values import Count, Name, Positive, Record
+from coordinator.config.values import Count, Gate, Name, Positive, Record
 
 Release = Literal[
     "activations", "labels", "weights", "metrics", "aggregates", "sealed parts", "gradients",
@@ -66,6 +66,11 @@ class Policy(Record):
     )
     smallest_cell: Count = Field(5, description="aggregates: a study with a smaller min_cell is refused")
     limits: Limits = Field(default_factory=Limits, description="how much may leave in a run")
+    gate: Gate = Field(
+        "inside",
+        description="outside: this site trains only beside `python -m sites gate`, which alone has keys, "
+        "policy, ledger and a way out",
+    )
     largest_gradient: Positive | None = Field(
         None,
         description="a gradient that comes down and is longer (L2 norm of all its numbers) ends this site's "

@@ -17,6 +17,7 @@ from coordinator.config.values import (
     Decay,
     Device,
     Factor,
+    Gate,
     Name,
     Positive,
     Precision,
@@ -174,9 +175,7 @@ class Study(Record):
     split_seed: Seed = Field(0, description="freezes test patients")
     min_patients: Count = Field(10, description="a site with fewer is refused")
     min_cell: Count = Field(5, description="smallest count that leaves a site")
-    threads_per_process: Annotated[int, Field(ge=1, le=256)] = Field(
-        1, description="compute threads of each party"
-    )
+    threads_per_process: Annotated[int, Field(ge=1, le=256)] = Field(1, description="threads of each party")
     device: Device = Field(
         "cpu", description="where the parties compute, except sites that say otherwise: cpu, or cuda (a GPU)"
     )
@@ -225,6 +224,7 @@ class Study(Record):
     network: Network | None = Field(
         None, description="predict how long each strategy takes over such a network; empty: none"
     )
+    gate: Gate = Field("inside", description="outside: each site's gate is a process apart from training")
     runtime: Literal["auto", "apptainer", "docker", "bubblewrap", "host"] = Field(
         "auto",
         description="walls around each process; auto: the strongest that work here, host: none",

@@ -30,6 +30,7 @@ Decay = Annotated[float, Field(ge=0.0, allow_inf_nan=False)]
 Factor = Annotated[float, Field(gt=0.0, le=1.0)]
 Rounds = Annotated[int, Field(ge=0, le=1_000_000)]
 Device = Literal["cpu", "cuda"]
+Gate = Literal["inside", "outside"]  # in which process a site's release gate is
 Precision = Literal["float32", "bf16_mixed"]
 Schedule = Literal["constant", "cosine", "step"]
 ClassWeights = Literal["none", "balanced"]

@@ -162,6 +162,37 @@ class Arriving:
             )
 
 
+class Assembly:
+    """Puts two-frame messages together to whole ones."""
+
+    def __init__(self, limit: int) -> None:
+        """Begin with none; ``limit`` is the bytes of arrays that one message may carry."""
+        self._limit = limit
+        self._arriving: Arriving | None = None
+
+    def take(self, frames: Frames) -> Envelope | None:
+        """Take the next two-frame message; give the whole, once it is.
+
+        Raises:
+            ProtocolError: it is none, or not the next of the one that has begun.
+        """
+        if len(frames) > 2:
+            raise ProtocolError(f"{len(frames)} frames came, at most 2 make a message")
+        if self._arriving is None:
+            self._arriving = Arriving(frames[0], self._limit)
+        else:
+            self._arriving.check_next(frames[0])
+        arriving = self._arriving
+        if not arriving.take(frames[1] if len(frames) == 2 else None):
+            return None
+        self._arriving = None
+        return arriving.envelope
+
+    def drop(self) -> None:
+        """Forget half a message."""
+        self._arriving = None
+
+
 def _places(arrays: list[Array]) -> list[list[Array]]:
     """Say where each chunk's bytes go, by the rule of `chunks`."""
     if not arrays:

@@ -4,7 +4,7 @@ from collections import Counter, deque
 from typing import Any, Protocol, TypeVar
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.codec import Arriving, Envelope, Frames, encode
+from coordinator.protocol.codec import Assembly, Envelope, Frames, encode
 from coordinator.protocol.messages import Hello, Message, Position, Refused, Welcome, phase_of
 from coordinator.protocol.sizes import Counts, Size, size_of
 
@@ -88,11 +88,11 @@ class Line:
         self.sent = self.seen = self.generation = 0
         self.counts = Counts()
         self.released = self.taken = 0  # messages, which reconnecting does not set back
-        self._peer, self._limit, self._ahead = peer, limit, ahead
+        self._peer, self._ahead = peer, ahead
         self._out, self._in = sends, "down" if sends == "up" else "up"
         self._inbox: deque[tuple[Message, Size]] = deque()
         self._waiting, self._size = 0, Size()
-        self._arriving: Arriving | None = None
+        self._assembly = Assembly(limit)
         self.unheard: Unheard | None = None  # what may have to be sent again, where it may
 
     @property
@@ -119,26 +119,27 @@ class Line:
         """
         found = self.unheard.after(after, self.sent) if self.unheard else None
         if found is not None:
-            self._arriving = None
+            self._drop_half()
             for _, frames in found:
                 self.counts.add(f"{self._out}.control.resent", size_of(frames))
         return found
 
     def accept(self, frames: Frames) -> Message | None:
         """Put frames together; give the message when it is whole and new, and keep it to be heard."""
+        self._size = self._size.plus(frames)
         try:
-            whole = self._assemble(frames)
+            envelope = self._assembly.take(frames)
         except ProtocolError as error:
             raise ProtocolError(f"'{self._peer}' broke the protocol: {error}", self._peer) from None
-        if not whole or self._arriving is None:
+        if envelope is None:
             return None
-        envelope, self._arriving = self._arriving.envelope, None
+        size, self._size = self._size, Size()
         if self.unheard:
             self.unheard.heard(envelope.acknowledged)
         if not (self._is_new(envelope) and self._is_current(envelope)):
             return None
-        self._inbox.append((envelope.message, self._size))
-        self._waiting += self._size.bytes + MESSAGE_BYTES
+        self._inbox.append((envelope.message, size))
+        self._waiting += size.bytes + MESSAGE_BYTES
         if self._waiting > self._ahead:
             raise ProtocolError(
                 f"'{self._peer}' sent {self._waiting} bytes ahead of its turn, at most {self._ahead} wait",
@@ -168,7 +169,7 @@ class Line:
         """Begin anew over a new connection; what was counted stays."""
         self.begin(0)
         self.sent = self.seen = 0
-        self._arriving = None
+        self._drop_half()
         if self.unheard:
             self.unheard.clear()
 
@@ -181,15 +182,9 @@ class Line:
         self.counts.load(state)
         self.released, self.taken = state["released"], state["taken"]
 
-    def _assemble(self, frames: Frames) -> bool:
-        if len(frames) > 2:
-            raise ProtocolError(f"{len(frames)} frames came, at most 2 make a message")
-        if self._arriving is None:
-            self._arriving, self._size = Arriving(frames[0], self._limit), Size()
-        else:
-            self._arriving.check_next(frames[0])
-        self._size = self._size.plus(frames)
-        return self._arriving.take(frames[1] if len(frames) == 2 else None)
+    def _drop_half(self) -> None:
+        self._assembly.drop()
+        self._size = Size()
 
     def _count(self, message: Message, direction: str, size: Size) -> None:
         self.counts.add(f"{direction}.{phase_of(message)}.{type(message).__name__.lower()}", size)

@@ -6,6 +6,7 @@ plaintext starts with what it is for, so that a box can be neither moved nor rep
 
 import json
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from nacl.exceptions import CryptoError
 from nacl.public import Box, PrivateKey, PublicKey
@@ -23,6 +24,13 @@ class Purpose:
     position: Position
     giver: str
     taker: str
+
+
+class Seals(Protocol):
+    """Seals and opens, here (`Sealer`) or where the keys are."""
+
+    def seal(self, purpose: Purpose, content: bytes) -> bytes: ...  # noqa: D102
+    def open(self, purpose: Purpose, sealed: bytes) -> bytes: ...  # noqa: D102
 
 
 @dataclass(frozen=True)

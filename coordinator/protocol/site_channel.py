@@ -19,6 +19,7 @@ from coordinator.protocol.line import (
     expected,
 )
 from coordinator.protocol.messages import Bye, Done, Hello, Kept, Message, Position, Resumed, Welcome
+from coordinator.protocol.sizes import size_of
 
 
 class Rewound(ProtocolError):
@@ -93,8 +94,9 @@ class SiteChannel:
 
     def send(self, message: Message) -> None:
         """Send to the coordinator, if the gate lets it pass."""
-        for frames in self.line.frames(message):
-            self._release(message, sum(len(part) for part in frames))
+        several = self.line.frames(message)
+        self._release(message, size_of(several).bytes)
+        for frames in several:
             self._link.send(frames)
 
     def receive(self, kind: type[Kind], position: Position | None = None) -> Kind:
@@ -167,6 +169,6 @@ class SiteChannel:
         return left is not None
 
     def _say_again(self, message: Message, several: list[Frames]) -> None:
+        self.release_again(message, size_of(several).bytes)
         for frames in several:
-            self.release_again(message, sum(len(part) for part in frames))
             self._link.send(frames)

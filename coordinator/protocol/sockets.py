@@ -190,6 +190,16 @@ class Dealer:
         got = self._waiting.next(seconds)
         return None if got is None else [frame.buffer for frame in got]
 
+    def heard(self, seconds: float, also: int) -> bool:
+        """Wait until something is to be received here, has happened, or came at another descriptor.
+
+        False where nothing did but that.
+        """
+        poller = zmq.Poller()
+        for item in (self._socket, self._monitor, also, *([self._wake.fileno()] if self._wake else [])):
+            poller.register(item, zmq.POLLIN)
+        return bool({each for each, _ in poller.poll(int(seconds * 1000))} - {also})
+
     def send(self, frames: Frames) -> None:
         """Queue a message; libzmq sends it."""
         self._socket.send_multipart(frames, copy=False)

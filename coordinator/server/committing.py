@@ -160,6 +160,9 @@ class CoordinatorCommits:
         for site, value in hashes.items():
             held = {**self._held.get(site, {}), number: value}
             self._held[site] = {each: held[each] for each in sorted(held)[-KEPT:]}
+        self._sites = {
+            each: self._sites[each] for each in self._keeping.commits.held() if each in self._sites
+        }
         for site in self._channel.spoken_to():
             self._channel.send(site, self._heads.receipt(site))
         self._told(number)

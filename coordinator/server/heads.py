@@ -5,36 +5,40 @@ the one before and all of these; its signature under it goes back and stands in 
 rewrites or cuts off either side has the other side's record against it.
 """
 
-import json
+from pathlib import Path
 from typing import Any
 
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.protocol.messages import Committed, Kept
 from coordinator.protocol.signing import COMMITTED, KEPT, START, Signer, next_head
-
-Row = dict[str, Any]
+from coordinator.server.rows import Row, Rows
 
 
 class Heads:
     """Each site's ledger at each commit, and the coordinator's chain over them."""
 
-    def __init__(self, signer: Signer | None = None) -> None:
-        """Know none; without a signer nothing is signed and nothing checked."""
-        self.by_site: dict[str, list[str]] = {}
-        self.rows: list[Row] = []
+    def __init__(self, signer: Signer | None = None, path: Path | None = None) -> None:
+        """Know none; without a signer nothing is signed and nothing checked, without a file all is held."""
+        self.rows = Rows(path)
         self._signer = signer
         self._heads: dict[str, str] = {}
         self._signatures: dict[str, str] = {}
 
+    def by_site(self) -> dict[str, list[str]]:
+        """Give the heads of each site's ledger, commit by commit."""
+        found: dict[str, list[str]] = {}
+        for row in self.rows:
+            for site, head in row["heads"].items():
+                found.setdefault(site, []).append(head)
+        return found
+
     def state(self) -> dict[str, Any]:
         """Give them."""
-        rows = [json.dumps(row) for row in self.rows]
-        return {"by_site": {site: list(heads) for site, heads in self.by_site.items()}, "rows": rows}
+        return self.rows.state()
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from these."""
-        self.by_site = {site: list(heads) for site, heads in state["by_site"].items()}
-        self.rows = [json.loads(row) for row in state["rows"]]
+        self.rows.load(state)
         self._heads, self._signatures = {}, {}
 
     def hear(self, site: str, said: Committed) -> None:
@@ -46,17 +50,18 @@ class Heads:
         if self._signer:
             self._signer.check(site, said.signature, COMMITTED, site, said.number, said.ledger)
         self._heads[site], self._signatures[site] = said.ledger, said.signature
-        self.by_site.setdefault(site, []).append(said.ledger)
 
     def close(self, number: int) -> None:
         """Chain what was heard at a commit to what was heard before."""
         row: Row = {"number": number, "heads": self._heads, "signatures": self._signatures}
-        self.rows.append({**row, "head": next_head(self.rows[-1]["head"] if self.rows else START, row)})
+        before = self.rows.last()
+        self.rows.add({**row, "head": next_head(before["head"] if before else START, row)})
         self._heads, self._signatures = {}, {}
 
     def receipt(self, site: str) -> Kept:
         """Give what a site is told of the last commit."""
-        row = self.rows[-1]
+        row = self.rows.last()
+        assert row is not None  # a commit was closed
         number, head = row["number"], row["head"]
         signed = ""
         if self._signer and site in row["heads"]:

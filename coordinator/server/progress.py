@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from math import inf
+from pathlib import Path
 from typing import Any
 
 from coordinator.algorithms.cohort import Cohort
@@ -14,6 +15,7 @@ from coordinator.cost import bytes_of
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.schedule import Batch, Item, JointBatch, LocalRound, Validate, steps_in
 from coordinator.server.events import say
+from coordinator.server.rows import Rows
 from coordinator.specs import Run
 
 SECONDS_BETWEEN_STEPS = 0.5
@@ -22,9 +24,12 @@ SECONDS_BETWEEN_STEPS = 0.5
 class Progress:
     """Sees every item of a run."""
 
-    def __init__(self, run: Run, cohort: Cohort, channel: CoordinatorChannel) -> None:
-        """Start the clock."""
-        self.history: list[dict[str, Any]] = []
+    def __init__(
+        self, run: Run, cohort: Cohort, channel: CoordinatorChannel, path: Path | None = None
+    ) -> None:
+        """Start the clock; what is old of the history goes to a file, where one is named."""
+        self.history = Rows(path)
+        self._outside = Counter[str]()
         self._run, self._channel = run, channel
         self._started, self._last, self._step = time.perf_counter(), 0.0, 0
         steps = steps_in(run, cohort.train)
@@ -39,17 +44,18 @@ class Progress:
 
     def state(self) -> dict[str, Any]:
         """Give the history, the steps and seconds so far."""
-        return {"history": list(self.history), "step": self._step, "seconds": self.seconds()}
+        rows, outside = self.history.state(), dict(self._outside)
+        return {"history": rows, "outside": outside, "step": self._step, "seconds": self.seconds()}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from there."""
-        self.history, self._step = list(state["history"]), state["step"]
+        self.history.load(state["history"])
+        self._outside, self._step = Counter(state["outside"]), state["step"]
         self._started, self._last = time.perf_counter() - state["seconds"], 0.0
 
     def outside(self) -> dict[str, int]:
         """Count by site what was outside the norms so far; who sent nothing such is not named."""
-        rows = [row for row in self.history if row["outside"] and row["site"] != "all"]
-        return dict(sum((Counter({row["site"]: row["outside"]}) for row in rows), Counter()))
+        return dict(self._outside)
 
     def seconds(self) -> float:
         """Give the wall seconds since the start."""
@@ -71,9 +77,10 @@ class Progress:
     def _note_round(self, item: Validate, party: Party) -> None:
         sizes = bytes_of(self._channel.sizes())
         rows = history_rows(self._run, item, party, self.seconds(), sizes)
-        self.history += rows
+        self.history.add(*rows)
         for row in rows[1:]:
             if row["outside"]:
+                self._outside[row["site"]] += row["outside"]
                 say(event="note", text=_of_norms(self._run, row))
         if party.stopped == item.trial:  # the steps left out are no longer ahead
             self._step = (item.trial + 1) * self._run.training.rounds * self._steps_per_round

@@ -46,6 +46,8 @@ from coordinator.statistics import read_statistics
 from coordinator.walking import changed, keeps_apart, within_trial
 from coordinator.wire import WIRE, Recorder
 
+HEADS, HISTORY = "heads.jsonl", "history.jsonl"  # in the state folder: what is old of both
+
 
 def coordinate(options: argparse.Namespace, open_channel: Callable[..., CoordinatorChannel]) -> None:
     """Coordinate a run and write its results under ``out``; a party that is lost is waited for."""
@@ -57,7 +59,7 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     signer = Signer(
         COORDINATOR, read_secret(options.secret), partial(read_manifest, options.manifest), run_digest(run)
     )
-    work = Work(run, statistics, cohort, channel, options.state, Heads(signer))
+    work = Work(run, statistics, cohort, channel, options.state, Heads(signer, options.state / HEADS))
     patient = run.on_loss.policy != "abort"
     work.status.tell("waiting", list(channel.sites))
     work.admit(patient=patient)
@@ -105,7 +107,10 @@ class Work:
         self._recorder = Recorder(run.record_round, len(run.training.learning_rates))
         if run.record_round is not None:
             channel.listener = as_read(run, cohort, self._recorder.hear)
-        self.progress, self.status = Progress(run, cohort, channel), Status(state, run, channel)
+        self.progress, self.status = (
+            Progress(run, cohort, channel, state / HISTORY),
+            Status(state, run, channel),
+        )
         self._begun = self._round_is_over = False
         channel.entrance.note = lambda text: say(event="note", text=text)
         self._holders: set[str] = set()  # of the sites' parts as they were at the last commit
@@ -234,10 +239,10 @@ class Work:
         for site, each in present.items():
             check_done(site, each, at_sites)
         everyone = {COORDINATOR: Done(hashes, costs), **present}
-        write_results(run, self._statistics, out, self.progress.history, everyone, party)
+        write_results(run, self._statistics, out, list(self.progress.history), everyone, party)
         write_bytes(out / INTERRUPTIONS, self._interruptions.lines())
-        write_json(out / "ledgers.json", self._heads.by_site)
-        write_json(out / "receipts.json", {"spec": run_digest(run), "commits": self._heads.rows})
+        write_json(out / "ledgers.json", self._heads.by_site())
+        write_json(out / "receipts.json", {"spec": run_digest(run), "commits": list(self._heads.rows)})
         self._channel.dismiss()
 
 
