@@ -1,12 +1,14 @@
 """Is split learning more private than federated? What attacks found of each, by what is learned and by whom.
 
-Attacks give floors. So "less" is said only where a validated attack was tried on the split arm; "more" is
-said of what was found, and `found_more` where no validated attack was tried on the federated one.
+Attacks give floors. So "less" is said only where a validated attack was tried on the split arm, and knew of
+its defence where it has one; "more" is said of what was found, and `found_more` where no validated attack was
+tried on the federated one.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from coordinator.attacks.adapted import knew_none
 from coordinator.attacks.catalog import is_validated
 from coordinator.comparison.estimates import Rows
 from coordinator.specs import Evaluation
@@ -95,7 +97,9 @@ def strongest(rows: Rows, strategy: str, asset: str, model: str) -> Found | None
     best = max(tried, key=lambda row: float(row["value"]) - float(row["baseline"]))
     value, baseline = float(best["value"]), float(best["baseline"])
     ends = [float(best[end]) if best[end] else value for end in ("ci_low", "ci_high")]
-    validated = any(is_validated(row["attack"], row["target"]) for row in tried)
+    validated = any(
+        is_validated(row["attack"], row["target"]) and not knew_none(row["target"]) for row in tried
+    )
     return Found(best["attack"], value, baseline, ends[0], ends[1], validated)
 
 
