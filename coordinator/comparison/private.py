@@ -43,6 +43,7 @@ class Found(NamedTuple):
     low: float
     high: float
     validated: bool
+    target: str = ""
 
 
 def private_rows(spec: Evaluation, attacks: Rows) -> Rows:
@@ -77,12 +78,16 @@ def _compared(rows: Rows, strategy: str, reference: str) -> Iterable[dict[str, A
         for model in ALSO:
             own = strongest(rows, strategy, asset, model)
             other = strongest(rows, reference, asset, model)
-            if own and other and _is_new(rows, strategy, asset, model):
+            if own and other and is_new(rows, strategy, asset, model):
                 yield {
                     "asset": asset, "threat_model": model, "measure": measure,
-                    **own._asdict(), **{f"reference_{k}": v for k, v in other._asdict().items()},
+                    **_told(own), **{f"reference_{name}": value for name, value in _told(other).items()},
                     "verdict": verdict(own, other),
                 }  # fmt: skip
+
+
+def _told(found: Found) -> dict[str, Any]:
+    return {name: value for name, value in found._asdict().items() if name != "target"}
 
 
 def strongest(rows: Rows, strategy: str, asset: str, model: str) -> Found | None:
@@ -100,7 +105,7 @@ def strongest(rows: Rows, strategy: str, asset: str, model: str) -> Found | None
     validated = any(
         is_validated(row["attack"], row["target"]) and not knew_none(row["target"]) for row in tried
     )
-    return Found(best["attack"], value, baseline, ends[0], ends[1], validated)
+    return Found(best["attack"], value, baseline, ends[0], ends[1], validated, best["target"])
 
 
 def verdict(own: Found, other: Found) -> str:
@@ -118,7 +123,7 @@ def _is_of(row: Mapping[str, Any], asset: str) -> bool:
     return target.startswith(begins) and row["measure"] == measure and WHAT_IF not in target
 
 
-def _is_new(rows: Rows, strategy: str, asset: str, model: str) -> bool:
+def is_new(rows: Rows, strategy: str, asset: str, model: str) -> bool:
     """Say whether such an attacker was tried itself, beside the weaker ones it includes."""
     return any(
         row["strategy"] == strategy and row["threat_model"] == model and _is_of(row, asset) for row in rows
