@@ -1,5 +1,6 @@
 """What an auditor has of a run: its records, its final models, its recorded wire."""
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -15,6 +16,8 @@ from torch import Tensor
 from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.training import logits_of
+from coordinator.attacks.defence import Known
+from coordinator.draws import key
 from coordinator.errors import DataError
 from coordinator.models.stages import Part, build, cut
 from coordinator.protocol.keys import COORDINATOR
@@ -126,6 +129,18 @@ class Attacked:
                 if batch.position in recorded:
                     yield batch, recorded[batch.position]
 
+    def known(self, attack: str) -> Known:
+        """Give the run's defence at the cut as an attack knows it, under draws of the attack's own."""
+        return Known(self.run.privacy, self._scale(), key(self.run.seed, "defence", attack) >> 1)
+
+    def _scale(self) -> float:
+        """Give the noise's scale, in clips: as set, or the mean of those that sites found and told."""
+        noise = self.run.privacy.noise
+        if noise is None or noise.scale is not None:
+            return noise.scale or 0.0 if noise else 0.0
+        told = [_account(path)["scale"] for path in sorted((self.models.parent / "privacy").glob("*.json"))]
+        return float(np.mean(told)) if told else 0.0
+
     def largest(self) -> int:
         """Number the site with most training records."""
         return largest(self.hospitals)
@@ -164,6 +179,14 @@ def logits(model: Part, inputs: Joined) -> NDArray[np.float64]:
 def activations(front: Part, inputs: Joined) -> Floats:
     """Apply a front to records, as in scoring: (n, ...)."""
     found: Floats = logits_of(front, inputs, len(inputs)).numpy()
+    return found
+
+
+def _account(path: Path) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataError(f"{path}: not a site's account ({error}); run it again") from None
     return found
 
 

@@ -6,6 +6,7 @@ what the coordinator recorded, and what the attacker's threat model says it hold
 
 import argparse
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from coordinator import specs
+from coordinator.attacks.adapted import knowing
 from coordinator.attacks.effort import EFFORTS, Effort
 from coordinator.comparison.tables import write_tables
 from coordinator.errors import DataError
@@ -50,10 +52,13 @@ def run(options: argparse.Namespace) -> int:
     chosen = with_chosen_rate(first, options.results)
     targets = targets_of(chosen, statistics, hospitals, effort)
     rows, pictures = [], []
-    hijacked: dict[tuple[str, ...], Rows] = {}  # by cut: the same of every strategy
+    hijacked: dict[tuple[str, ...], Rows] = {}  # by cut and defence: the same of every strategy
     for each in spec.runs.values():
         attacked = read_run(each, statistics, hospitals, options, gallery=spec.gallery)
-        rows += attack(attacked, targets, effort, hijacked)
+        began = time.monotonic()
+        own = attack(attacked, targets, effort, hijacked)
+        print(f"{each.strategy}: {len(own)} measures in {time.monotonic() - began:.0f} s", flush=True)
+        rows += own
         pictures += attacked.pictures
     write_tables(options.out, {"privacy.csv": rows, "figures/gallery.csv": pictures})
     print(f"{len(rows)} measures of attacks on {len(spec.runs)} runs of {spec.task}: {options.out}")
@@ -100,8 +105,9 @@ def attack(
     """Hold against a run every attack that it admits."""
     run_ = attacked.run
     place = {"task": run_.task, "strategy": run_.strategy, "seed": run_.seed}
-    if run_.algorithm == "split" and run_.cut[:1] not in hijacked:
-        hijacked[run_.cut[:1]] = hijacking_rows(attacked, effort)
+    same = (*run_.cut[:1], run_.privacy.model_dump_json())
+    if run_.algorithm == "split" and same not in hijacked:
+        hijacked[same] = hijacking_rows(attacked, effort)
     found = [
         *reconstruction_rows(attacked, effort),
         *update_rows(attacked, effort),
@@ -109,6 +115,6 @@ def attack(
         *membership_rows(attacked, targets),
         *peer_rows(attacked, targets),
         *dependence_rows(attacked),
-        *hijacked.get(run_.cut[:1], []),
+        *hijacked.get(same, []),
     ]
-    return [{**place, **row} for row in found]
+    return [{**place, **row, "target": knowing(row["target"], run_, row["attack"])} for row in found]

@@ -4,12 +4,15 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from coordinator.attacks.effort import Effort
 from coordinator.attacks.labels import clustering, gradient_cosine, gradient_norm
+from coordinator.attacks.simulated_gradients import simulated_gradients
 from coordinator.attacks.unsplit_labels import unsplit_labels
-from sites.attacked import Attacked, Rows, rows_of
+from sites.attacked import LEAST, Attacked, Rows, activations, rows_of
+from sites.joined import Joined
 from sites.leakage import inferred
 from sites.updates import class_weights
 
@@ -39,20 +42,45 @@ def label_rows(attacked: Attacked, effort: Effort) -> Rows:
         if len(labels) > 1:
             found = inferred(labels, attack(gradients))
             rows += rows_of(name, "labels from gradients", "curious_coordinator", found)
-    return rows + _unsplit(attacked, effort, gradients, labels)
-
-
-def _unsplit(attacked: Attacked, effort: Effort, gradients: Array, labels: NDArray[np.int64]) -> Rows:
-    """Fit a head of the attacker's to the recorded features and gradients."""
     features, _ = _recorded(attacked, "Features")
     if len(labels) < 2 or len(features) != len(gradients):
-        return []
+        return rows
+    return [
+        *rows,
+        *_unsplit(attacked, effort, (features, gradients), labels),
+        *_simulated(attacked, (features, gradients), labels),
+    ]
+
+
+def _unsplit(
+    attacked: Attacked, effort: Effort, seen: tuple[Array, Array], labels: NDArray[np.int64]
+) -> Rows:
+    """Fit a head of the attacker's to the recorded features and gradients."""
     scores = unsplit_labels(
-        attacked.first(2), features, gradients, iterations=effort.descent,
+        attacked.first(2), *seen, iterations=effort.descent,
         weights=class_weights(attacked),
     )  # fmt: skip
     found = inferred(labels, scores, scores > 0)
     return rows_of("unsplit_labels", "labels from gradients", "curious_coordinator", found)
+
+
+def _simulated(attacked: Attacked, seen: tuple[Array, Array], labels: NDArray[np.int64]) -> Rows:
+    """Learn from gradients of auxiliary records, made by the parts with which training began."""
+    own = [each.roles["auxiliary"] for each in attacked.hospitals]
+    known, name = np.concatenate([each.labels for each in own]), "simulated_gradients"
+    if len(known) < LEAST or known.min() == known.max():
+        return []
+    front, middle, head = (attacked.first(part).eval() for part in range(3))
+    defence, inputs = attacked.known(name), Joined([each.inputs for each in own])
+    up = defence.released(torch.from_numpy(activations(front, inputs)))
+    with torch.inference_mode():
+        features = middle(up).numpy()
+    scores = simulated_gradients(
+        head, features, known.astype(np.float32), seen, defence=defence,
+        batch=attacked.run.training.batch_size, seed=attacked.run.seed, weights=class_weights(attacked),
+    )  # fmt: skip
+    found = inferred(labels, scores, scores > 0)
+    return rows_of(name, "labels from gradients", "curious_coordinator", found)
 
 
 def _recorded(attacked: Attacked, kind: str) -> tuple[Array, NDArray[np.int64]]:

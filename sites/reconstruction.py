@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from coordinator.attacks.decoder import train_decoder
+from coordinator.attacks.defence import Known
 from coordinator.attacks.effort import Effort
 from coordinator.attacks.image_decoder import train_image_decoder
 from coordinator.attacks.inversion import unsplit, white_box
@@ -48,24 +49,29 @@ def reconstruction_rows(attacked: Attacked, effort: Effort) -> Rows:
 
 
 def _decoder(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
-    guess = decoded(scene, known_activations(attacked, scene), effort.decoder, attacked.run.seed)
+    known = known_activations(attacked, scene)
+    guess = decoded(scene, known, effort.decoder, attacked.run.seed, attacked.known(name))
     return scored_rows(attacked, scene, guess, name, threat)
 
 
-def decoded(scene: Scene, known: Floats, steps: int, seed: int) -> dict[str, Floats]:
-    """Learn from auxiliary records and their activations, and decode those that were seen."""
+def decoded(scene: Scene, known: Floats, steps: int, seed: int, defence: Known) -> dict[str, Floats]:
+    """Learn from auxiliary records and their activations, and decode those that were seen.
+
+    Args: `known` are activations (n, ...) as the front gives them, before the `defence`.
+    """
     if set(scene.auxiliary) == {"image"} and known.ndim == 4:
-        images = train_image_decoder(known, scene.auxiliary["image"], seed=seed, steps=steps)
+        images = train_image_decoder(known, scene.auxiliary["image"], seed=seed, steps=steps, defence=defence)
         return {"image": images(scene.seen)}
-    decode = train_decoder(known, laid_flat(scene.auxiliary), seed=seed, steps=steps)
+    decode = train_decoder(known, laid_flat(scene.auxiliary), seed=seed, steps=steps, defence=defence)
     return lifted(decode(scene.seen), scene.truth)
 
 
 def _white_box(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat: str) -> Rows:
     few, front = scene.some(effort.records), attacked.front(attacked.run.sites[0])
     guess = white_box(
-        front, few.seen, Layout.of(attacked.statistics), iterations=effort.descent, seed=attacked.run.seed
-    )
+        front, few.seen, Layout.of(attacked.statistics), iterations=effort.descent, seed=attacked.run.seed,
+        defence=attacked.known(name),
+    )  # fmt: skip
     return scored_rows(attacked, few, guess, name, threat)
 
 
@@ -73,7 +79,7 @@ def _unsplit(attacked: Attacked, scene: Scene, effort: Effort, name: str, threat
     few, clone = scene.some(effort.records), attacked.first(0)
     guess = unsplit(
         clone.eval(), few.seen, Layout.of(attacked.statistics), iterations=effort.descent,
-        seed=attacked.run.seed,
+        seed=attacked.run.seed, defence=attacked.known(name),
     )  # fmt: skip
     return scored_rows(attacked, few, guess, name, threat)
 
@@ -88,10 +94,13 @@ def _pseudo_client(attacked: Attacked, scene: Scene, effort: Effort, name: str, 
         scene.seen,
         steps=effort.pseudo_client,
         seed=seed,
+        defence=attacked.known(name),
     )
     with torch.inference_mode():
         own = client.front(inputs).numpy()
-    rows = scored_rows(attacked, scene, decoded(scene, own, effort.decoder, seed), name, threat)
+    rows = scored_rows(
+        attacked, scene, decoded(scene, own, effort.decoder, seed, attacked.known(name)), name, threat
+    )
     if attacked.run.labels == "private":
         scores = client.labels(scene.seen)
         rows += rows_of(name, "labels of test records", threat, inferred(scene.labels, scores, scores > 0))

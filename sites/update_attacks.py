@@ -19,7 +19,7 @@ from sites.gallery import show
 from sites.leakage import Measure
 from sites.scene import laid_flat, together
 from sites.scoring import scored
-from sites.updates import inputs_of_site, one_gradient, recorded_update
+from sites.updates import inputs_of_site, one_gradient, recorded_sum, recorded_update
 
 Floats = NDArray[np.float32]
 WHO: Final = "curious_coordinator"
@@ -46,7 +46,16 @@ def update_rows(attacked: Attacked, effort: Effort) -> Rows:
         rows += _attack(attacked, effort, [(update, truth, labels, None)], "an update")
     if update is not None and len(hospital.roles["train"].labels) >= BATCH:
         rows += _attack(attacked, effort, _gradients(attacked, hospital, effort), f"a gradient of {BATCH}")
+    if (summed := recorded_sum(attacked)) is not None:
+        rows += _attack(attacked, effort, [_of_all(attacked, *summed)], "the sum of all updates")
     return rows
+
+
+def _of_all(attacked: Attacked, update: Update, sites: list[int]) -> "Target":
+    """Put the records of all sites that took part beside the average of their updates."""
+    there = [attacked.hospitals[site] for site in sites]
+    truth = _joined([inputs_of_site(hospital, slice(None)) for hospital in there])
+    return update, truth, np.concatenate([each.roles["train"].labels for each in there]), None
 
 
 def fewest(hospitals: list[Hospital]) -> int:
@@ -135,7 +144,7 @@ def _inverted(
 
 
 def _iterations(effort: Effort, update: Update) -> int:
-    return max(20, effort.updates // len(update.steps))
+    return max(20, effort.updates // sum(len(share.steps) for share in update.shares))
 
 
 def _joined(several: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:

@@ -1,4 +1,9 @@
-"""A site's recorded update in a federated run: the model that went down, what came up, the steps between."""
+"""A recorded update in a federated run: the model that went down, what came up, the steps between.
+
+Of a secure sum only the average of all sites that took part is heard: it is one update, of all their records.
+"""
+
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -7,14 +12,16 @@ from torch import Tensor
 
 from coordinator.algorithms.class_weights import agreed_weights
 from coordinator.algorithms.training import Weights, floats
-from coordinator.attacks.local_round import Step, Update, gradient_of
+from coordinator.attacks.local_round import Share, Step, Update, gradient_of
 from coordinator.models.stages import Part
+from coordinator.participation import participants
 from coordinator.rates import rate_at
 from coordinator.schedule import site_round
 from coordinator.wire import SCORING, Heard
 from sites.attacked import Attacked, Hospital
 
 Floats = NDArray[np.float32]
+AVERAGED = ("fedavg", "fedprox")  # what comes down is the mean of what went up
 UNATTACKED = ("scaffold", "fedbn")  # corrections, and layers that stay, are not in an update
 
 
@@ -27,16 +34,54 @@ def recorded_update(attacked: Attacked, site: int) -> Update | None:
     round_, trial = max(heard.position[1] for heard in weights), weights[0].position[0]
     sent = [heard for heard in weights if heard.position[1:3] == (round_, site)]
     model = model_before(attacked, weights, round_)
-    if not sent or sent[0].site != run.sites[site] or model is None:
+    if not sent or sent[0].site != run.sites[site] or model is None or run.secure_aggregation:
         return None
-    steps = tuple(
-        Step(torch.from_numpy(batch.records), (run.seed, "forward", *batch.draw))
-        for batch in site_round(run, trial, round_, site, attacked.cohort.train[site])
-    )
-    after = [torch.from_numpy(array) for _, array in sorted(sent[0].arrays.items())]
+    return _update(attacked, model, sent[0], (trial, round_), [(site, 1.0)])
+
+
+def recorded_sum(attacked: Attacked) -> tuple[Update, list[int]] | None:
+    """Give the average of the recorded round, and whose records are in it; None where more is heard."""
+    run, counts = attacked.run, attacked.cohort.train
+    weights = [heard for heard in attacked.wire if heard.kind == "Weights" and heard.position[0] != SCORING]
+    if run.algorithm != "federated" or not run.secure_aggregation or run.rule not in AVERAGED or not weights:
+        return None
+    round_, trial = max(heard.position[1] for heard in weights), weights[0].position[0]
+    model = model_before(attacked, weights, round_)
+    there = [site for site in participants(run, round_, len(run.sites)) if counts[site]]
+    heard = [each for each in weights if each.position[1] == round_]
+    if model is None or not heard or not there:
+        return None
+    shares = {site: counts[site] if run.site_weights == "records" else 1 for site in there}
+    total = sum(shares.values())
+    parts = [(site, each / total) for site, each in shares.items()]
+    return _update(attacked, model, heard[-1], (trial, round_), parts), there
+
+
+def _update(
+    attacked: Attacked, model: Part, heard: Heard, at: tuple[int, int], shares: list[tuple[int, float]]
+) -> Update:
+    run, (trial, round_) = attacked.run, at
+    after = [torch.from_numpy(array) for _, array in sorted(heard.arrays.items())]
     change = tuple(b - a.detach() for a, b in zip(model.parameters(), after, strict=True))
     rate = rate_at(run.training, run.training.learning_rates[trial], round_)
-    return Update(model, change, steps, run.training, rate, class_weights(attacked))
+    first, *others = _shares(attacked, at, shares)
+    return Update(
+        model, change, first.steps, run.training, rate, class_weights(attacked), first.weight, tuple(others)
+    )
+
+
+def _shares(attacked: Attacked, at: tuple[int, int], shares: list[tuple[int, float]]) -> Iterator[Share]:
+    """Give each site's steps; the records of the sites stand one site after the other."""
+    run, offset = attacked.run, 0
+    for site, weight in shares:
+        count = attacked.cohort.train[site]
+        batches = site_round(run, *at, site, count)
+        steps = tuple(
+            Step(torch.from_numpy(batch.records + offset), (run.seed, "forward", *batch.draw))
+            for batch in batches
+        )
+        yield Share(steps, weight)
+        offset += count
 
 
 def model_before(attacked: Attacked, weights: list[Heard], round_: int) -> Part | None:

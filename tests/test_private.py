@@ -50,6 +50,18 @@ def test_less_is_said_only_where_a_validated_attack_was_tried() -> None:
         assert found["verdict"] == expected
 
 
+def test_an_attack_that_is_not_validated_or_knew_no_defence_never_says_less() -> None:
+    fedavg = row("fedavg", "inverting_gradients", "labels from an update", 0.95)
+    validated = [name for name in ATTACKS if is_validated(name, "labels from gradients")]
+    assert validated
+    for attack in ATTACKS:
+        for known in ("", ", knowing marvell", ", knowing no defence"):
+            split = row("split", attack, f"labels from gradients{known}", 0.21)
+            (found,) = private_rows(SPEC, [split, fedavg])
+            may = attack in validated and known != ", knowing no defence"
+            assert (found["verdict"] == "less") == may, (attack, known)
+
+
 def test_more_is_said_of_what_a_validated_attack_could_have_found() -> None:
     own = strongest([row("split", "sent", "labels", 0.9)], "split", "labels", "curious_coordinator")
     other = strongest([row("fedavg", "sent", "labels", 0.3)], "fedavg", "labels", "curious_coordinator")

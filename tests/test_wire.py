@@ -7,6 +7,7 @@ import pytest
 import torch
 
 import tests.federation
+from coordinator.algorithms.protecting import Hear
 from coordinator.errors import DataError
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, Verdict, Weights
@@ -17,13 +18,13 @@ SIZES = (40, 24)
 U_SHAPED = {"cut": ("layer1", "layer2")}
 
 
-def listened(monkeypatch: pytest.MonkeyPatch, recorder: Recorder) -> None:
-    """Have every coordinator's channel in this process heard by a recorder."""
+def listened(monkeypatch: pytest.MonkeyPatch, recorder: Recorder, hear: Hear | None = None) -> None:
+    """Have every coordinator's channel in this process heard by a recorder, or by what hands on to it."""
 
     class Listened(CoordinatorChannel):
         def __init__(self, *arguments, **options):
             super().__init__(*arguments, **options)
-            self.listener = recorder.hear
+            self.listener = hear or recorder.hear
 
     monkeypatch.setattr(tests.federation, "CoordinatorChannel", Listened)
 

@@ -89,6 +89,12 @@ ATTACKS: Final[dict[str, Attack]] = {
     "gradient_cosine": Attack(
         "gradients that go up in one round", "after Li 2022, direction attack", ON_LABEL_LEAKAGE, ("labels",)
     ),
+    "simulated_gradients": Attack(
+        "features that go down and gradients that come up in one round, auxiliary records with labels, the "
+        "start that the study's seed draws",
+        "a classifier of gradients simulated under the run's defence; the adversary that Li 2022 ask for",
+        NOT_VALIDATED,
+    ),
     "unsplit_labels": Attack(
         "features that go down and gradients that come up in one round, the head's architecture",
         "Erdogan 2022, UnSplit, label inference",

@@ -1,7 +1,8 @@
 """Inversion of activations by a decoder that was trained on auxiliary records (He 2019, black box).
 
 The attacker has the activations of records of its own (auxiliary ones), learns x = D(a), and applies D to
-the activations it recorded. D is a ridge regression plus a small network for what that leaves.
+the activations it recorded. D is a ridge regression plus a small network for what that leaves. Against a
+defence it learns from its own activations under that defence, each several times where that draws.
 """
 
 from collections.abc import Callable
@@ -10,10 +11,11 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.linear_model import RidgeCV
+from sklearn.linear_model import Ridge, RidgeCV
 from torch import Tensor, nn
 
 from coordinator.algorithms.optimizers import Optimizer
+from coordinator.attacks.defence import UNDEFENDED, Known
 from coordinator.config import Training
 from coordinator.draws import key
 
@@ -25,7 +27,7 @@ STRENGTHS: Final = tuple(10.0**power for power in range(-4, 5))  # of the ridge,
 
 
 def train_decoder(
-    activations: Floats, records: Floats, *, seed: int, steps: int
+    activations: Floats, records: Floats, *, seed: int, steps: int, defence: Known = UNDEFENDED
 ) -> Callable[[Floats], Floats]:
     """Learn to give records from activations.
 
@@ -34,20 +36,21 @@ def train_decoder(
         records: (n, features) float32, what the front was given.
         seed: keys the network's first parameters, its batches, and what it is checked on.
         steps: of the network.
+        defence: that the activations to decode went through.
 
     Returns: activations (m, ...) to records (m, features).
     """
-    flat = activations.reshape(len(activations), -1)
+    several = defence.learned_from(activations)
+    flat = np.concatenate(several).reshape(len(several) * len(activations), -1)
     mean, scale = flat.mean(axis=0), flat.std(axis=0)
     scale = np.where(scale > 1e-6, scale, np.float32(1))  # a unit that never fires says nothing
 
     def standardised(values: Floats) -> Floats:
         return (values.reshape(len(values), -1) - mean) / scale
 
-    order = np.random.default_rng(key(seed, "decoder", "check")).permutation(len(flat))
-    check, learn = np.split(order, [max(1, len(order) // 5)])
-    inputs = standardised(activations)
-    ridge = RidgeCV(STRENGTHS).fit(inputs[learn], records[learn])
+    check, learn = _parted(len(activations), len(several), seed)
+    inputs, records = standardised(flat), np.concatenate([records] * len(several))
+    ridge = _ridge(inputs, records, learn, check if len(several) > 1 else None)
 
     def straight(values: Floats) -> Floats:
         found: Floats = ridge.predict(values).astype(np.float32).reshape(len(values), -1)
@@ -62,6 +65,26 @@ def train_decoder(
             return straight(ready) + network(torch.from_numpy(ready)).numpy()
 
     return decode
+
+
+def _parted(records: int, copies: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Set a fifth of the records aside to check on, all copies of a record on one side."""
+    order = np.random.default_rng(key(seed, "decoder", "check")).permutation(records)
+    check, learn = (
+        np.concatenate([part + records * copy for copy in range(copies)])
+        for part in np.split(order, [max(1, records // 5)])
+    )
+    return check, learn
+
+
+def _ridge(
+    inputs: Floats, records: Floats, learn: NDArray[np.int64], check: NDArray[np.int64] | None
+) -> Ridge | RidgeCV:
+    """Fit the ridge, its strength by leaving one out, or by other records where a record has copies."""
+    if check is None:
+        return RidgeCV(STRENGTHS).fit(inputs[learn], records[learn])
+    fitted = [Ridge(strength).fit(inputs[learn], records[learn]) for strength in STRENGTHS]
+    return min(fitted, key=lambda each: float(((each.predict(inputs[check]) - records[check]) ** 2).mean()))
 
 
 def _fit(

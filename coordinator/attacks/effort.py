@@ -26,6 +26,6 @@ EFFORTS: Final[dict[How, Effort]] = {
     ),
     "full": Effort(
         decoder=3000, shadows=32, updates=1500, members=8, batches=4, descent=1500, pseudo_client=2000,
-        hijacking=5000, records=256,
+        hijacking=2000, records=256,
     ),
 }  # fmt: skip

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from coordinator.algorithms.optimizers import Optimizer
+from coordinator.attacks.defence import UNDEFENDED, Known
 from coordinator.config import Training
 from coordinator.draws import key
 from coordinator.models.stages import Part, Value
@@ -29,8 +30,9 @@ class Hijacker:
     """The hostile coordinator: activations in, gradient out; it can read what it is sent at any time."""
 
     def __init__(
-        self, encoder: Part, inputs: Value, records: Floats, activations: tuple[int, ...], *, seed: int
-    ) -> None:
+        self, encoder: Part, inputs: Value, records: Floats, activations: tuple[int, ...], *, seed: int,
+        defence: Known = UNDEFENDED,
+    ) -> None:  # fmt: skip
         """Make encoder, decoder and discriminator.
 
         Args:
@@ -39,8 +41,10 @@ class Hijacker:
             records: (n, features) of them, laid flat.
             activations: shape of one record's.
             seed: keys first parameters and batches.
+            defence: that the sites' activations go through, and so the encoder's.
         """
         self.encoder, self._inputs, self._records = encoder.train(), inputs, torch.from_numpy(records)
+        self.defence = defence
         units = int(np.prod(activations))
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(key(seed, "hijacker"))
@@ -69,13 +73,14 @@ class Hijacker:
 
     def _learn_autoencoder(self, size: int) -> None:
         inputs, records = self._some(size)
-        ((self._decoder(self.encoder(inputs).flatten(1)) - records) ** 2).mean().backward()
+        own = self.defence.released(self.encoder(inputs)).flatten(1)
+        ((self._decoder(own) - records) ** 2).mean().backward()
         for part in (self.encoder, self._decoder):
             self._optimizers[part].descend(0)
 
     def _learn_to_tell(self, theirs: Tensor) -> None:
         with torch.no_grad():
-            own = self.encoder(self._some(len(theirs))[0]).flatten(1)
+            own = self.defence.released(self.encoder(self._some(len(theirs))[0])).flatten(1)
         other = theirs.flatten(1)
         size = min(len(own), len(other))
         for _ in range(CRITIC_STEPS):

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from coordinator.algorithms.optimizers import Optimizer
+from coordinator.attacks.defence import UNDEFENDED, Known
 from coordinator.config import Training
 from coordinator.draws import key
 
@@ -23,7 +24,7 @@ RATE: Final = 0.003
 
 
 def train_image_decoder(
-    activations: Floats, images: Floats, *, seed: int, steps: int
+    activations: Floats, images: Floats, *, seed: int, steps: int, defence: Known = UNDEFENDED
 ) -> Callable[[Floats], Floats]:
     """Learn to give images from activations.
 
@@ -32,18 +33,22 @@ def train_image_decoder(
         images: (n, channels, height, width) float32, what the front was given.
         seed: keys the network's first parameters and its batches.
         steps: of a batch each.
+        defence: that the activations to decode went through; drawn anew in each step.
 
     Returns: activations (m, ...) to images (m, channels, height, width).
     """
-    mean, spread = (how(activations, axis=(0, 2, 3), keepdims=True) for how in (np.mean, np.std))
+    passed = defence.learned_from(activations)[0]
+    mean, spread = (how(passed, axis=(0, 2, 3), keepdims=True) for how in (np.mean, np.std))
     scale = np.where(spread > 1e-6, spread, np.float32(1))
     network = _network(activations.shape[1], images.shape[1:], seed)
     optimizer = Optimizer(network, Training(optimizer="adam", schedule="cosine", rounds=steps), RATE)
     draws = np.random.default_rng(key(seed, "image decoder"))
-    x, y = torch.from_numpy((activations - mean) / scale), torch.from_numpy(images)
+    x, y = torch.from_numpy(activations), torch.from_numpy(images)
+    middle, width = torch.from_numpy(mean), torch.from_numpy(scale)
     for step in range(steps):
         batch = torch.from_numpy(draws.choice(len(x), size=min(BATCH, len(x)), replace=False))
-        ((network(x[batch]) - y[batch]) ** 2).mean().backward()
+        seen = (defence.released(x[batch]) - middle) / width
+        ((network(seen) - y[batch]) ** 2).mean().backward()
         optimizer.descend(step)
 
     def decode(values: Floats) -> Floats:

@@ -1,7 +1,8 @@
 """A site's local round, done again by who knows its seed: from guessed records to the update they would make.
 
 Batches, dropout and first parameters follow from the study's seed, which every party knows; what the
-coordinator does not know are the records.
+coordinator does not know are the records. Of a secure sum the update is the average of several sites' rounds,
+each of its own records.
 """
 
 from collections.abc import Sequence
@@ -28,9 +29,19 @@ class Step(NamedTuple):
     draw: Draw | None
 
 
+class Share(NamedTuple):
+    """One site's steps of a round, and its weight in the average."""
+
+    steps: tuple[Step, ...]
+    weight: float
+
+
 @dataclass(frozen=True)
 class Update:
-    """What a coordinator has of a site's round: the model that went down, and how what came up differs."""
+    """What a coordinator has of a site's round: the model that went down, and how what came up differs.
+
+    `others` are shares in it of further sites, whose records are numbered on; `weight` is the first one's.
+    """
 
     model: Part
     change: tuple[Tensor, ...]  # in the order of the model's parameters
@@ -38,11 +49,18 @@ class Update:
     training: Training
     rate: float
     weights: Weights | None = None
+    weight: float = 1.0
+    others: tuple[Share, ...] = ()
+
+    @property
+    def shares(self) -> tuple[Share, ...]:
+        """Give all sites' shares."""
+        return (Share(self.steps, self.weight), *self.others)
 
     @property
     def records(self) -> int:
         """Count the records it is of."""
-        return 1 + max(int(step.records.max()) for step in self.steps)
+        return 1 + max(int(step.records.max()) for share in self.shares for step in share.steps)
 
 
 def made_by(update: Update, inputs: Value, labels: Tensor) -> list[Tensor]:
@@ -53,15 +71,20 @@ def made_by(update: Update, inputs: Value, labels: Tensor) -> list[Tensor]:
         inputs: (records, ...).
         labels: (records,), from 0 to 1.
     """
+    several = [_made_by_site(update, share, inputs, labels) for share in update.shares]
+    return [torch.stack(each).sum(dim=0) for each in zip(*several, strict=True)]
+
+
+def _made_by_site(update: Update, share: Share, inputs: Value, labels: Tensor) -> list[Tensor]:
     before = {name: value.detach().requires_grad_() for name, value in update.model.named_parameters()}
     now, moments = dict(before), Moments(update.training, len(before))
-    for step in update.steps:
+    for step in share.steps:
         logits = functional_call(update.model, now, (_rows(inputs, step.records), step.draw))
         loss = loss_of(logits, labels[step.records], update.weights)
         gradients = torch.autograd.grad(loss, list(now.values()), create_graph=True)
         moves = moments.moves(gradients, list(now.values()), update.rate)
         now = {name: value + move for (name, value), move in zip(now.items(), moves, strict=True)}
-    return [now[name] - before[name] for name in before]
+    return [share.weight * (now[name] - before[name]) for name in before]
 
 
 def gradient_of(model: Part, inputs: Value, labels: Tensor, weights: Weights | None = None) -> Update:

@@ -2,8 +2,9 @@
 
 The coordinator's layers are kept as they are; a front (and, U-shaped, a head) below and above them learns the
 task from auxiliary records. What it gives then resembles what the sites send: a decoder trained on it
-reads theirs, its head labels them. SDAR (Zhu 2025) aligns the two by a discriminator; here it is
-done by means and covariances (Sun & Saenko 2016), which few auxiliary records suffice for.
+reads theirs, its head labels them. Its activations go through the sites' defence as theirs do. SDAR (Zhu
+2025) aligns the two by a discriminator; here it is done by means and covariances (Sun & Saenko 2016), which
+few auxiliary records suffice for.
 """
 
 from collections.abc import Callable
@@ -17,9 +18,11 @@ from torch import Tensor
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import Weights, loss_of
+from coordinator.attacks.defence import UNDEFENDED, Known
 from coordinator.config import Training
 from coordinator.draws import key
 from coordinator.models.stages import Part, Value
+from coordinator.privacy import no_peek
 from coordinator.schedule import Indices
 
 RATE: Final = 0.003
@@ -46,7 +49,7 @@ class PseudoClient:
 
 def train_pseudo_client(
     client: PseudoClient, inputs: Callable[[Indices], Value], labels: Tensor, seen: NDArray[np.float32], *,
-    steps: int, seed: int, weights: Weights | None = None,
+    steps: int, seed: int, weights: Weights | None = None, defence: Known = UNDEFENDED,
 ) -> PseudoClient:  # fmt: skip
     """Train front and head on auxiliary records; the coordinator's layers stay.
 
@@ -58,6 +61,7 @@ def train_pseudo_client(
         steps: of a batch each.
         seed: keys the batches.
         weights: of the classes.
+        defence: of the sites, which its own activations go through as theirs did.
     """
     own = [part for part in (client.front, client.head) if part is not None]
     optimizers = [Optimizer(part, Training(optimizer="adam"), RATE) for part in own]
@@ -68,10 +72,14 @@ def train_pseudo_client(
     for _ in range(steps):
         batch = draws.choice(len(labels), size=min(BATCH, len(labels)), replace=False)
         here = theirs[torch.from_numpy(draws.choice(len(theirs), size=min(BATCH, len(theirs))))]
-        activations = client.front(inputs(batch))
+        clean = client.front(inputs(batch))
+        activations = defence.released(clean)
         output = client.middle(activations)
         logits = output if client.head is None else client.head(output)
         loss = loss_of(logits, labels[torch.from_numpy(batch)], weights)
+        if defence.privacy.no_peek:
+            hidden = no_peek.distance_correlation(no_peek.flat(inputs(batch)), clean)
+            loss = loss + defence.privacy.no_peek * hidden
         (loss + ALIGNED * apart(activations.flatten(1), here)).backward()
         for optimizer in optimizers:
             optimizer.descend(0)

@@ -15,6 +15,7 @@ from coordinator.comparison import (
     curves,
     differences,
     estimates,
+    frontier,
     interruptions,
     per_site,
     power,
@@ -85,7 +86,9 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
     for task in spec.study.tasks:
         if any(run.task == task for run in spec.runs.values()):
             _add(tables, _task(spec, read_task(spec, results, task)))
-    return tables
+    attacks = [*private.plain(sent), *found]
+    beside = frontier.frontier_rows(spec, attacks, tables["differences.csv"], paid)
+    return {**tables, "figures/frontier.csv": beside}
 
 
 def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:

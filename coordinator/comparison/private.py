@@ -1,12 +1,14 @@
 """Is split learning more private than federated? What attacks found of each, by what is learned and by whom.
 
-Attacks give floors. So "less" is said only where a validated attack was tried on the split arm; "more" is
-said of what was found, and `found_more` where no validated attack was tried on the federated one.
+Attacks give floors. So "less" is said only where a validated attack was tried on the split arm, and knew of
+its defence where it has one; "more" is said of what was found, and `found_more` where no validated attack was
+tried on the federated one.
 """
 
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
+from coordinator.attacks.adapted import knew_none
 from coordinator.attacks.catalog import is_validated
 from coordinator.comparison.estimates import Rows
 from coordinator.specs import Evaluation
@@ -41,6 +43,7 @@ class Found(NamedTuple):
     low: float
     high: float
     validated: bool
+    target: str = ""
 
 
 def private_rows(spec: Evaluation, attacks: Rows) -> Rows:
@@ -75,12 +78,16 @@ def _compared(rows: Rows, strategy: str, reference: str) -> Iterable[dict[str, A
         for model in ALSO:
             own = strongest(rows, strategy, asset, model)
             other = strongest(rows, reference, asset, model)
-            if own and other and _is_new(rows, strategy, asset, model):
+            if own and other and is_new(rows, strategy, asset, model):
                 yield {
                     "asset": asset, "threat_model": model, "measure": measure,
-                    **own._asdict(), **{f"reference_{k}": v for k, v in other._asdict().items()},
+                    **_told(own), **{f"reference_{name}": value for name, value in _told(other).items()},
                     "verdict": verdict(own, other),
                 }  # fmt: skip
+
+
+def _told(found: Found) -> dict[str, Any]:
+    return {name: value for name, value in found._asdict().items() if name != "target"}
 
 
 def strongest(rows: Rows, strategy: str, asset: str, model: str) -> Found | None:
@@ -95,8 +102,10 @@ def strongest(rows: Rows, strategy: str, asset: str, model: str) -> Found | None
     best = max(tried, key=lambda row: float(row["value"]) - float(row["baseline"]))
     value, baseline = float(best["value"]), float(best["baseline"])
     ends = [float(best[end]) if best[end] else value for end in ("ci_low", "ci_high")]
-    validated = any(is_validated(row["attack"], row["target"]) for row in tried)
-    return Found(best["attack"], value, baseline, ends[0], ends[1], validated)
+    validated = any(
+        is_validated(row["attack"], row["target"]) and not knew_none(row["target"]) for row in tried
+    )
+    return Found(best["attack"], value, baseline, ends[0], ends[1], validated, best["target"])
 
 
 def verdict(own: Found, other: Found) -> str:
@@ -114,7 +123,7 @@ def _is_of(row: Mapping[str, Any], asset: str) -> bool:
     return target.startswith(begins) and row["measure"] == measure and WHAT_IF not in target
 
 
-def _is_new(rows: Rows, strategy: str, asset: str, model: str) -> bool:
+def is_new(rows: Rows, strategy: str, asset: str, model: str) -> bool:
     """Say whether such an attacker was tried itself, beside the weaker ones it includes."""
     return any(
         row["strategy"] == strategy and row["threat_model"] == model and _is_of(row, asset) for row in rows

@@ -21,6 +21,8 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/private.csv": "task,strategy,reference,asset,threat_model,measure,attack,value,baseline,low,"
     "high,validated,reference_attack,reference_value,reference_baseline,reference_low,reference_high,"
     "reference_validated,verdict",
+    "figures/frontier.csv": "task,strategy,asset,threat_model,measure,attack,knowing,validated,value,"
+    "baseline,beyond,low,high,difference,ci_low,ci_high,bytes,flops,on_frontier",
     "figures/gallery.csv": "task,strategy,seed,attack,which,psnr,original,reconstruction,baseline",
     "variants.csv": "task,strategy,preset,algorithm,rule,labels,site_parts,back,turn,order,interleave,"
     "optimizer_state,proximal_mu,server_rate,batches,participation,join,leave,site_weights,adapt,secure_aggregation,"

@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.protecting import as_read
 from coordinator.attacks.effort import Effort
 from coordinator.config import Model
 from coordinator.errors import DataError
@@ -54,8 +56,10 @@ def attacked(folder: Path, monkeypatch: pytest.MonkeyPatch, preset: str, **chang
     cut = ("layer1", "layer2") if preset in ("split_u", "split_private") else ("layer1",)
     run = a_run(preset, SIZES, **{"cut": cut, **changes})
     recorder = Recorder(run.training.rounds - 1, 1)
-    listened(monkeypatch, recorder)
-    party, outcomes, _ = federate(run, SIZES)
+    shape, train = tuple(STATISTICS["input_shapes"]["table"]), SIZES
+    cohort = Cohort(shape, train, ROLES["validation"], ROLES["test"], (0, 0))
+    listened(monkeypatch, recorder, as_read(run, cohort, recorder.hear))
+    party, outcomes, _ = federate(run, SIZES, guards=folder / "guards")
     for name, held in {COORDINATOR: party, **{site: found[0] for site, found in outcomes.items()}}.items():
         write_parts(held.parts, name, folder / "model")
     recorder.write(folder / "wire")

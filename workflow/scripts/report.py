@@ -19,6 +19,7 @@ from reporting import (
     attack_tables,
     charts,
     cost_tables,
+    frontier,
     gallery,
     patient_tables,
     privacy_sentences,
@@ -62,6 +63,7 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "interruptions": study_tables.interruptions,
     "privater": privacy_sentences.privater,
     "private": privacy_sentences.private,
+    "frontier": frontier.frontier,
     "gallery": reconstructed.gallery,
 }
 

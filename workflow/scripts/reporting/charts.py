@@ -10,6 +10,7 @@ import vl_convert
 from markupsafe import Markup
 
 Points = list[dict[str, Any]]
+Chart = alt.LayerChart | alt.FacetChart | alt.HConcatChart
 
 # colours no one would choose, replaced by the page's variables once drawn
 INK, LINE, MUTED, BAND = "#010101", "#020202", "#030303", "#040404"
@@ -65,9 +66,7 @@ def mark(names: list[str], field: str) -> alt.Shape:
     return alt.Shape(f"{field}:N", scale=alt.Scale(domain=names, range=order), legend=None)
 
 
-def draw(
-    chart: alt.LayerChart | alt.FacetChart, name: str, *, title: str, description: str, source: str
-) -> Figure:
+def draw(chart: Chart, name: str, *, title: str, description: str, source: str) -> Figure:
     """Turn a chart into SVG that takes its colours and its font from the page."""
     spec = _styled(chart).to_dict()
     svg = vl_convert.vegalite_to_svg(spec)
@@ -87,7 +86,7 @@ def _bounded(size: re.Match[str]) -> str:
     return f' style="max-width:{int(size[1]) * 1.15:.0f}px"'
 
 
-def _styled(chart: alt.LayerChart | alt.FacetChart) -> alt.LayerChart | alt.FacetChart:
+def _styled(chart: Chart) -> Chart:
     return (
         chart.configure(background="transparent", font="sans-serif", padding=PADDING)
         .configure_view(stroke=None)

@@ -15,7 +15,7 @@ TABLES: Final = (
     "figures/precision_recall.csv", "figures/decision.csv", "figures/power.csv", "figures/secondary.csv",
     "figures/target.csv", "figures/units.csv",
     "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv", "figures/attacks.csv",
-    "figures/private.csv", "figures/gallery.csv",
+    "figures/private.csv", "figures/frontier.csv", "figures/gallery.csv",
     "figures/interruptions.csv", "figures/subgroups.csv", "figures/network.csv", "figures/per_site.csv",
 )  # fmt: skip
 

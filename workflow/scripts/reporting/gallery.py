@@ -1,6 +1,6 @@
 """Which figures a task has, by the section that they stand in; each is a function of CSV files."""
 
-from reporting import curves, figures, shift
+from reporting import curves, figures, frontier, shift
 from reporting.charts import Figure
 from reporting.files import Results, distinct
 
@@ -23,6 +23,7 @@ def figures_of(results: Results, task: str) -> dict[str, list[Figure]]:
             curves.learning(results, task, strategies, "seconds"),
             curves.learning(results, task, strategies, "bytes"),
         ],
+        "frontier": frontier.panels(results, task),
         "target": [figures.target(results, task, strategies, name) for name in figures.TARGETS],
     }
     return {name: [figure for figure in found if figure is not None] for name, found in drawn.items()}

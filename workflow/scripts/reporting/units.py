@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Final
 
+Shown = Callable[[str], str]
 MINUS: Final = "\u2212"
 PREFIXES: Final = ("", "k", "M", "G", "T", "P")
 
