@@ -15,6 +15,7 @@ from coordinator.comparison import (
     curves,
     differences,
     estimates,
+    federated,
     interruptions,
     per_site,
     power,
@@ -84,7 +85,10 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
         _add(tables, {"figures/network.csv": _on_paper(spec, paid, results)})
     for task in spec.study.tasks:
         if any(run.task == task for run in spec.runs.values()):
-            _add(tables, _task(spec, read_task(spec, results, task)))
+            if spec.study.evaluation == "federated":
+                _add(tables, federated.task_rows(spec, results, task))
+            else:
+                _add(tables, _task(spec, read_task(spec, results, task)))
     return tables
 
 
@@ -103,7 +107,7 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "differences.csv": verdicts,
         "figures/summary.csv": estimates.summary_rows(task, found),
         "figures/per_site.csv": per_site.per_site_rows(
-            scores, differences.pairs_of(task, list(found), study.reference, {})
+            scores, differences.pairs_of(task, list(found), study.reference, {}), study.min_cell
         ),
         "figures/subgroups.csv": subgroups.subgroup_rows(scores, study.min_cell),
         "figures/effects.csv": effects,

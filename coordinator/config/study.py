@@ -210,7 +210,9 @@ class Study(Record):
         description="true: the report shows images that were attacked beside what was made of them; every "
         "site must agree (allow_gallery)",
     )
-    evaluation: Literal["scores"] = Field("scores", description="from record-level scores")
+    evaluation: Literal["scores", "federated"] = Field(
+        "scores", description="from record-level scores, or from estimates each site makes of its own alone"
+    )
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(
         1000, description="resamples behind each interval"
     )
