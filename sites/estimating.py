@@ -46,7 +46,9 @@ def estimate(spec: Estimation, site: str) -> Estimated:
     )  # fmt: skip
     told = estimates_of(scores.label, scores.patient, every, spec.min_cell)
     if told.events == HIDDEN:
-        found = nothing_of(found, f"fewer than {spec.min_cell} patients with the outcome, or without")
+        found = nothing_of(
+            found, f"not told: fewer than {spec.min_cell} patients with the outcome, or without"
+        )
     return Estimated(**asdict(told), **asdict(found))
 
 

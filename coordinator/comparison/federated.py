@@ -27,8 +27,8 @@ from coordinator.metrics import METRICS, PRIMARY
 from coordinator.specs import Evaluation
 
 OVER_RECORDS: Final = ("accuracy", "brier")  # the mean over records is the sites' means'
-NEEDS_SCORES: Final = "needs all sites' scores together, and none leaves (evaluation: federated)"
-FEW: Final = "a site has no value, or may not tell it"
+NEEDS_SCORES: Final = "not told: it needs all sites' scores together, and none leaves"
+FEW: Final = "not told: a site has no value, or keeps it"
 
 
 def task_rows(spec: Evaluation, results: Path, task: str) -> dict[str, Rows]:

@@ -80,7 +80,7 @@ def _hiding(told: SiteMetrics, scores: TaskScores, min_cell: int) -> SiteMetrics
                 hidden.append(SENSITIVITY)
             for name in hidden:
                 values[run, NAMES.index(name)] = means[place, NAMES.index(name)] = np.nan
-                reasons[f"{run}/{name}"] = f"would count fewer than {min_cell} patients"
+                reasons[f"{run}/{name}"] = f"not told: it would count fewer than {min_cell} patients"
             run += 1
     return replace(told, values=values, means=means, reasons=reasons)
 

@@ -40,8 +40,8 @@ AGREEMENT = Agreement(
 
 
 ESTIMATION = Estimation(
-    study="test", task="task", sites=("a",), runs={"split/0": "x"}, scores={"a": {"split/0": "f"}}, min_cell=5,
-    bootstrap=100, specificity=0.9, split_seed=0, threads=1,
+    study="test", task="task", sites=("a",), runs={"split/0": "x"}, scores={"a": {"split/0": "f"}},
+    min_cell=5, bootstrap=100, specificity=0.9, split_seed=0, threads=1,
 )  # fmt: skip
 GOES_ON = OnLoss(policy="continue", minutes=1, at_least=1)
 # way to train -> a spec of it, and what it allows

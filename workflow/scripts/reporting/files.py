@@ -45,6 +45,21 @@ class Results:
     provenance: dict[str, Any]
     labels: dict[str, list[str]] = field(default_factory=dict)
 
+    @property
+    def federated(self) -> bool:
+        """Say whether the study was compared from the sites' estimates alone."""
+        return bool(self.provenance["config"]["evaluation"] == "federated")
+
+    @property
+    def whole(self) -> str:
+        """Name the place whose AUROC is the study's."""
+        return "stratified" if self.federated else "all"
+
+    @property
+    def primary(self) -> str:
+        """Name the difference on which verdicts are."""
+        return "auroc_stratified" if self.federated else "auroc"
+
     def rows(self, table: str, **where: str) -> list[Row]:
         """Give a table's rows, those that match."""
         found = self.tables[table]
