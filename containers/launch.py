@@ -106,7 +106,7 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
         starting = Starting(gang, runtime, meeting, setting.programs, held, next_attempt(gang))
         setting.voice.say(f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {setting.isolation})")
         with sharing(starting) or nullcontext() as server, display(setting.voice) as shown:
-            progress = Progress(gang.name, shown, setting.voice)
+            progress = Progress(gang.name, shown, setting.voice, gang.state / "events.jsonl")
             start_coordinator(starting, watch, server, progress)
             start_sites(starting, watch, server)
             restarting = Restarting(starting, watch, server, progress, setting.voice)

@@ -142,6 +142,9 @@ class Run(Record):
     )
     training: Training
     validation: float
+    min_cell: int = Field(
+        5, description="of a site with fewer validation records of an outcome no AUROC leaves"
+    )
     missing: Literal["impute", "quarantine"]
     augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]

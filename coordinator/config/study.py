@@ -221,8 +221,8 @@ class Study(Record):
     )
     target_loss: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.05,
-        description="cost to target: until validation loss (nats a record) is at most so much above the "
-        "reference's best",
+        description="cost to target, by loss: until validation loss (nats a record) is at most so much above "
+        "the reference's best; by AUROC the task's margin counts",
     )
     network: Network | None = Field(
         None, description="predict how long each strategy takes over such a network; empty: none"

@@ -253,13 +253,18 @@ class SumUnmasking(Message, frozen=True):
 
 
 class Validated(Message, frozen=True):
-    """Site: sums of the loss (float64) over my training steps and my validation records."""
+    """Site: sums of the loss (float64) over my training steps and my validation records.
+
+    And of these records' pairs, one with the outcome and one without, how many are ranked rightly.
+    """
 
     position: Position
     train_loss: float
     train_records: int
     loss: float
     records: int
+    ranked: float = 0.0
+    pairs: int = 0
 
 
 class Verdict(Message, frozen=True):

@@ -76,8 +76,13 @@ def forest(results: Results, task: str, strategies: list[str]) -> Figure | None:
 
 
 def target(results: Results, task: str, strategies: list[str], measure: str) -> Figure | None:
-    """What each seed of each strategy took until its validation loss was near the reference's best."""
-    rows = results.rows("figures/target.csv", task=task)
+    """What each seed of each strategy took until validation was as good as the reference, up to the margin.
+
+    By AUROC, or by loss where no site has enough validation records for one.
+    """
+    every = results.rows("figures/target.csv", task=task)
+    by = "auroc" if any(row["measure"] == "auroc" and row["target"] for row in every) else "loss"
+    rows = [row for row in every if row["measure"] == by]
     points = [
         {
             **numbers(row, measure),
@@ -97,7 +102,8 @@ def target(results: Results, task: str, strategies: list[str], measure: str) -> 
     return charts.draw(
         alt.layer(marks).properties(width=BAR, height=max(60, 26 * len(strategies))),
         f"target-{measure}-{task}",
-        title=f"To the target: {TARGETS[measure]}; a dot for each seed that reached it",
+        title=f"To the target {'AUROC' if by == 'auroc' else 'loss'} in validation: {TARGETS[measure]}; a "
+        "dot for each seed that reached it",
         description="; ".join(point["hover"] for point in points)
         + (f". Not reached: {', '.join(missed)}." if missed else "."),
         source="figures/target.csv",

@@ -22,6 +22,8 @@ def figures_of(results: Results, task: str) -> dict[str, list[Figure]]:
             curves.learning(results, task, strategies, "round"),
             curves.learning(results, task, strategies, "seconds"),
             curves.learning(results, task, strategies, "bytes"),
+            curves.learning(results, task, strategies, "round", "validation_auroc"),
+            curves.learning(results, task, strategies, "bytes", "validation_auroc"),
         ],
         "target": [figures.target(results, task, strategies, name) for name in figures.TARGETS],
     }
