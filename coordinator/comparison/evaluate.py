@@ -22,6 +22,7 @@ from coordinator.comparison import (
     private,
     shift,
     subgroups,
+    sweeps,
     table1,
     targets,
 )  # fmt: skip
@@ -67,6 +68,7 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
     _add(tables, {
         "costs.csv": costs.cost_rows(spec, paid),
         "figures/spent.csv": costs.spent_rows(costs.cost_rows(spec, paid)),
+        "figures/sweeps.csv": sweeps.sweep_rows(spec, paid),
         "privacy.csv": [*sent, *found],
         "figures/attacks.csv": attacked.catalog_rows(),
         "figures/private.csv": private.private_rows(spec, [*private.plain(sent), *found]),

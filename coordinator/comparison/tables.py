@@ -31,6 +31,7 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
     "low_90,high_90,low_95,high_95,seeds",
     "figures/spent.csv": "task,strategy,party,measure,value,unit,seeds",
+    "figures/sweeps.csv": "task,kind,family,of,strategy,label,place,bytes,flops,seconds",
     "figures/reasons.csv": "task,strategy,seed,site,metric,reason",
     "figures/roc.csv": "task,strategy,seed,false_positive_rate,true_positive_rate",
     "figures/precision_recall.csv": "task,strategy,recall,precision",

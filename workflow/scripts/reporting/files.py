@@ -17,6 +17,7 @@ TABLES: Final = (
     "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv", "figures/attacks.csv",
     "figures/private.csv", "figures/gallery.csv",
     "figures/interruptions.csv", "figures/subgroups.csv", "figures/network.csv", "figures/per_site.csv",
+    "figures/sweeps.csv",
 )  # fmt: skip
 
 
