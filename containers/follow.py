@@ -1,8 +1,11 @@
 """Follows a started gang: shows its progress, and decides when it has to end."""
 
+import json
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from containers.gang import COORDINATOR, Gang
@@ -26,16 +29,27 @@ class Ending:
 class Progress:
     """Where the run stands, and where that is shown."""
 
-    def __init__(self, run: str, shown: Display, voice: Voice) -> None:
-        """Begin at nothing."""
+    def __init__(self, run: str, shown: Display, voice: Voice, events: Path | None = None) -> None:
+        """Begin at nothing; ``events`` gets what is said but for single steps, attempt after attempt."""
         self.standing, self._shown, self._voice = Standing(run), shown, voice
+        self._events, self._began = events, time.monotonic()
 
     def receive(self, event: Mapping[str, Any]) -> None:
         """Take one event of the coordinator; a note is said as it is."""
         if event.get("event") == "note":
             self._voice.say(f"{self.standing.run}: {event.get('text')}")
+        self._write(event)
         self.standing = advance(self.standing, event)
         self.show()
+
+    def _write(self, event: Mapping[str, Any]) -> None:
+        if self._events and event.get("event") != "step":
+            since = {"elapsed_seconds": round(time.monotonic() - self._began, 3)}
+            with (
+                suppress(OSError),
+                self._events.open("a", encoding="utf-8") as file,
+            ):  # a full disk stops no run
+                file.write(json.dumps({**event, **since}) + "\n")
 
     def show(self) -> None:
         """Show it again: time has passed."""

@@ -1,9 +1,9 @@
-"""One gang: the coordinator and the sites of one agreement or training run, read from its spec."""
+"""One gang: the coordinator and the sites of an agreement, a run or an estimation, from its spec."""
 
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +31,7 @@ class Gang:
     goes_on: bool = False  # without a site that does not come back; the coordinator says with how few
     frozen: Path | None = None  # statistics of an earlier agreement, which the coordinator reads
     gates: bool = False  # each site's gate is a process of its own
+    scores: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)  # that a site kept of runs
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -49,7 +50,9 @@ class Gang:
         return (COORDINATOR, *self.sites)
 
     def shown_to(self, site: str) -> tuple[Path, ...]:
-        """Name the prepared folders a site may see: its own, or all of them for the pooled arm."""
+        """Name what a site may see: its prepared folder, the pool all of them, or its kept scores."""
+        if self.scores:
+            return tuple(path for path in self.scores[site] if path.exists())
         return tuple(self.prepared.values()) if site == POOLED else (self.prepared[site],)
 
 
@@ -66,10 +69,11 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
     """
     keys = _read(spec)
     kind = keys.get("kind", "run" if "parties" in keys else "agreement")
+    prepared = {} if kind == "estimation" else _mapping(keys, "prepared", spec)
     gang = Gang(
         name="/".join(str(keys.get(key, "?")) for key in ("study", "task")) + f"/{_arm(keys, kind)}",
         sites=_names(keys, "parties" if kind == "run" else "sites", spec),
-        prepared={site: Path(folder) for site, folder in _mapping(keys, "prepared", spec).items()},
+        prepared={site: Path(folder) for site, folder in prepared.items()},
         threads=_positive(keys, "threads", spec),
         spec=spec,
         statistics=statistics,
@@ -79,13 +83,24 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
         goes_on=(keys.get("on_loss") or {}).get("policy") == "continue",
         frozen=Path(keys["frozen"]) if keys.get("frozen") else None,
         gates=keys.get("gate") == "outside",
+        scores=_scores(keys, spec) if kind == "estimation" else {},
     )
     _check_paths(gang)
     return gang
 
 
 def _arm(keys: Mapping[str, Any], kind: str) -> str:
+    if kind == "estimation":
+        return "estimate"
     return f"{keys.get('strategy', '?') if kind == 'run' else 'agree'}/{keys.get('seed', '?')}"
+
+
+def _scores(keys: Mapping[str, Any], spec: Path) -> dict[str, tuple[Path, ...]]:
+    found = keys.get("scores")
+    sites = keys.get("sites")
+    if not isinstance(found, dict) or not isinstance(sites, list) or set(found) != set(sites):
+        raise ConfigError(f"--spec {spec}: 'scores' must name each site's kept files")
+    return {site: tuple(map(Path, _mapping(found, site, spec).values())) for site in sites}
 
 
 def _read(spec: Path) -> dict[str, Any]:
@@ -143,9 +158,9 @@ def _check_paths(gang: Gang) -> None:
     if gang.statistics and not gang.statistics.is_file():
         raise ConfigError(f"--statistics {gang.statistics}: no such file; the agreement writes it")
     for site in gang.sites:
-        if site != POOLED and site not in gang.prepared:
+        if site not in {POOLED, *gang.scores, *gang.prepared}:
             raise ConfigError(f"--spec {gang.spec}: 'prepared' names no folder for site '{site}'")
-        for folder in gang.shown_to(site):
+        for folder in () if gang.scores else gang.shown_to(site):
             if not folder.is_dir():
                 raise ConfigError(
                     f"{folder}: the prepared data of site '{site}' are missing; prepare them first"

@@ -114,7 +114,7 @@ def see_through(gang: Gang, setting: Setting, watch: Watch, held: int) -> Ending
             f"{gang.name}: starting {', '.join(gang.parties)} (isolation: {isolation(gang, setting)})"
         )
         with sharing(starting) or nullcontext() as server, display(setting.voice) as shown:
-            progress = Progress(gang.name, shown, setting.voice)
+            progress = Progress(gang.name, shown, setting.voice, gang.state / "events.jsonl")
             start_coordinator(starting, watch, server, progress)
             start_sites(starting, watch, server)
             restarting = Restarting(starting, watch, server, progress, setting.voice)

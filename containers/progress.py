@@ -5,13 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+PREFIXES = ("", "k", "M", "G", "T")
+
 
 @dataclass(frozen=True)
 class Standing:
     """How far a run is; ``round`` counts finished ones, a total of 0 is not known.
 
     ``trial`` counts from 0, ``loss`` is the last finished round's on validation records, ``absent``
-    names the sites that have not come yet.
+    names the sites that have not come yet. ``auroc`` is of validation records too, ``moved`` counts the bytes
+    so far, both ways.
     """
 
     run: str
@@ -22,6 +25,8 @@ class Standing:
     step: int = 0
     steps: int = 0
     loss: float | None = None
+    auroc: float | None = None
+    moved: int = 0
     absent: tuple[str, ...] = ()
     done: bool = False
 
@@ -39,7 +44,14 @@ def advance(standing: Standing, event: Mapping[str, Any]) -> Standing:
     if kind == "round":
         counted = _counted(replace(standing, round=-1), event, "round", "trial", "step")
         # the coordinator numbers rounds from 0 and tells of one when it is over
-        return replace(counted, round=counted.round + 1 or standing.round, loss=_loss(event))
+        ranked, sizes = (
+            _number(event, "validation_auroc"),
+            [_number(event, f"bytes_{w}") for w in ("up", "down")],
+        )
+        return replace(
+            counted, round=counted.round + 1 or standing.round, loss=_number(event, "validation_loss"),
+            auroc=ranked, moved=int(sum(size or 0 for size in sizes)),
+        )  # fmt: skip
     return replace(standing, done=True) if kind == "done" else standing
 
 
@@ -66,6 +78,8 @@ def where(standing: Standing) -> str:
         _of("round", standing.round, standing.rounds),
         _of("step", standing.step, standing.steps),
         "" if standing.loss is None else f"validation loss {standing.loss:.4f}",
+        "" if standing.auroc is None else f"AUROC {standing.auroc:.3f}",
+        size(standing.moved) if standing.moved else "",
         f"still waiting for {', '.join(standing.absent)}" if standing.absent else "",
     ]
     return ", ".join(word for word in words if word)
@@ -96,6 +110,14 @@ def _counted(standing: Standing, event: Mapping[str, Any], *keys: str) -> Standi
     return replace(standing, **counts)
 
 
-def _loss(event: Mapping[str, Any]) -> float | None:
-    found = event.get("validation_loss")
+def size(count: int) -> str:
+    """Write bytes as people read them (1 kB = 1000 bytes)."""
+    value, unit = float(count), 0
+    while value >= 999.5 and unit < len(PREFIXES) - 1:
+        value, unit = value / 1000, unit + 1
+    return f"{value:.3g} {PREFIXES[unit]}B"
+
+
+def _number(event: Mapping[str, Any], key: str) -> float | None:
+    found = event.get(key)
     return float(found) if isinstance(found, int | float) and math.isfinite(found) else None

@@ -46,10 +46,21 @@ def check(study: Study, sites: Mapping[str, Site], *, elsewhere: bool = False) -
     _check_recording(study, sites)
     if len(set(study.seeds)) != len(study.seeds):
         raise ConfigError(f"{list(study.seeds)} names a seed twice; name each once", key="seeds")
-    if not elsewhere and (study.release != "predictions" or not study.allow_pooling):
+    _check_evaluation(study, elsewhere=elsewhere)
+
+
+def _check_evaluation(study: Study, *, elsewhere: bool) -> None:
+    if study.evaluation == "federated":
+        if study.release == "predictions":
+            raise ConfigError(
+                "'federated' compares without a score leaving a site, and release: predictions sends them; "
+                "set release: nothing, or evaluation: scores",
+                key="evaluation",
+            )
+    elif not elsewhere and (study.release != "predictions" or not study.allow_pooling):
         raise ConfigError(
             "'scores' compares record-level scores outside the sites and needs "
-            "release: predictions and allow_pooling: true",
+            "release: predictions and allow_pooling: true; evaluation: federated compares without",
             key="evaluation",
         )
 

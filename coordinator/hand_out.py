@@ -17,7 +17,8 @@ def hand_out(plan: Plan, folder: Path) -> list[str]:
     A pool of records lies at no hospital, so its runs are handed to nobody.
     """
     places = dict.fromkeys([COORDINATOR])
-    for place, name, spec in [*_of_tasks(plan["tasks"]), *_of_runs(plan["runs"])]:
+    found = [*_of_tasks(plan["tasks"]), *_of_runs(plan["runs"]), *_of_estimations(plan)]
+    for place, name, spec in found:
         write_bytes(folder / place / name, Path(spec).read_bytes())
         places[place] = None
     return list(places)
@@ -30,6 +31,12 @@ def _of_tasks(tasks: Plan) -> Iterator[tuple[str, str, str]]:
         for seed, job in found["agree"].items():
             for place in (COORDINATOR, *found["sites"]):
                 yield place, f"agreement-{task}-{seed}.json", job["spec"]
+
+
+def _of_estimations(plan: Plan) -> Iterator[tuple[str, str, str]]:
+    for task, job in plan["estimations"].items():
+        for place in (COORDINATOR, *plan["tasks"][task]["sites"]):
+            yield place, f"estimation-{task}.json", job["spec"]
 
 
 def _of_runs(runs: Plan) -> Iterator[tuple[str, str, str]]:

@@ -9,6 +9,7 @@ from coordinator import specs
 from coordinator.config import Data, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
+from coordinator.estimations import estimation_of
 from coordinator.loaders import SOURCES, is_dealt, modalities_of
 from coordinator.models.catalog import code_of
 from coordinator.runs import identical, runs_of
@@ -27,6 +28,7 @@ PROGRAMS = (
     "sites.client",
     "containers.environment",
 )
+ESTIMATING = (*PROGRAMS, "coordinator.server.estimating", "sites.estimating")
 AGREEING = (*PROGRAMS, "coordinator.server.agreeing", "sites.agreeing")
 TRAINING = (*PROGRAMS, "coordinator.server.training", "sites.training")
 GATES: dict[str, tuple[str, ...]] = {"inside": (), "outside": ("sites.gatekeeping", "sites.visits")}
@@ -56,6 +58,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool, elsewhere: bool =
         },
         "runs": {key: _run(run, save) for key, run in runs.items()},
         "audits": _audits(study, runs, save),
+        "estimations": _estimations(study, runs, save),
         "evaluation": _evaluation(study, sites, runs, save),
     }
 
@@ -200,6 +203,21 @@ def _audit(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
         "spec": str(save(spec, Path("state", first.study, "specs"))),
         "runs": [f"{first.task}/{label}/{first.seed}" for label in runs],
         "code": used_by(["sites.__main__", "sites.audit", *code_of(first.model)]),
+    }
+
+
+def _estimations(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
+    if study.evaluation != "federated":
+        return {}
+    found = {task: [run for run in runs.values() if run.task == task] for task in study.tasks}
+    return {
+        task: {
+            "spec": str(save(estimation_of(study, own), Path("state", study.name, "specs"))),
+            "runs": [key for key, run in runs.items() if run.task == task],
+            "code": used_by(ESTIMATING),
+        }
+        for task, own in found.items()
+        if own
     }
 
 

@@ -79,6 +79,23 @@ class Agreement(Record):
     gate: Gate = "inside"
 
 
+class Estimation(Record):
+    """Estimate, at each site, how well the runs of one task predict its own test records."""
+
+    kind: Literal["estimation"] = "estimation"
+    study: Name
+    task: Name
+    sites: tuple[Name, ...]
+    runs: dict[str, str] = Field(description="strategy/seed, in the study's order, to what identifies a run")
+    scores: dict[Name, dict[str, str]] = Field(description="by site: strategy/seed to the file it keeps")
+    away: tuple[str, ...] = Field((), description="strategies under which a site may have been left out")
+    min_cell: int
+    bootstrap: int
+    specificity: float
+    split_seed: int
+    threads: int
+
+
 class Run(Record):
     """Train one strategy on one task with one seed."""
 
@@ -127,6 +144,9 @@ class Run(Record):
     )
     training: Training
     validation: float
+    min_cell: int = Field(
+        5, description="of a site with fewer validation records of an outcome no AUROC leaves"
+    )
     missing: Literal["impute", "quarantine"]
     augment: tuple[str, ...] = ()
     release: Literal["nothing", "predictions"]
@@ -231,7 +251,7 @@ def read(kind: type[Spec], path: Path) -> Spec:
 
 
 def kind_of(path: Path) -> str:
-    """Say what a spec file is for: a `run` or an `agreement`.
+    """Say what a spec file is for: a `run`, an `agreement` or an `estimation`.
 
     Raises:
         ConfigError: the file is missing or no spec.
@@ -239,4 +259,6 @@ def kind_of(path: Path) -> str:
     try:
         return str(json.loads(path.read_bytes())["kind"])
     except (OSError, ValueError, KeyError, TypeError):
-        raise ConfigError(f"{path}: not a run's or agreement's spec; run snakemake to write it") from None
+        raise ConfigError(
+            f"{path}: not a run's, agreement's or estimation's spec; run snakemake to write it"
+        ) from None

@@ -9,7 +9,7 @@ from coordinator.code import code_hash
 from coordinator.config import Approved, Policy, Site
 from coordinator.errors import ConfigError
 from coordinator.protocol.keys import COORDINATOR, Manifest, fingerprint
-from coordinator.specs import Agreement, Run
+from coordinator.specs import Agreement, Estimation, Run
 from sites.gate import CONVERSATION, released_by
 from sites.policy import site_of
 
@@ -18,7 +18,9 @@ LONGEST_SHOWN: Final = 200  # characters of a value
 NOTHING: Final = object()
 
 
-def check_join(policy: Policy, path: Path, site: str, spec: Run | Agreement, manifest: Manifest) -> None:
+def check_join(
+    policy: Policy, path: Path, site: str, spec: Run | Agreement | Estimation, manifest: Manifest
+) -> None:
     """Refuse to take part in what was not approved, or is not permitted.
 
     Raises:
@@ -39,18 +41,19 @@ def check_join(policy: Policy, path: Path, site: str, spec: Run | Agreement, man
         )
 
 
-def name_of(spec: Run | Agreement) -> str:
-    """Name a run or an agreement as policies list it."""
+def name_of(spec: Run | Agreement | Estimation) -> str:
+    """Name a run, an agreement or an estimation as policies list it."""
     last = (spec.strategy,) if isinstance(spec, Run) else ()
-    return "/".join((spec.kind, spec.study, spec.task, *last, str(spec.seed)))
+    seed = () if isinstance(spec, Estimation) else (str(spec.seed),)
+    return "/".join((spec.kind, spec.study, spec.task, *last, *seed))
 
 
-def parties_of(spec: Run | Agreement) -> tuple[str, ...]:
+def parties_of(spec: Run | Agreement | Estimation) -> tuple[str, ...]:
     """Name who takes part beside the coordinator."""
     return spec.parties if isinstance(spec, Run) else spec.sites
 
 
-def approval_of(spec: Run | Agreement, manifest: Manifest) -> Approved:
+def approval_of(spec: Run | Agreement | Estimation, manifest: Manifest) -> Approved:
     """Give what a steward approves: of the manifest, the keys of those who take part and are in it."""
     parties = [name for name in (COORDINATOR, *parties_of(spec)) if name in manifest]
     return Approved(
@@ -60,7 +63,7 @@ def approval_of(spec: Run | Agreement, manifest: Manifest) -> Approved:
     )
 
 
-def not_approved(policy: Policy, spec: Run | Agreement, manifest: Manifest) -> list[str]:
+def not_approved(policy: Policy, spec: Run | Agreement | Estimation, manifest: Manifest) -> list[str]:
     """Say what differs from what was approved, a sentence each."""
     name, found = name_of(spec), approval_of(spec, manifest).model_dump(mode="json")
     if name not in policy.approved:
@@ -71,13 +74,13 @@ def not_approved(policy: Policy, spec: Run | Agreement, manifest: Manifest) -> l
     return [*of_spec, *differences(approved, found)]
 
 
-def not_permitted(policy: Policy, own: Site | None, spec: Run | Agreement) -> list[str]:
+def not_permitted(policy: Policy, own: Site | None, spec: Run | Agreement | Estimation) -> list[str]:
     """Say what the policy forbids of a spec, a sentence each."""
     own = own or Site(name="site")
     problems = []
     if more := sorted(released_by(spec) - {CONVERSATION, *policy.releases}):
         problems.append(f"releases: it releases {', '.join(more)}, which the policy does not list")
-    if isinstance(spec, Agreement):
+    if not isinstance(spec, Run):
         if spec.min_cell < policy.smallest_cell:
             problems.append(f"smallest_cell: the policy says {policy.smallest_cell}, found {spec.min_cell}")
         return problems

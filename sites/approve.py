@@ -9,7 +9,7 @@ from coordinator import specs
 from coordinator.config import Approved, Policy
 from coordinator.errors import ConfigError
 from coordinator.protocol.keys import COORDINATOR, Manifest, read_manifest
-from coordinator.specs import Agreement, Run
+from coordinator.specs import Agreement, Estimation, Run
 from sites import policy as policies
 from sites.approval import approval_of, name_of, not_approved, not_permitted, parties_of, rounds_of
 from sites.gate import CONVERSATION, LABELS, released_by
@@ -20,7 +20,7 @@ Rows = Iterator[tuple[str, str]]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument(
-        "--spec", type=Path, nargs="+", required=True, help="runs and agreements, from the plan"
+        "--spec", type=Path, nargs="+", required=True, help="runs, agreements and estimations, from the plan"
     )
     parser.add_argument("--manifest", type=Path, required=True, help="every party's public keys")
     parser.add_argument("--policy", type=Path, required=True, help="this site's policy.yaml")
@@ -51,10 +51,10 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def show(spec: Run | Agreement, approval: Approved, policy: Policy, manifest: Manifest) -> None:
+def show(spec: Run | Agreement | Estimation, approval: Approved, policy: Policy, manifest: Manifest) -> None:
     """Print what is asked, as a plain table that a person reads before approving."""
     print(name_of(spec))
-    described = of_run(spec, policy) if isinstance(spec, Run) else of_agreement(spec)
+    described = of_run(spec, policy) if isinstance(spec, Run) else of_counts(spec)
     rows = [*of_any(spec), *described, *of_parties(approval)]
     width = max(len(key) for key, _ in rows)
     for key, value in rows:
@@ -64,18 +64,22 @@ def show(spec: Run | Agreement, approval: Approved, policy: Policy, manifest: Ma
         print("".join(f"    {change}\n" for change in changes), end="")
 
 
-def of_any(spec: Run | Agreement) -> Rows:
-    """Describe what a run and an agreement have in common."""
+def of_any(spec: Run | Agreement | Estimation) -> Rows:
+    """Describe what all kinds have in common."""
     yield "study", spec.study
     yield "task", spec.task
-    yield "seed", str(spec.seed)
+    if not isinstance(spec, Estimation):
+        yield "seed", str(spec.seed)
     yield "sites", ", ".join(spec.sites)
     yield "leaves this site", ", ".join(sorted(released_by(spec) - {CONVERSATION})) or "nothing"
 
 
-def of_agreement(spec: Agreement) -> Rows:
-    """Describe an agreement on statistics."""
+def of_counts(spec: Agreement | Estimation) -> Rows:
+    """Describe an agreement on statistics, or an estimation."""
     yield "smallest cell", f"{spec.min_cell} records"
+    if isinstance(spec, Estimation):
+        yield "of the scores by", ", ".join(spec.runs)
+        return
     yield "normalisation", f"kept as in {spec.frozen}" if spec.frozen else "agreed anew"
 
 
@@ -106,13 +110,15 @@ def of_parties(approval: Approved) -> Rows:
         yield f"fingerprint {party}", value
 
 
-def _read(path: Path) -> Run | Agreement:
+def _read(path: Path) -> Run | Agreement | Estimation:
     if specs.kind_of(path) == "run":
         return specs.read(Run, path)
+    if specs.kind_of(path) == "estimation":
+        return specs.read(Estimation, path)
     return specs.read(Agreement, path)
 
 
-def _check_parties(spec: Run | Agreement, manifest: Manifest, path: Path) -> None:
+def _check_parties(spec: Run | Agreement | Estimation, manifest: Manifest, path: Path) -> None:
     lacking = [name for name in (COORDINATOR, *parties_of(spec)) if name not in manifest]
     if lacking:
         raise ConfigError(

@@ -22,18 +22,22 @@ from coordinator.protocol.seals import Sealer, Seals
 from coordinator.protocol.signing import Signer
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer
-from coordinator.specs import Agreement, Prediction, Run
+from coordinator.specs import Agreement, Estimation, Run
 from sites.approval import check_join
 from sites.budget import Visits
 from sites.committing import Witness
 from sites.far_gate import FarGate
-from sites.gate import channel_without_gate, open_channel
+from sites.gate import Work, channel_without_gate, open_channel
 from sites.policy import read_policy
 
-Spec = TypeVar("Spec", Run, Agreement)
+Spec = TypeVar("Spec", Run, Agreement, Estimation)
 
-# what a spec's kind asks for; an agreement runs without torch
-WORK: Final[Mapping[str, str]] = {"agreement": "sites.agreeing", "run": "sites.training"}
+# what a spec's kind asks for; an agreement and an estimation run without torch
+WORK: Final[Mapping[str, str]] = {
+    "agreement": "sites.agreeing",
+    "estimation": "sites.estimating",
+    "run": "sites.training",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -114,9 +118,7 @@ class Keys:
             print(f"{options.site}: no policy: all that this way to train releases leaves", file=sys.stderr)
         return spec
 
-    def open(
-        self, spec: Run | Agreement | Prediction, limit: int, visits: Visits | None = None
-    ) -> tuple[SiteChannel, Witness]:
+    def open(self, spec: Work, limit: int, visits: Visits | None = None) -> tuple[SiteChannel, Witness]:
         """Connect through the release gate; ``visits`` count releases by record."""
         options, site = self._options, self._options.site
         if self._outside or self.secret is None:
@@ -145,7 +147,7 @@ class Keys:
     def enter(
         self,
         channel: SiteChannel,
-        spec: Run | Agreement | Prediction,
+        spec: Work,
         commits: Mapping[int, str] = MappingProxyType({}),
         *,
         again: bool = False,

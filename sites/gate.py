@@ -14,12 +14,13 @@ from coordinator.protocol.line import SiteLink
 from coordinator.protocol.messages import Committed, Kept, Message
 from coordinator.protocol.signing import COMMITTED, KEPT, Signer
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.specs import Agreement, Prediction, Run, run_digest
+from coordinator.specs import Agreement, Estimation, Prediction, Run, run_digest
 from coordinator.walking import keeps_apart, may_lose
 from sites.budget import Account, Spent, Visits, account_of
 from sites.incoming import check_incoming
 from sites.ledger import HELLO, RECEIPT, WENT_ON, Ledger, chained
 
+Work = Run | Agreement | Estimation | Prediction
 LABELS: Final = "labels"  # beside the activations that carry them
 CONVERSATION: Final = "conversation"  # always allowed
 # of which the coordinator learns the sum over the sites alone
@@ -30,6 +31,7 @@ RELEASES: Final[Mapping[str, str]] = {
     "Committed": CONVERSATION,
     "Done": CONVERSATION,
     "Aggregated": "aggregates",
+    "Estimated": "estimates",
     "Validated": "metrics",
     "Budgeted": "metrics",
     "Activations": "activations",
@@ -46,6 +48,7 @@ RELEASES: Final[Mapping[str, str]] = {
 # what a site releases under each way to train; anything else is refused
 ALLOWED: Final[Mapping[str, frozenset[str]]] = {
     "agreement": frozenset({CONVERSATION, "aggregates"}),
+    "estimation": frozenset({CONVERSATION, "estimates"}),
     "local": frozenset({CONVERSATION, "metrics"}),
     "federated": frozenset({CONVERSATION, "metrics", "weights"}),
     "cyclic": frozenset({CONVERSATION, "metrics", "sealed parts"}),
@@ -64,12 +67,12 @@ OF_PARTS: Final[Mapping[str, str]] = {
 OF_CLIPPING: Final = "gradient norms"
 
 
-def way_of(spec: Run | Agreement | Prediction) -> str:
+def way_of(spec: Work) -> str:
     """Name the way to train, as `ALLOWED` has it."""
     return spec.algorithm if isinstance(spec, Run) else spec.kind
 
 
-def released_by(spec: Run | Agreement | Prediction) -> frozenset[str]:
+def released_by(spec: Work) -> frozenset[str]:
     """Name the kinds of release that a spec needs, and labels where they are shared."""
     allowed = ALLOWED[way_of(spec)]
     if isinstance(spec, Run) and may_lose(spec) and not keeps_apart(spec):
@@ -93,7 +96,7 @@ class Gate:
 
     def __init__(
         self,
-        spec: Run | Agreement | Prediction,
+        spec: Work,
         ledger: Path,
         policy: Policy | None = None,
         visits: Visits | None = None,
@@ -196,7 +199,7 @@ class Gate:
 
 
 def open_channel(
-    spec: Run | Agreement | Prediction,
+    spec: Work,
     link: SiteLink,
     ledger: Path,
     *,

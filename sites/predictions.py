@@ -18,24 +18,26 @@ def probabilities(logits: Tensor) -> npt.NDArray[np.float64]:
     return found
 
 
-def write_predictions(test: Records, logits: Tensor, path: Path, *, subgroups: bool = False) -> None:
-    """Write record, patient, label and score (the probability of label 1) of each test record.
+def scores_of(test: Records, logits: Tensor) -> pd.DataFrame:
+    """Give record, patient, label and score (the probability of label 1) of each test record.
 
     Args:
         test: the records, n of them.
         logits: (n, 1) float32.
-        path: a parquet file.
-        subgroups: write its sex and age band too.
     """
-    frame = pd.DataFrame(
+    return pd.DataFrame(
         {
             "record": test.record,
             "patient": test.patient,
             "label": test.labels.astype("int64"),
             "score": probabilities(logits),
-            **(test.groups if subgroups else {}),
         }
     )
+
+
+def write_predictions(test: Records, logits: Tensor, path: Path, *, subgroups: bool = False) -> None:
+    """Write each test record's score (`scores_of`) to a parquet file, with sex and age band if asked."""
+    frame = scores_of(test, logits).assign(**(test.groups if subgroups else {}))
     buffer = io.BytesIO()
     frame.to_parquet(buffer, index=False)
     write_bytes(path, buffer.getvalue())

@@ -29,12 +29,13 @@ from coordinator.protocol.messages import Done, Welcome
 from coordinator.protocol.site_channel import Rewound
 from coordinator.protocol.sizes import COUNTS
 from coordinator.search import Search
-from coordinator.specs import POOLED, Run
+from coordinator.specs import POOLED, Run, run_digest
 from coordinator.statistics import read_statistics
+from sites import kept_scores
 from sites.client import Keys
 from sites.committing import SiteCommits
 from sites.joined import Joined
-from sites.predictions import write_predictions
+from sites.predictions import scores_of, write_predictions
 from sites.protecting import check_first_round, guard_for, tell
 from sites.records import Records, load
 from sites.visits import visits_of
@@ -83,6 +84,7 @@ class Work:
         """Open the channel, and take over the commits of an earlier attempt."""
         self._run, self._statistics, self._site, self._keys = run, statistics, options.site, keys
         self._state, self._loaded = options.state, loaded
+        kept_scores.forget(self._state)
         self._cohort, self._data = Cohort.of(statistics, run.sites), site_data(loaded, run.augment)
         visits = visits_of(run, self._cohort, self._site)
         self._channel, gate = keys.open(run, message_limit(run, self._cohort), visits)
@@ -139,6 +141,7 @@ class Work:
         if self._site == POOLED:
             costs = with_pooled_bytes(costs, self._folders())
         mine = about(self._run, self._site, self._statistics)
+        keep_scores(self._run, self._loaded, logits, self._state)
         hashes = write_results(mine, party, self._loaded, logits, self._state / "out")
         if self._guard:
             tell(self._guard, self._site, self._state / "out" / "privacy" / f"{self._site}.json")
@@ -221,6 +224,14 @@ def write_results(
             path = out / "predictions" / f"{test.site}.parquet"
             write_predictions(test, hospital_logits, path, subgroups=mine.run.subgroups)
     return hashes
+
+
+def keep_scores(run: Run, loaded: list[Loaded], logits: list[Tensor], state: Path) -> None:
+    """Keep each hospital's test scores at this party, to estimate from them later; none leaves."""
+    for each, hospital_logits in zip(loaded, logits, strict=True):
+        test = each["test"]
+        kept = scores_of(test, hospital_logits)
+        kept_scores.keep(kept, state / kept_scores.FOLDER / f"{test.site}.parquet", run_digest(run))
 
 
 def prepared_hash(folder: Path) -> str:

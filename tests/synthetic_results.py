@@ -126,6 +126,8 @@ def _history(run: specs.Run) -> list[dict[str, Any]]:
             "site": site,
             "train_loss": None if run.preset == "centralized" else 0.6 - 0.1 * number,
             "validation_loss": 0.7 - 0.1 * number - 0.2 * trial + 0.01 * index,
+            "validation_auroc": None if site == "west" else 0.7 + 0.08 * number + 0.01 * index,
+            "validation_pairs": {"all": 90, "north": 60, "south": 30}.get(site, 0),
             "seconds": 1.5 * (3 * trial + number + 1),
             "bytes_up": 100 * (3 * trial + number + 1),
             "bytes_down": 50 * (3 * trial + number + 1),

@@ -5,7 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from coordinator import specs
+from coordinator.comparison import targets
 from coordinator.comparison.targets import records_shown
+from coordinator.specs import Evaluation
 from tests.federation import a_run
 from tests.synthetic_results import write_study
 from tests.test_comparison import evaluate, one, table
@@ -54,6 +57,49 @@ def test_a_target_takes_its_share_of_the_rounds_that_were_walked(tmp_path: Path)
     rows = table(results, "figures/target.csv")
     whole = 4 * 3.5e9  # of the coordinator and three sites
     for seed, walked in (("0", 3), ("1", 6)):
-        found = one(rows, strategy="fedavg", seed=seed)
+        found = one(rows, strategy="fedavg", seed=seed, measure="loss")
         assert found["rounds"] == "3"
         assert float(found["flops"]) == pytest.approx(whole * 3 / walked)
+
+
+def learned(strategy, *rows):
+    """Write learning rows of one run; each is (round, site, loss, AUROC, pairs, bytes, best)."""
+    names = ("round", "site", "validation_loss", "validation_auroc", "validation_pairs", "bytes", "best")
+    return [
+        {
+            "task": "tumour",
+            "strategy": strategy,
+            "seed": 0,
+            "seconds": 1.5 * row[0],
+            **dict(zip(names, row, strict=True)),
+        }
+        for row in rows
+    ]
+
+
+def test_a_target_is_the_reference_s_auroc_less_the_margin(tmp_path: Path) -> None:
+    """The reference's validation chose its second round, of .90; .85 is enough, whatever it had later."""
+    spec = specs.read(Evaluation, write_study(tmp_path, bootstrap=100)[0])
+    results = tmp_path / "results" / "known"
+    learning = [
+        *learned("centralized", (0, "all", 0.7, 0.8, 90, 0, 0), (1, "all", 0.5, 0.9, 90, 0, 1),
+                 (2, "all", 0.6, 0.99, 90, 0, 0)),
+        *learned("fedavg", (0, "all", 0.5, 0.8499, 90, 10, 1), (1, "all", 0.6, 0.85, 90, 20, 0)),
+        *learned("split", (0, "all", 0.5, None, 0, 10, 1)),
+        # alone: 60 pairs at .9 and 30 at .8 are .8667 together; the third has too few records for any
+        *learned("local", (0, "north", 0.9, 0.9, 60, 5, 1), (0, "south", 0.9, 0.8, 30, 5, 1),
+                 (0, "west", 0.9, None, 0, 5, 1)),
+    ]  # fmt: skip
+    kept = {key: run for key, run in spec.runs.items() if run.seed == 0 and run.strategy != "split_u"}
+    paid = {key: {"coordinator": {"flops": 30.0}} for key in kept}
+    rows = targets.target_rows(spec.model_copy(update={"runs": kept}), paid, learning, results)
+    found = {(row["strategy"], row["measure"]): row for row in rows}
+    assert found["fedavg", "auroc"]["target"] == pytest.approx(0.85)
+    assert (found["fedavg", "auroc"]["rounds"], found["fedavg", "auroc"]["bytes"]) == (2, 20)
+    assert (found["fedavg", "loss"]["rounds"], found["fedavg", "loss"]["bytes"]) == (1, 10)
+    assert found["fedavg", "auroc"]["flops"] == pytest.approx(30 * 2 / 6)
+    assert (found["split", "auroc"]["reached"], found["split", "loss"]["reached"]) == (0, 1)
+    assert (found["local", "auroc"]["reached"], found["local", "loss"]["reached"]) == (1, 0)
+    assert found["centralized", "auroc"]["rounds"] == 2
+    (local,) = targets.rounds_of(kept["tumour/local/0"], learning)
+    assert local.auroc == pytest.approx((60 * 0.9 + 30 * 0.8) / 90)

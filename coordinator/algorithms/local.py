@@ -4,7 +4,7 @@ Centralized training is the same loop at a site called `pooled`, whose records a
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from importlib import import_module
 from typing import Final
 
@@ -160,7 +160,7 @@ def report(validations: list[Validation], at: tuple[int, int], channel: SiteChan
     """Release the losses of each hospital this party validated."""
     for offset, each in enumerate(validations):
         position = (*at, index + offset, -1)
-        channel.send(Validated(position, each.train_loss, each.train_records, each.loss, each.records))
+        channel.send(Validated(position, *astuple(each)))
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:

@@ -11,7 +11,7 @@ from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.class_weights import agreed_weights, balanced
 from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.training import Weights, logits_of, loss_sum
+from coordinator.algorithms.training import Weights, logits_of, loss_sum, ranked_pairs
 from coordinator.errors import ProtocolError
 from coordinator.models.stages import Part, Shape, Value, build
 from coordinator.privacy.guard import Guard
@@ -26,12 +26,14 @@ Stages = dict[str, tuple[str, ...] | None]  # part name to stage names; None: al
 
 @dataclass(frozen=True)
 class Validation:
-    """One hospital's losses in a round, as float64 sums."""
+    """One hospital's losses in a round, as float64 sums; and its pairs ranked rightly, of how many."""
 
     train_loss: float
     train_records: int
     loss: float
     records: int
+    ranked: float = 0.0
+    pairs: int = 0
 
 
 @dataclass
@@ -171,15 +173,20 @@ def switch(party: Party, *, training: bool) -> None:
 def validate_whole(party: Party) -> list[Validation]:
     """Score the validation records of each hospital with the whole model at this party."""
     switch(party, training=False)
-    weights = party.class_weights
-    losses = [loss_sum(score(party, rows), rows.labels, weights) for rows in party.rows.validation]
+    logits = [score(party, rows) for rows in party.rows.validation]
     switch(party, training=True)
     first = max(party.index, 0)
-    trained = {first + i: party.take_losses(first + i) for i in range(len(losses))}
     return [
-        Validation(*trained[first + i], loss, len(rows.labels))
-        for i, (loss, rows) in enumerate(zip(losses, party.rows.validation, strict=True))
+        judged(party, first + i, each, rows.labels)
+        for i, (each, rows) in enumerate(zip(logits, party.rows.validation, strict=True))
     ]
+
+
+def judged(party: Party, index: int, logits: Tensor, labels: Tensor) -> Validation:
+    """Say how a hospital's round went, from the logits (records, 1) of its validation records."""
+    loss = loss_sum(logits, labels, party.class_weights)
+    ranked = ranked_pairs(logits, labels, party.run.min_cell)
+    return Validation(*party.take_losses(index), loss, len(labels), *ranked)
 
 
 def score(party: Party, rows: Rows) -> Tensor:
@@ -220,7 +227,20 @@ def said(party: Party, message: Validated, sender: str) -> Validation:
         raise ProtocolError(
             f"'{sender}' says its losses are {message.loss} and {message.train_loss}, below 0", sender
         )
-    return Validation(message.train_loss, message.train_records, message.loss, message.records)
+    if not 0 <= 4 * message.pairs <= agreed**2 or message.ranked < 0 or message.ranked > message.pairs:
+        raise ProtocolError(
+            f"'{sender}' says it ranked {message.ranked} of {message.pairs} pairs rightly; {agreed} records "
+            "have fewer",
+            sender,
+        )
+    return Validation(
+        message.train_loss,
+        message.train_records,
+        message.loss,
+        message.records,
+        message.ranked,
+        message.pairs,
+    )
 
 
 def restore(party: Party) -> None:

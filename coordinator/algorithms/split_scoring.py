@@ -4,16 +4,18 @@ For validation the labels go where the loss is computed; for the final test they
 the scores come back.
 """
 
+from dataclasses import astuple
+
 import torch
 from torch import Tensor
 
 from coordinator.algorithms.adapting import adapt_site, answer_adapting
 from coordinator.algorithms.cohort import Rows
-from coordinator.algorithms.party import Party, Validation, restore, said, switch, unheard
+from coordinator.algorithms.party import Party, Validation, judged, restore, said, switch, unheard
 from coordinator.algorithms.protecting import outgoing, outgoing_labels, packed, role_of, unpacked
 from coordinator.algorithms.selection import announce, heed
 from coordinator.algorithms.tensors import one, sent
-from coordinator.algorithms.training import evaluation_batches, loss_sum
+from coordinator.algorithms.training import evaluation_batches, loss_sum, ranked_pairs
 from coordinator.privacy.guard import chosen
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Activations, Features, Position, Scores, Validated
@@ -28,8 +30,7 @@ def site_validate(party: Party, at: Position, channel: SiteChannel) -> None:
     logits = have_scored(party, rows, at, channel, share_labels=party.run.labels == "shared")
     switch(party, training=True)
     if logits is not None:
-        loss = loss_sum(logits, rows.labels, party.class_weights)
-        channel.send(Validated(at, *party.take_losses(party.index), loss, len(rows.labels)))
+        channel.send(Validated(at, *astuple(judged(party, party.index, logits, rows.labels))))
     heed(party, at[:2], channel)
 
 
@@ -75,8 +76,13 @@ def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Va
     index = at[2]
     count = party.cohort.validation[index]
     if party.run.labels == "shared":
-        loss = score_for(party, at, count, channel, labels_come=True)
-        return Validation(*party.take_losses(index), loss, count)
+        scored = score_for(party, at, count, channel, labels_come=True)
+        loss = sum((loss_sum(*each, party.class_weights) for each in scored), 0.0)
+        logits = torch.cat([torch.empty(0, 1), *(output for output, _ in scored)])
+        labels = torch.cat([torch.empty(0), *(truth for _, truth in scored)])
+        return Validation(
+            *party.take_losses(index), loss, count, *ranked_pairs(logits, labels, party.run.min_cell)
+        )
     score_for(party, at, count, channel, labels_come=False)
     return said(party, channel.receive(channel.sites[index], Validated, at), channel.sites[index])
 
@@ -84,9 +90,9 @@ def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Va
 @torch.inference_mode()
 def score_for(
     party: Party, at: Position, count: int, channel: CoordinatorChannel, *, labels_come: bool
-) -> float:
-    """Run a site's activations through the coordinator's part; give the loss where labels come."""
-    site, loss = channel.sites[at[2]], 0.0
+) -> list[tuple[Tensor, Tensor]]:
+    """Run a site's activations through the coordinator's part; give logits and labels where these come."""
+    site, scored = channel.sites[at[2]], list[tuple[Tensor, Tensor]]()
     (part,) = party.parts.values()
     for number, batch in enumerate(evaluation_batches(count)):
         position = (*at[:3], -1 - number)
@@ -97,10 +103,10 @@ def score_for(
         if "middle" in party.parts:
             channel.send(site, Features(position, sent(output)))
         elif labels_come:
-            loss += loss_sum(output, one(up.labels, (size,), site), party.class_weights)
+            scored.append((output.cpu(), one(up.labels, (size,), site)))
         else:
             channel.send(site, Scores(position, sent(output)))
-    return loss
+    return scored
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:

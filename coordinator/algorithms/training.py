@@ -1,6 +1,7 @@
 """What every algorithm trains with: the loss, the one training step, evaluation."""
 
 from collections.abc import Callable, Iterable, Sequence
+from math import nan
 from typing import Any
 
 import torch
@@ -37,6 +38,25 @@ def loss_sum(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> 
         logits[:, 0].cpu().double(), wide, class_weight_of(wide, weights), reduction="none"
     )
     return float(each.sum())
+
+
+def ranked_pairs(logits: Tensor, labels: Tensor, min_cell: int) -> tuple[float, int]:
+    """Count how many pairs of a record with the outcome and one without are ranked rightly, ties half.
+
+    With fewer than ``min_cell`` records of either kind no pair is counted, in every arm alike: a site would
+    not tell. Divided, sums over sites are the site-stratified AUROC (Mann & Whitney 1947).
+
+    Returns:
+        pairs ranked rightly, NaN where a logit is not finite; pairs.
+    """
+    score, positive = logits[:, 0].cpu().double(), labels.cpu() > 0.5
+    up, down = score[positive], score[~positive].sort().values
+    if min(len(up), len(down)) < min_cell:
+        return 0.0, 0
+    if not bool(torch.isfinite(score).all()):
+        return nan, len(up) * len(down)
+    below, upto = (torch.searchsorted(down, up, right=right).sum() for right in (False, True))
+    return float(below + upto) / 2, len(up) * len(down)
 
 
 def class_weight_of(labels: Tensor, weights: Weights | None) -> Tensor | None:

@@ -129,19 +129,20 @@ def difference_rows(
         pair = {"task": scores.task, "strategy": strategy, "reference": other}
         found = effect(estimates[strategy][ALL, PRIMARY], estimates[other][ALL, PRIMARY])
         judged = verdict(found, margin)
-        if _twins(scores.task, strategy, other, identical):
+        if are_twins(scores.task, strategy, other, identical):
             if _same(scores, strategy, other):
                 judged = "identical"
             else:
-                surprises.append(_surprise(scores.task, strategy, other))
-        verdicts.append({**pair, "metric": PRIMARY, **_rounded(found), "margin": margin, "verdict": judged})
-        effects.append({**pair, "metric": PRIMARY, **_detail(found)})
+                surprises.append(surprise(scores.task, strategy, other))
+        verdicts.append({**pair, "metric": PRIMARY, **rounded(found), "margin": margin, "verdict": judged})
+        effects.append({**pair, "metric": PRIMARY, **detail(found)})
         secondary = effect(estimates[strategy][STRATIFIED, PRIMARY], estimates[other][STRATIFIED, PRIMARY])
-        effects.append({**pair, "metric": SECONDARY, **_detail(secondary)})
+        effects.append({**pair, "metric": SECONDARY, **detail(secondary)})
     return verdicts, effects, surprises
 
 
-def _twins(task: str, one: str, other: str, identical: dict[str, str]) -> bool:
+def are_twins(task: str, one: str, other: str, identical: dict[str, str]) -> bool:
+    """Say whether two strategies must give the same bits."""
     names = {name: identical.get(f"{task}/{name}", name) for name in (one, other)}
     return names[one] == names[other]
 
@@ -151,7 +152,8 @@ def _same(scores: TaskScores, one: str, other: str) -> bool:
     return all(np.array_equal(found[one][seed], found[other][seed]) for seed in found[one])
 
 
-def _surprise(task: str, strategy: str, other: str) -> dict[str, Any]:
+def surprise(task: str, strategy: str, other: str) -> dict[str, Any]:
+    """Say that what must be identical is not."""
     reason = f"expected to equal {other} bit for bit, and its scores differ; please report this as a defect"
     return {
         "task": task, "strategy": strategy, "seed": None, "site": ALL, "metric": "identical",
@@ -159,12 +161,14 @@ def _surprise(task: str, strategy: str, other: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _rounded(found: Effect) -> dict[str, float | None]:
+def rounded(found: Effect) -> dict[str, float | None]:
+    """Give a difference with its 90 % interval."""
     low, high = interval(found, 0.90)
     return known({"difference": found.difference, "ci_low": low, "ci_high": high})
 
 
-def _detail(found: Effect) -> dict[str, float | None]:
+def detail(found: Effect) -> dict[str, float | None]:
+    """Give a difference with its parts and both intervals."""
     (low_90, high_90), (low_95, high_95) = interval(found, 0.90), interval(found, 0.95)
     return known({
         **found._asdict(), "low_90": low_90, "high_90": high_90, "low_95": low_95, "high_95": high_95,

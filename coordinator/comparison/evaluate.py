@@ -15,6 +15,7 @@ from coordinator.comparison import (
     curves,
     differences,
     estimates,
+    federated,
     frontier,
     interruptions,
     per_site,
@@ -22,6 +23,7 @@ from coordinator.comparison import (
     private,
     shift,
     subgroups,
+    sweeps,
     table1,
     targets,
 )  # fmt: skip
@@ -67,6 +69,7 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
     _add(tables, {
         "costs.csv": costs.cost_rows(spec, paid),
         "figures/spent.csv": costs.spent_rows(costs.cost_rows(spec, paid)),
+        "figures/sweeps.csv": sweeps.sweep_rows(spec, paid),
         "privacy.csv": [*sent, *found],
         "figures/attacks.csv": attacked.catalog_rows(),
         "figures/private.csv": private.private_rows(spec, [*private.plain(sent), *found]),
@@ -85,7 +88,10 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
         _add(tables, {"figures/network.csv": _on_paper(spec, paid, results)})
     for task in spec.study.tasks:
         if any(run.task == task for run in spec.runs.values()):
-            _add(tables, _task(spec, read_task(spec, results, task)))
+            if spec.study.evaluation == "federated":
+                _add(tables, federated.task_rows(spec, results, task))
+            else:
+                _add(tables, _task(spec, read_task(spec, results, task)))
     attacks = [*private.plain(sent), *found]
     beside = frontier.frontier_rows(spec, attacks, tables["differences.csv"], paid)
     return {**tables, "figures/frontier.csv": beside}
@@ -106,7 +112,7 @@ def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
         "differences.csv": verdicts,
         "figures/summary.csv": estimates.summary_rows(task, found),
         "figures/per_site.csv": per_site.per_site_rows(
-            scores, differences.pairs_of(task, list(found), study.reference, {})
+            scores, differences.pairs_of(task, list(found), study.reference, {}), study.min_cell
         ),
         "figures/subgroups.csv": subgroups.subgroup_rows(scores, study.min_cell),
         "figures/effects.csv": effects,
@@ -134,6 +140,8 @@ def _on_paper(spec: Evaluation, paid: Costs, results: Path) -> Rows:
 def _undefined(reasons: Rows) -> list[str]:
     places: dict[tuple[str, str, str], list[str]] = {}
     for row in reasons:
+        if row["reason"] == federated.NEEDS_SCORES:  # of every run alike, as the report says once
+            continue
         places.setdefault((row["task"], row["site"], row["reason"]), []).append(
             f"{row['strategy']} {row['metric']}"
         )

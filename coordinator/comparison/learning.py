@@ -90,6 +90,8 @@ def _trial(history: list[Entry], best: Entry) -> list[Entry]:
             "round": entry["round"],
             "train_loss": _finite(entry.get("train_loss")),
             "validation_loss": _finite(entry["validation_loss"]),
+            "validation_auroc": entry.get("validation_auroc"),
+            "validation_pairs": entry.get("validation_pairs", 0),
             "bytes": _moved(entry) - _moved(start),
             "seconds": entry.get("seconds", 0.0) - start.get("seconds", 0.0),
             "best": int(entry is best),

@@ -123,7 +123,7 @@ def _tables(results: Path, run: Run) -> dict[str, Table]:
     paths = {site: folder_of(results, run) / f"predictions/{site}.parquet" for site in run.sites}
     if not may_lose(run):
         paths = {site: file_of(results, run, f"predictions/{site}.parquet") for site in run.sites}
-    return {site: _read_site(path) for site, path in paths.items() if path.is_file()}
+    return {site: read_site(path) for site, path in paths.items() if path.is_file()}
 
 
 def _joined(
@@ -155,7 +155,12 @@ def _read_groups(results: Path, runs: list[Run]) -> dict[str, NDArray[np.str_]]:
     return found
 
 
-def _read_site(path: Path) -> Table:
+def read_site(path: Path) -> Table:
+    """Read one site's scores of one run, column by column.
+
+    Raises:
+        DataError: the file is not as described.
+    """
     try:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:

@@ -33,19 +33,20 @@ COLUMNS: Final[dict[str, str]] = {
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
     "low_90,high_90,low_95,high_95,seeds",
     "figures/spent.csv": "task,strategy,party,measure,value,unit,seeds",
+    "figures/sweeps.csv": "task,kind,family,of,strategy,label,place,bytes,flops,seconds",
     "figures/reasons.csv": "task,strategy,seed,site,metric,reason",
     "figures/roc.csv": "task,strategy,seed,false_positive_rate,true_positive_rate",
     "figures/precision_recall.csv": "task,strategy,recall,precision",
     "figures/decision.csv": "task,strategy,threshold,n,net_benefit,treat_all",
     "figures/power.csv": "task,strategy,reference,n,events,margin,planned,detectable,chance",
     "figures/secondary.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,p,p_holm",
-    "figures/target.csv": "task,strategy,seed,target,reached,rounds,bytes,seconds,flops",
+    "figures/target.csv": "task,strategy,seed,measure,target,reached,rounds,bytes,seconds,flops",
     "figures/network.csv": "task,strategy,here,predicted,seeds",
     "figures/per_site.csv": "task,strategy,reference,difference,low_90,high_90,pooled,binned,bound,bins",
     "figures/units.csv": "task,strategy,measure,value,per_epoch,per_record,unit,against,ratio",
     "figures/calibration.csv": "task,strategy,bin,low,high,n,mean_score,observed",
     "figures/learning.csv": "task,strategy,seed,site,learning_rate,round,train_loss,validation_loss,"
-    "bytes,seconds,best",
+    "validation_auroc,validation_pairs,bytes,seconds,best",
     "figures/chosen.csv": "task,strategy,seed,site,learning_rate,round,validation_loss,tried",
     "figures/cohort.csv": "task,site,title,source,modalities,features,records,patients,events,event_share,"
     "development_records,development_events,test_records,test_patients,test_events,"

@@ -1,12 +1,14 @@
 """What it costs until a model is good; and per epoch and record, which flatters who needs more of them."""
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from coordinator.comparison.agreed import statistics_file
 from coordinator.comparison.estimates import Rows
 from coordinator.comparison.learning import Entry, read_history
+from coordinator.metrics import PRIMARY
 from coordinator.participation import epochs_of, participants
 from coordinator.protocol.keys import COORDINATOR
 from coordinator.specs import Evaluation, Run
@@ -16,21 +18,35 @@ Costs = dict[str, dict[str, dict[str, float]]]
 POOLING = "bytes_up.pooling.records"
 
 
-def target_rows(spec: Evaluation, paid: Costs, learning: Rows, results: Path) -> Rows:
-    """List for each run what it took until validation loss was near the reference's best of that seed.
+class Round(NamedTuple):
+    """A finished round of the chosen trial, counted from 1: what it reached, and cost so far."""
 
-    A round counts with all its cost. Operations are the run's, spread evenly over the rounds that it walked;
-    a pool's bytes include the records that were moved. Hospitals that train alone: the mean of their losses.
+    number: int
+    loss: float
+    auroc: float | None
+    bytes: float
+    seconds: float
+    best: bool
+
+
+def target_rows(spec: Evaluation, paid: Costs, learning: Rows, results: Path) -> Rows:
+    """List for each run what it took until validation was as good as the reference, up to the margin.
+
+    By AUROC: that of the round which the reference's validation chose, less the task's margin; by loss: its
+    least plus `target_loss`; both with the same seed. A round counts with all its cost. Operations are the
+    run's, spread evenly over the rounds that it walked; a pool's bytes include the records that were moved.
+    Hospitals that train alone: their AUROC is weighted by pairs, their loss is the mean of theirs.
     """
     rows: Rows = []
     for key, run in spec.runs.items():
-        limit = _limit(spec, run, learning)
-        place = {"task": run.task, "strategy": run.strategy, "seed": run.seed, "target": limit}
-        reached = (
-            None if limit is None else next((at for at in _rounds(run, learning) if at[1] <= limit), None)
-        )
-        spent = _spent(len(_walked(read_history(spec, run, results))), paid[key], reached)
-        rows.append({**place, "reached": int(reached is not None), **spent})
+        walked = len(_walked(read_history(spec, run, results)))
+        own = rounds_of(run, learning)
+        for measure, (limit, good) in _targets(spec, run, learning).items():
+            reached = next((each for each in own if limit is not None and good(each, limit)), None)
+            rows.append({
+                "task": run.task, "strategy": run.strategy, "seed": run.seed, "measure": measure,
+                "target": limit, "reached": int(reached is not None), **_spent(walked, paid[key], reached),
+            })  # fmt: skip
     return rows
 
 
@@ -90,37 +106,50 @@ def _unit_row(
             "against": ran[0] if ran else None, "ratio": values[0] / base if base else None}  # fmt: skip
 
 
-def _limit(spec: Evaluation, run: Run, learning: Rows) -> float | None:
+def _targets(
+    spec: Evaluation, run: Run, learning: Rows
+) -> dict[str, tuple[float | None, Callable[[Round, float], bool]]]:
+    """Give the targets of a run, None where the reference has none, and whether a round reaches one."""
     reference = spec.runs.get(f"{run.task}/{spec.study.reference}/{run.seed}")
-    losses = [loss for _, loss, _, _ in _rounds(reference, learning)] if reference else []
-    return min(losses) + spec.study.target_loss if losses else None
+    rounds = rounds_of(reference, learning) if reference else []
+    chosen = next((each.auroc for each in rounds if each.best and each.auroc is not None), None)
+    margin = spec.study.tasks[run.task].margin
+    area = None if chosen is None else chosen - margin
+    loss = min(each.loss for each in rounds) + spec.study.target_loss if rounds else None
+    return {
+        PRIMARY: (area, lambda each, limit: each.auroc is not None and each.auroc >= limit),
+        "loss": (loss, lambda each, limit: each.loss <= limit),
+    }
 
 
-def _rounds(run: Run, learning: Rows) -> list[tuple[int, float, float, float]]:
-    """Give each round's number from 1, loss, and bytes and seconds so far."""
+def rounds_of(run: Run, learning: Rows) -> list[Round]:
+    """List a run's rounds in the trial that was chosen; of sites that train alone put together."""
     place = (run.task, run.strategy, run.seed)
     own = [
         row
         for row in learning
         if (row["task"], row["strategy"], row["seed"]) == place and row["validation_loss"] is not None
     ]
-    found = []
-    for number in sorted({row["round"] for row in own}):
-        at = [row for row in own if row["round"] == number]
-        means = [sum(row[name] for row in at) / len(at) for name in ("validation_loss", "bytes", "seconds")]
-        found.append((number + 1, means[0], means[1], means[2]))
-    return found
+    numbers = sorted({row["round"] for row in own})
+    return [_round(number, [row for row in own if row["round"] == number]) for number in numbers]
 
 
-def _spent(
-    rounds: int, paid: dict[str, dict[str, float]], reached: tuple[int, float, float, float] | None
-) -> dict[str, Any]:
+def _round(number: int, rows: Rows) -> Round:
+    means = [sum(row[name] for row in rows) / len(rows) for name in ("validation_loss", "bytes", "seconds")]
+    ranked = [row for row in rows if row["validation_auroc"] is not None]
+    pairs = sum(row["validation_pairs"] for row in ranked)
+    area = sum(row["validation_auroc"] * row["validation_pairs"] for row in ranked) / pairs if pairs else None
+    best = any(row["best"] for row in rows)
+    return Round(number + 1, means[0], area, means[1], means[2], best)
+
+
+def _spent(rounds: int, paid: dict[str, dict[str, float]], reached: Round | None) -> dict[str, Any]:
     if reached is None:
         return dict.fromkeys(("rounds", "bytes", "seconds", "flops"))
     moved = sum(measures.get(POOLING, 0.0) for measures in paid.values())
     operations = sum(measures.get("flops", 0.0) for measures in paid.values())
-    return {"rounds": reached[0], "bytes": reached[2] + moved, "seconds": reached[3],
-            "flops": operations * reached[0] / rounds}  # fmt: skip
+    return {"rounds": reached.number, "bytes": reached.bytes + moved, "seconds": reached.seconds,
+            "flops": operations * reached.number / rounds}  # fmt: skip
 
 
 def _whole(paid: dict[str, dict[str, float]]) -> dict[str, tuple[float, str]]:

@@ -8,10 +8,14 @@ from coordinator.config.values import Count, Gate, Name, Positive, Record
 
 Release = Literal[
     "activations", "labels", "weights", "metrics", "aggregates", "sealed parts", "gradients",
-    "gradient norms", "masked weights",
+    "gradient norms", "masked weights", "estimates",
 ]  # fmt: skip
 WorkName = Annotated[
-    str, StringConstraints(pattern=r"^(run(/[a-z][a-z0-9_]*){3}|agreement(/[a-z][a-z0-9_]*){2})/[0-9]{1,10}$")
+    str,
+    StringConstraints(
+        pattern=r"^((run(/[a-z][a-z0-9_]*){3}|agreement(/[a-z][a-z0-9_]*){2})/[0-9]{1,10}"
+        r"|estimation(/[a-z][a-z0-9_]*){2})$"
+    ),
 ]
 Fingerprint = Annotated[str, StringConstraints(pattern=r"^([0-9a-f]{4}-){7}[0-9a-f]{4}$")]
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -62,9 +66,11 @@ class Policy(Record):
     )
     releases: tuple[Release, ...] = Field(
         description="what may leave: activations, labels, weights, metrics, aggregates, sealed parts, "
-        "gradients, gradient norms, masked weights"
+        "gradients, gradient norms, masked weights, estimates"
     )
-    smallest_cell: Count = Field(5, description="aggregates: a study with a smaller min_cell is refused")
+    smallest_cell: Count = Field(
+        5, description="aggregates, estimates: a study with a smaller min_cell is refused"
+    )
     limits: Limits = Field(default_factory=Limits, description="how much may leave in a run")
     gate: Gate = Field(
         "inside",

@@ -209,7 +209,9 @@ class Study(Record):
         description="true: the report shows images that were attacked beside what was made of them; every "
         "site must agree (allow_gallery)",
     )
-    evaluation: Literal["scores"] = Field("scores", description="from record-level scores")
+    evaluation: Literal["scores", "federated"] = Field(
+        "scores", description="from record-level scores, or from estimates each site makes of its own alone"
+    )
     bootstrap: Annotated[int, Field(ge=100, le=100_000)] = Field(
         1000, description="resamples behind each interval"
     )
@@ -218,8 +220,8 @@ class Study(Record):
     )
     target_loss: Annotated[float, Field(ge=0.0, le=10.0)] = Field(
         0.05,
-        description="cost to target: until validation loss (nats a record) is at most so much above the "
-        "reference's best",
+        description="cost to target, by loss: until validation loss (nats a record) is at most so much above "
+        "the reference's best; by AUROC the task's margin counts",
     )
     network: Network | None = Field(
         None, description="predict how long each strategy takes over such a network; empty: none"

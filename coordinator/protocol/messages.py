@@ -119,6 +119,25 @@ class Agreed(Message, frozen=True):
     statistics: str
 
 
+# estimating without scores
+
+
+class Estimated(Message, frozen=True):
+    """Site: estimates and counts over my test records, never a score (`coordinator.comparison.per_site`)."""
+
+    n: int
+    patients: int
+    events: int
+    areas: Array
+    covariance: Array
+    groups: Array
+    same: Array
+    values: Array
+    means: Array
+    reasons: dict[str, str]
+    metrics: tuple[str, ...]
+
+
 # split learning
 
 
@@ -234,13 +253,18 @@ class SumUnmasking(Message, frozen=True):
 
 
 class Validated(Message, frozen=True):
-    """Site: sums of the loss (float64) over my training steps and my validation records."""
+    """Site: sums of the loss (float64) over my training steps and my validation records.
+
+    And of these records' pairs, one with the outcome and one without, how many are ranked rightly.
+    """
 
     position: Position
     train_loss: float
     train_records: int
     loss: float
     records: int
+    ranked: float = 0.0
+    pairs: int = 0
 
 
 class Verdict(Message, frozen=True):
@@ -276,8 +300,8 @@ class Scores(Message, frozen=True):
 
 # what a message without a place of its own, or of one purpose only, is counted as
 _PHASES: dict[type[Message], str] = {
-    Aggregated: "agreement", Agreed: "agreement", Sealed: "training", Weights: "training",
-    Gradients: "training", Control: "training", Norms: "training",
+    Aggregated: "agreement", Agreed: "agreement", Estimated: "estimation",
+    Sealed: "training", Weights: "training", Gradients: "training", Control: "training", Norms: "training",
     Validated: "validation", Verdict: "validation", Budgeted: "validation", Missed: "validation",
     SumKeys: "training", SumShares: "training", SumMasked: "training", SumThere: "training",
     SumUnmasking: "training",
@@ -300,5 +324,5 @@ AnyMessage = (
     Hello | Welcome | Committed | Kept | Refused | Done | Bye | Aggregated | Agreed | Activations
     | CutGradient | Features | HeadGradient | Sealed | Weights | Gradients | Norms | Control | Validated
     | Verdict | Budgeted | Scores | SumKeys | SumShares | SumMasked | SumThere | SumUnmasking
-    | Missed | Resumed
+    | Missed | Resumed | Estimated
 )  # fmt: skip

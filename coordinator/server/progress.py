@@ -3,7 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Mapping
-from math import inf
+from math import inf, isfinite
 from pathlib import Path
 from typing import Any
 
@@ -84,8 +84,9 @@ class Progress:
                 say(event="note", text=_of_norms(self._run, row))
         if party.stopped == item.trial:  # the steps left out are no longer ahead
             self._step = (item.trial + 1) * self._run.training.rounds * self._steps_per_round
-        losses = {name: rows[0][name] for name in ("train_loss", "validation_loss")}
-        say(event="round", trial=item.trial, round=item.round, step=self._step, **losses)
+        told = ("train_loss", "validation_loss", "validation_auroc", "bytes_up", "bytes_down")
+        found = {name: rows[0][name] for name in told}
+        say(event="round", trial=item.trial, round=item.round, step=self._step, **found)
 
 
 def history_rows(
@@ -107,7 +108,8 @@ def history_rows(
         "best": best,
         "stopped": party.stopped == item.trial,
     }
-    losses = {"train_loss": _train_loss(found), "validation_loss": validation_loss(found, run.site_weights)}
+    loss = validation_loss(found, run.site_weights)
+    losses = {"train_loss": _train_loss(found), "validation_loss": loss, **_ranking(found)}
     rows: list[dict[str, Any]] = [{**place, "site": "all", **losses, **after}]
     for index, (site, each) in enumerate(zip(run.sites, found, strict=True)):
         if party.stopped_alone.get(index, item.round) < item.round:
@@ -115,8 +117,8 @@ def history_rows(
         stopped = party.stopped == item.trial or index in party.stopped_alone
         # the pool's batches belong to no hospital: it has no training loss of its own
         own = None if run.preset == "centralized" else _train_loss([each])
-        loss = each.loss / each.records if each.records else None
-        losses = {"train_loss": own, "validation_loss": loss}
+        mean = each.loss / each.records if each.records else None
+        losses = {"train_loss": own, "validation_loss": mean, **_ranking([each])}
         norms = _norms(take_measured(party, index))
         rows.append({**place, "site": site, **losses, **after, "stopped": stopped, **norms})
     whole = {"outside": sum(row["outside"] for row in rows[1:])}
@@ -139,3 +141,10 @@ def _of_norms(run: Run, row: Mapping[str, Any]) -> str:
 def _train_loss(found: list[Validation]) -> float | None:
     records = sum(each.train_records for each in found)
     return sum(each.train_loss for each in found) / records if records else None
+
+
+def _ranking(found: list[Validation]) -> dict[str, float | None]:
+    """Give the AUROC of validation records, within their hospitals, and of how many pairs it is."""
+    pairs, ranked = sum(each.pairs for each in found), sum(each.ranked for each in found)
+    return {"validation_auroc": ranked / pairs if pairs and isfinite(ranked) else None,
+            "validation_pairs": pairs}  # fmt: skip

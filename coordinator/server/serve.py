@@ -14,11 +14,12 @@ from coordinator.protocol.admission import Admitted
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR, read_secret
 from coordinator.protocol.sockets import Router
-from coordinator.specs import Agreement, Run
+from coordinator.specs import Agreement, Estimation, Run
 
-# what a spec's kind asks for; an agreement runs without torch
+# what a spec's kind asks for; an agreement and an estimation run without torch
 WORK: Final[Mapping[str, str]] = {
     "agreement": "coordinator.server.agreeing",
+    "estimation": "coordinator.server.estimating",
     "run": "coordinator.server.training",
 }
 
@@ -41,7 +42,11 @@ def _serve(options: argparse.Namespace) -> None:
 
 
 def open_channel(
-    options: argparse.Namespace, lifeline: Lifeline | None, spec: Run | Agreement, limit: int, ahead: int
+    options: argparse.Namespace,
+    lifeline: Lifeline | None,
+    spec: Run | Agreement | Estimation,
+    limit: int,
+    ahead: int,
 ) -> CoordinatorChannel:
     """Listen for the parties of a spec, and publish where."""
     secret = read_secret(options.secret)

@@ -8,7 +8,11 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
+from coordinator import specs
 from coordinator.command_line import main
+from coordinator.estimations import estimation_of
+from coordinator.metrics import auroc
+from coordinator.specs import Evaluation
 from tests.e2e.tiny_study import TASK, command, environment, launch, prepare_table, run_command
 
 STRATEGIES = ("split", "split_u", "fedavg")
@@ -166,3 +170,24 @@ def test_records_of_other_features_are_refused(here, capsys):
     assert whole(*words, out="no.csv") == 2
     assert "the agreed statistics have" in capsys.readouterr().err
     assert not (folder / "no.csv").exists()
+
+
+def test_sites_estimate_from_the_scores_they_kept(study, tmp_path):
+    """Real processes: one message of estimates leaves each site, and its AUROCs are those of its scores."""
+    home, _ = study
+    plan = json.loads((home / "plan.json").read_text())
+    evaluation = specs.read(Evaluation, home / plan["evaluation"]["spec"])
+    runs = [evaluation.runs[f"{TASK}/{name}/0"] for name in STRATEGIES]
+    asked = estimation_of(evaluation.study, runs)
+    kept = {site: {run: path.replace("state/ci/", "state/ci/runs/") for run, path in each.items()}
+            for site, each in asked.scores.items()}  # fmt: skip
+    (home / "estimation.json").write_text(asked.model_copy(update={"scores": kept}).model_dump_json())
+    launch(home, "estimation.json", "ci/estimates", statistics=None)
+    told = json.loads((home / "results/ci/estimates/estimates.json").read_text())
+    for site in ("north", "south"):
+        found = [pd.read_parquet(home / run_of(name) / f"predictions/{site}.parquet") for name in STRATEGIES]
+        own = [auroc(each["label"].to_numpy(), each["score"].to_numpy()).value for each in found]
+        assert told["sites"][site]["areas"] == pytest.approx(own, abs=1e-12)
+        ledger = (home / "state/ci/estimates" / site / "ledger.jsonl").read_text().splitlines()
+        assert [json.loads(line)["kind"] for line in ledger] == ["Hello", "Estimated", "Done"]
+    assert not list((home / "results/ci/estimates").rglob("*.parquet"))

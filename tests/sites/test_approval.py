@@ -126,7 +126,7 @@ def test_what_is_no_spec_is_refused(hospital, capsys):
     path = hospital / "policy.yaml"
     words = ["--spec", str(path), "--manifest", str(hospital / "manifest.json"), "--policy", str(path)]
     assert main("sites", COMMANDS, ["approve", *words]) == 2
-    assert "not a run's or agreement's spec" in capsys.readouterr().err
+    assert "not a run's, agreement's or estimation's spec" in capsys.readouterr().err
 
 
 # what joins

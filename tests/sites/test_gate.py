@@ -19,7 +19,7 @@ from coordinator.errors import ConfigError
 from coordinator.protocol import messages
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.messages import Activations, HeadGradient, Hello, Validated
-from coordinator.specs import Agreement, digest, run_digest
+from coordinator.specs import Agreement, Estimation, digest, run_digest
 from sites import gate
 from sites.budget import spent_in
 from sites.ledger import released, verified
@@ -39,10 +39,15 @@ AGREEMENT = Agreement(
 )  # fmt: skip
 
 
+ESTIMATION = Estimation(
+    study="test", task="task", sites=("a",), runs={"split/0": "x"}, scores={"a": {"split/0": "f"}},
+    min_cell=5, bootstrap=100, specificity=0.9, split_seed=0, threads=1,
+)  # fmt: skip
 GOES_ON = OnLoss(policy="continue", minutes=1, at_least=1)
 # way to train -> a spec of it, and what it allows
 WAYS = {
     "agreement": (AGREEMENT, gate.ALLOWED["agreement"]),
+    "estimation": (ESTIMATION, gate.ALLOWED["estimation"]),
     "local": (a_run("local", SIZES), gate.ALLOWED["local"]),
     "federated": (a_run("fedavg", SIZES), gate.ALLOWED["federated"]),
     "cyclic": (a_run("cyclic", SIZES), gate.ALLOWED["cyclic"]),
@@ -127,7 +132,8 @@ def sample(name):
         "stop": False, "end": False, "goes_on": True, "keys": (X,), "boxes": (X,), "words": X, "shares": (X,),
         "values": Y, "commits": {1: "h"}, "number": 1, "hash": "h", "ledger": "l",
         "signature": "",
-        "session": 0,
+        "session": 0, "patients": 1, "events": 1, "areas": Y, "covariance": X, "groups": X, "same": Y,
+        "means": X, "reasons": {}, "metrics": (),
     }  # fmt: skip
     kind = getattr(messages, name)
     return kind(**{field: values[field] for field in kind.__struct_fields__})

@@ -89,6 +89,10 @@ def audit_of(wildcards):
     return PLAN["audits"][f"{wildcards.task}/{wildcards.seed}"]
 
 
+def estimation_of(wildcards):
+    return PLAN["estimations"][wildcards.task]
+
+
 def shared_source(wildcards):
     """Name the file or folder with all sites' records, where a source has one."""
     return deal_of(wildcards)["input"] or []

@@ -17,6 +17,7 @@ rule evaluate:
             run=PLAN["runs"],
             file=["weights.sha256", "history.jsonl", "participation.jsonl", "costs.json"],
         ),
+        estimates=expand("<results>/estimates/{task}/estimates.json", task=PLAN["estimations"]),
         audits=expand("<results>/audit/{audit}/privacy.csv", audit=PLAN["audits"]),
     output:
         table_of("differences"),

@@ -12,6 +12,7 @@ from reporting.files import Results, Row, distinct
 UNIT = alt.Scale(domain=[0, 1])
 FREE = alt.Scale(zero=False)
 FEW = alt.Axis(tickCount=5)
+MEASURED = {"validation_loss": "validation loss", "validation_auroc": "validation AUROC"}
 LEARNING = {"round": "round, from 0", "seconds": "seconds", "bytes": "bytes moved, both ways (log scale)"}
 
 
@@ -101,23 +102,26 @@ def calibration(results: Results, task: str, strategies: list[str], shown: list[
     )
 
 
-def learning(results: Results, task: str, strategies: list[str], against: str) -> Figure | None:
-    """Validation loss by ``round``, ``seconds`` or ``bytes``: mean over seeds, and sites that train alone."""
+def learning(
+    results: Results, task: str, strategies: list[str], against: str, measure: str = "validation_loss"
+) -> Figure | None:
+    """Validation by ``round``, ``seconds`` or ``bytes``: mean over seeds, and sites that train alone."""
     rows = results.rows("figures/learning.csv", task=task)
-    points = [point for point in _mean_rounds(rows) if against != "bytes" or point["bytes"] > 0]
+    points = [point for point in _mean_rounds(rows, measure) if against != "bytes" or point["bytes"] > 0]
     if not points:
         return None
-    title = LEARNING[against]
+    title, what = LEARNING[against], MEASURED[measure]
     # bytes differ by orders of magnitude between strategies
     scale = FREE if against != "bytes" else alt.Scale(type="log", nice=False)
     axis = alt.Axis(tickCount=5, format="~s" if against == "bytes" else "~g")
     x = alt.X(f"{against}:Q", title=title, scale=scale, axis=axis)
-    y = alt.Y("validation_loss:Q", title="validation loss", scale=FREE, axis=FEW)
-    last = {point["strategy"]: point["validation_loss"] for point in points}
+    y = alt.Y(f"{measure}:Q", title=what, scale=FREE, axis=FEW)
+    last = {point["strategy"]: point[measure] for point in points}
+    name = "learning" if measure == "validation_loss" else "learning-auroc"
     return charts.draw(
         alt.layer(_lines(points, strategies, x, y, order="round")).properties(width=WIDTH, height=HEIGHT),
-        f"learning-{against}-{task}",
-        title=f"Validation loss by {title}",
+        f"{name}-{against}-{task}",
+        title=f"{what[0].upper()}{what[1:]} by {title}",
         description="Last values: " + "; ".join(f"{name} {value:.3f}" for name, value in last.items()) + ".",
         source="figures/learning.csv",
     )
@@ -127,16 +131,14 @@ def _points(rows: list[Row], shown: list[str], *columns: str) -> Points:
     return [numbers(row, *columns) for row in rows if row["strategy"] in shown]
 
 
-def _mean_rounds(rows: list[Row]) -> Points:
+def _mean_rounds(rows: list[Row], measure: str) -> Points:
     points: Points = []
     for strategy in distinct(rows, "strategy"):
-        own = [row for row in rows if row["strategy"] == strategy and row["validation_loss"]]
+        own = [row for row in rows if row["strategy"] == strategy and row[measure]]
         for number in distinct(own, "round"):
-            at = [
-                numbers(row, "validation_loss", "bytes", "seconds") for row in own if row["round"] == number
-            ]
+            at = [numbers(row, measure, "bytes", "seconds") for row in own if row["round"] == number]
             # bytes and seconds are the whole run's, in every row
-            means = {name: _mean(at, name) for name in ("validation_loss", "bytes", "seconds")}
+            means = {name: _mean(at, name) for name in (measure, "bytes", "seconds")}
             points.append({"strategy": strategy, "round": int(number), **means})
     return points
 

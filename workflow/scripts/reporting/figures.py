@@ -17,7 +17,7 @@ def overview(results: Results, task: str, strategies: list[str]) -> Figure | Non
     """AUROC of each strategy: all sites together with its interval, and every site alone."""
     rows = results.rows("figures/summary.csv", task=task, metric="auroc")
     points = [numbers(row, "value", "ci_low", "ci_high") for row in rows if row["value"]]
-    pooled = [point for point in points if point["site"] == "all"]
+    pooled = [point for point in points if point["site"] == results.whole]
     single = [point for point in points if point["site"] not in ("all", "stratified")]
     if not pooled:
         return None
@@ -35,7 +35,8 @@ def overview(results: Results, task: str, strategies: list[str]) -> Figure | Non
     return charts.draw(
         chart,
         f"overview-{task}",
-        title="AUROC with 95 % interval; grey ticks are single sites",
+        title=f"{'Mean AUROC of the sites' if results.federated else 'AUROC'} with 95 % interval; grey ticks "
+        "are single sites",
         description=f"AUROC over all sites by strategy: {words}.",
         source="figures/summary.csv",
     )
@@ -47,11 +48,12 @@ def forest(results: Results, task: str, strategies: list[str]) -> Figure | None:
     points = [
         {**numbers(row, "value", "ci_low", "ci_high"), "hover": _hover(row)} for row in rows if row["value"]
     ]
-    sites = list(dict.fromkeys(point["site"] for point in points if point["site"] != "stratified"))[-20:]
+    other = {"all", "stratified"} - {results.whole}
+    sites = list(dict.fromkeys(point["site"] for point in points if point["site"] not in other))[-20:]
     points = [point for point in points if point["site"] in sites and point["strategy"] in strategies]
     if not points:
         return None
-    sites = sorted(sites, key=lambda site: site == "all")
+    sites = sorted(sites, key=lambda site: site == results.whole)
     y = alt.Y("site:N", sort=sites, title=None, axis=_bare())
     offset = alt.YOffset("strategy:N", sort=strategies)
     tint, base = charts.colour(strategies), alt.Chart(charts.data(points))
@@ -63,7 +65,7 @@ def forest(results: Results, task: str, strategies: list[str]) -> Figure | None:
             x, y, tint, offset, charts.mark(strategies, "strategy"), alt.Description("hover:N")
         ),
     ).properties(width=BAR, height=alt.Step(max(7, 52 // len(strategies))))
-    words = "; ".join(point["hover"] for point in points if point["site"] == "all")
+    words = "; ".join(point["hover"] for point in points if point["site"] == results.whole)
     return charts.draw(
         chart,
         f"forest-{task}",
@@ -74,8 +76,13 @@ def forest(results: Results, task: str, strategies: list[str]) -> Figure | None:
 
 
 def target(results: Results, task: str, strategies: list[str], measure: str) -> Figure | None:
-    """What each seed of each strategy took until its validation loss was near the reference's best."""
-    rows = results.rows("figures/target.csv", task=task)
+    """What each seed of each strategy took until validation was as good as the reference, up to the margin.
+
+    By AUROC, or by loss where no site has enough validation records for one.
+    """
+    every = results.rows("figures/target.csv", task=task)
+    by = "auroc" if any(row["measure"] == "auroc" and row["target"] for row in every) else "loss"
+    rows = [row for row in every if row["measure"] == by]
     points = [
         {
             **numbers(row, measure),
@@ -95,7 +102,8 @@ def target(results: Results, task: str, strategies: list[str], measure: str) -> 
     return charts.draw(
         alt.layer(marks).properties(width=BAR, height=max(60, 26 * len(strategies))),
         f"target-{measure}-{task}",
-        title=f"To the target: {TARGETS[measure]}; a dot for each seed that reached it",
+        title=f"To the target {'AUROC' if by == 'auroc' else 'loss'} in validation: {TARGETS[measure]}; a "
+        "dot for each seed that reached it",
         description="; ".join(point["hover"] for point in points)
         + (f". Not reached: {', '.join(missed)}." if missed else "."),
         source="figures/target.csv",
@@ -149,7 +157,7 @@ def _effects(results: Results, task: str) -> charts.Points:
     columns = ("difference", "low_90", "high_90", "low_95", "high_95")
     return [
         {**numbers(row, *columns), "pair": f"{row['strategy']} \u2212 {row['reference']}"}
-        for row in results.rows("figures/effects.csv", task=task, metric="auroc")
+        for row in results.rows("figures/effects.csv", task=task, metric=results.primary)
         if row["difference"] and judged[row["strategy"], row["reference"]] != "identical"
     ]
 

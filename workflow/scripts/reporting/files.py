@@ -17,6 +17,7 @@ TABLES: Final = (
     "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv", "figures/attacks.csv",
     "figures/private.csv", "figures/frontier.csv", "figures/gallery.csv",
     "figures/interruptions.csv", "figures/subgroups.csv", "figures/network.csv", "figures/per_site.csv",
+    "figures/sweeps.csv",
 )  # fmt: skip
 
 
@@ -44,6 +45,21 @@ class Results:
     tables: dict[str, list[Row]]
     provenance: dict[str, Any]
     labels: dict[str, list[str]] = field(default_factory=dict)
+
+    @property
+    def federated(self) -> bool:
+        """Say whether the study was compared from the sites' estimates alone."""
+        return bool(self.provenance["config"]["evaluation"] == "federated")
+
+    @property
+    def whole(self) -> str:
+        """Name the place whose AUROC is the study's."""
+        return "stratified" if self.federated else "all"
+
+    @property
+    def primary(self) -> str:
+        """Name the difference on which verdicts are."""
+        return "auroc_stratified" if self.federated else "auroc"
 
     def rows(self, table: str, **where: str) -> list[Row]:
         """Give a table's rows, those that match."""

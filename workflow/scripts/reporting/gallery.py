@@ -1,6 +1,6 @@
 """Which figures a task has, by the section that they stand in; each is a function of CSV files."""
 
-from reporting import curves, figures, frontier, shift
+from reporting import curves, figures, frontier, shift, sweeps
 from reporting.charts import Figure
 from reporting.files import Results, distinct
 
@@ -22,6 +22,13 @@ def figures_of(results: Results, task: str) -> dict[str, list[Figure]]:
             curves.learning(results, task, strategies, "round"),
             curves.learning(results, task, strategies, "seconds"),
             curves.learning(results, task, strategies, "bytes"),
+            curves.learning(results, task, strategies, "round", "validation_auroc"),
+            curves.learning(results, task, strategies, "bytes", "validation_auroc"),
+        ],
+        "sweeps": [
+            sweeps.sweep(results, task, strategies, kind, measure)
+            for kind in sweeps.kinds_of(results, task)
+            for measure in sweeps.MEASURES
         ],
         "frontier": frontier.panels(results, task),
         "target": [figures.target(results, task, strategies, name) for name in figures.TARGETS],

@@ -17,15 +17,25 @@ METRICS = {
 }  # fmt: skip
 
 
+OF_ALL = ("auroc", "accuracy", "brier")  # what is known over all sites where no score leaves
+
+
+def shown_of_all(results: Results) -> list[str]:
+    """Name the metrics that all sites together have."""
+    return [name for name in METRICS if name in OF_ALL or not results.federated]
+
+
 def metrics(results: Results, task: str) -> Table:
     """All metrics over all sites together, means over seeds."""
     rows = results.rows("figures/summary.csv", task=task, site="all")
     caption = "All sites together: mean over seeds and 95 % interval over patients"
-    table = Table(caption, list(METRICS.values()), group="strategy")
-    found = {(row["strategy"], row["metric"]): row for row in rows}
+    names = shown_of_all(results)
+    table = Table(caption, [METRICS[name] for name in names], group="strategy")
+    area = results.rows("figures/summary.csv", task=task, site=results.whole, metric="auroc")
+    found = {(row["strategy"], row["metric"]): row for row in [*rows, *area]}
     for strategy in distinct(rows, "strategy"):
-        own = [found.get((strategy, metric)) for metric in METRICS]
-        table.rows.append((strategy, [_metric(row, _reason(results, row)) for row in own]))
+        own = [found.get((strategy, metric)) for metric in names]
+        table.rows.append((strategy, [metric_cell(row, reason(results, row)) for row in own]))
     table.notes = [
         "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
         "are taken at a score of 0.5; the calibration error has 15 bins of equal width; the intercept is "
@@ -34,6 +44,10 @@ def metrics(results: Results, task: str) -> Table:
         "odds scale; of the others the bootstrap\u2019s over patients.",
         *[note for note in undefined(results, task) if note.startswith("\u2013 at all:")],
     ]
+    if results.federated:
+        table.notes.insert(
+            0, "AUROC: the mean of the sites\u2019, weighted by positive \u00d7 negative records."
+        )
     if several := _of_several_models(results, task):
         table.notes.append(f"For {', '.join(several)} these numbers pool the scores of different models.")
     return table
@@ -49,34 +63,6 @@ def _of_several_models(results: Results, task: str) -> list[str]:
         or row["rule"] == "fedbn"
         or row["adapt"] != "0"
     ]
-
-
-def by_site(results: Results, task: str) -> Table:
-    """AUROC at each site, pooled and stratified."""
-    rows = results.rows("figures/summary.csv", task=task, metric="auroc")
-    strategies = distinct(rows, "strategy")
-    table = Table(
-        "AUROC by site: mean over seeds and 95 % interval over patients", ["n", *strategies], group="site"
-    )
-    found = {(row["site"], row["strategy"]): row for row in rows}
-    names = distinct(rows, "site")
-    for site in [
-        *[n for n in ("all", "stratified") if n in names],
-        *[n for n in names if n not in ("all", "stratified")],
-    ]:
-        own = [found.get((site, strategy)) for strategy in strategies]
-        cells = [
-            cell(own[0], "n", units.count),
-            *(with_interval(row, title=_reason(results, row)) for row in own),
-        ]
-        table.rows.append((site, cells))
-    table.notes = [
-        "all: every test record ranked against every other, also across hospitals. stratified: the mean "
-        "of the sites\u2019 AUROCs, weighted by positive \u00d7 negative records. An interval from few "
-        "records is rough, and a perfect ranking has none: it shows no error to estimate one from.",
-        *[note for note in undefined(results, task) if not note.startswith("\u2013 at all:")],
-    ]
-    return table
 
 
 def subgroups(results: Results, task: str) -> Table | None:
@@ -104,10 +90,12 @@ def subgroups(results: Results, task: str) -> Table | None:
 def every_seed(results: Results, task: str) -> Table:
     """All metrics of every run, all sites together."""
     rows = results.rows("comparison.csv", task=task, site="all")
-    found = {(row["strategy"], row["seed"], row["metric"]): row for row in rows}
-    table = Table("Every run, all sites together", ["seed", *METRICS.values()], group="strategy")
+    area = results.rows("comparison.csv", task=task, site=results.whole, metric="auroc")
+    found = {(row["strategy"], row["seed"], row["metric"]): row for row in [*rows, *area]}
+    names = shown_of_all(results)
+    table = Table("Every run, all sites together", ["seed", *(METRICS[n] for n in names)], group="strategy")
     for strategy, seed in dict.fromkeys((row["strategy"], row["seed"]) for row in rows):
-        cells = [_metric(found.get((strategy, seed, metric))) for metric in METRICS]
+        cells = [metric_cell(found.get((strategy, seed, metric))) for metric in names]
         table.rows.append((strategy, [text(seed, "seed"), *cells]))
     return table
 
@@ -127,52 +115,26 @@ def every_seed_by_site(results: Results, task: str) -> Table:
 
 def differences(results: Results, task: str) -> Table:
     """Differences from the reference with their verdicts."""
-    effects = {_pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc")}
-    secondary = {
-        _pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc_stratified")
+    effects = {
+        pair(row): row for row in results.rows("figures/effects.csv", task=task, metric=results.primary)
     }
-    columns = [
-        "difference, 90 % interval",
-        "95 % interval",
-        "verdict",
-        "stratified difference, 90 % interval",
-    ]
+    secondary = {
+        pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc_stratified")
+    }
+    columns = ["difference, 90 % interval", "95 % interval", "verdict"]
+    columns += [] if results.federated else ["stratified difference, 90 % interval"]
     table = Table("Differences in AUROC, mean over seeds on the same patients", columns, group="pair")
     for row in results.rows("differences.csv", task=task):
         table.rows.append((
             f"{row['strategy']} \u2212 {row['reference']}",
             [
                 with_interval(row, "difference", units.signed),
-                _range(effects.get(_pair(row)), "95"),
+                _range(effects.get(pair(row)), "95"),
                 Markup('<td class="verdict {0}">{1}</td>').format(row["verdict"], KINDS[row["verdict"]]),
-                _secondary(secondary.get(_pair(row))),
+                *([] if results.federated else [stratified_cell(secondary.get(pair(row)))]),
             ],
         ))  # fmt: skip
     return table
-
-
-def per_site(results: Results, task: str) -> Table | None:
-    """Say what per-site estimates alone, without a score, would have shown."""
-    rows = results.rows("figures/per_site.csv", task=task)
-    effects = {
-        _pair(row): row for row in results.rows("figures/effects.csv", task=task, metric="auroc_stratified")
-    }
-    columns = [
-        "from scores, 90 % interval", "from estimates, 90 % interval", "AUROC from scores", "from bins",
-        "off by at most",
-    ]  # fmt: skip
-    table = Table("Stratified difference and pooled AUROC, had no score left", columns, group="pair")
-    for row in rows:
-        areas = [cell(row, column) for column in ("pooled", "binned", "bound")]
-        cells = [_secondary(effects.get(_pair(row))), _secondary(row), *areas]
-        table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
-    if rows:
-        table.notes = [
-            "Estimates: each site\u2019s AUROCs, their covariances (DeLong 1988, Obuchowski 1997) and how "
-            f"many scores lie in each of {rows[0]['bins']} bins, by outcome. The pooled AUROC is the first "
-            "strategy\u2019s. This study released scores; the table shows how near estimates come."
-        ]
-    return table if rows else None
 
 
 def power(results: Results, task: str) -> Table | None:
@@ -213,12 +175,14 @@ def _count(row: Row, column: str, few: int) -> Markup:
     return cell(row, column, units.count)
 
 
-def _metric(row: Row | None, why: str = "") -> Markup:
+def metric_cell(row: Row | None, why: str = "") -> Markup:
+    """Put a metric and its interval in a cell; ``why`` says why there is none."""
     signed = row is not None and row["metric"] == "calibration_intercept"
     return with_interval(row, shown=units.signed if signed else units.score, title=why)
 
 
-def _secondary(row: Row | None) -> Markup:
+def stratified_cell(row: Row | None) -> Markup:
+    """Put a difference and its 90 % interval in a cell."""
     if row is None or not row["difference"]:
         return text("\u2013", "none")
     found = number(row, "difference", units.signed)
@@ -236,11 +200,13 @@ def _range(row: Row | None, level: str) -> Markup:
     )
 
 
-def _pair(row: Row) -> tuple[str, str]:
+def pair(row: Row) -> tuple[str, str]:
+    """Name the two strategies that a row compares."""
     return row["strategy"], row["reference"]
 
 
-def _reason(results: Results, row: Row | None) -> str:
+def reason(results: Results, row: Row | None) -> str:
+    """Say why a row has no value."""
     if row is None:
         return ""
     why = results.row(

@@ -164,14 +164,17 @@ def _found(row: Row) -> Markup:
 def reference_sentence(results: Results, task: str) -> Markup:
     """Say how well the reference does, which the others are measured by."""
     reference = results.provenance["config"]["reference"]
-    row = results.row("figures/summary.csv", task=task, strategy=reference, site="all", metric="auroc")
+    row = results.row(
+        "figures/summary.csv", task=task, strategy=reference, site=results.whole, metric="auroc"
+    )
     if row is None:
         return Markup("The reference {} was not run on this task.").format(reference)
     if not row["value"]:
         return Markup("The AUROC of the reference {} is undefined.").format(reference)
     seeds = int(row["seeds"])
-    return Markup("{} reaches an AUROC of {} (95\u00a0% interval {} to {}) on {} test records{}.").format(
-        reference, *(number(row, column) for column in ("value", "ci_low", "ci_high")),
+    mean = ", the sites\u2019 mean," if results.federated else ""
+    return Markup("{} reaches an AUROC of {}{} (95\u00a0% interval {} to {}) on {} test records{}.").format(
+        reference, number(row, "value"), mean, *(number(row, column) for column in ("ci_low", "ci_high")),
         number(row, "n", units.count),
         f", mean over {seeds} seeds" if seeds > 1 else "; with one seed, variation from training is not seen",
     )  # fmt: skip
@@ -196,6 +199,10 @@ def undefined(results: Results, task: str) -> list[str]:
     for (site, reason), metrics in found.items():
         alike.setdefault((site == "all", ", ".join(metrics), reason), []).append(site)
     return [
-        f"\u2013 at {', '.join(sites)}: {metrics.replace('_', ' ')} undefined: {reason}."
+        f"\u2013 at {', '.join(sites)}: {metrics.replace('_', ' ')}{_without(reason)}."
         for (_, metrics, reason), sites in alike.items()
     ]
+
+
+def _without(reason: str) -> str:
+    return f" {reason}" if reason.startswith(("not told", "needs")) else f" undefined: {reason}"
