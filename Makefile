@@ -15,7 +15,8 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper forecast download env test test-system docs-test containers test-containers rehearsal lint bench \
-	bench-data floors exactness simulation chaos references audit network figures fuzz flood hijacking chaos-many clean-state
+	bench-peers bench-data floors exactness simulation chaos references audit network figures fuzz flood hijacking \
+	chaos-many clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -73,6 +74,10 @@ lint: env
 
 bench: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench
+
+# the same job, exchange and split step through NVIDIA FLARE and Flower, installed into ~/.cache: ten minutes
+bench-peers: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.peers $(PEERS)
 
 # seconds and memory from raw files to prepared; needs the data (SUTURE_DATA_ROOT)
 bench-data: env

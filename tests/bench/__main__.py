@@ -20,15 +20,21 @@ def main(wanted: list[str]) -> None:
     """Measure the rows, all by default, print the table, write the file."""
     from tests.bench.rows import ROWS
 
-    table, rows = Table("row", "ratio", "quartiles", "what"), []
+    rows = []
     for name in wanted or ROWS:
         print(f"{name} ...", file=sys.stderr, flush=True)
         rows += measured(name)
+    show(rows)
+    Path("bench.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print a table of rows."""
+    table = Table("row", "ratio", "quartiles", "what")
     for row in rows:
         ratios = (f"{row['ratio']:.3g}", f"{row['low']:.3g} - {row['high']:.3g}")
         table.add_row(row["name"], *ratios, row["what"])
     Console().print(table)
-    Path("bench.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
 
 
 def measured(name: str) -> list[dict[str, Any]]:

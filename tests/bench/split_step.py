@@ -5,6 +5,8 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -18,6 +20,7 @@ from coordinator.limits import message_limit
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.keys import COORDINATOR, make, read_manifest, read_secret
 from coordinator.protocol.messages import Hello
+from coordinator.protocol.site_channel import SiteChannel
 from coordinator.protocol.sockets import Dealer, Router
 from coordinator.schedule import schedule
 from coordinator.specs import Run
@@ -46,14 +49,12 @@ COHORT = Cohort((FEATURES,), (RECORDS,), (0,), (0,))
 def measure() -> dict[str, object]:
     """Give the row ``split_step_mlp``."""
     torch.set_num_threads(1)
-    with tempfile.TemporaryDirectory() as folder:
-        bare, bare_site = _bare()
-        ours, our_site = _suture(Path(folder))
-        try:
+    bare, bare_site = _bare()
+    try:
+        with stepping() as ours:
             return _compare(bare, ours)
-        finally:
-            bare_site.kill()
-            our_site.kill()
+    finally:
+        bare_site.kill()
 
 
 def _compare(bare, ours) -> dict[str, object]:
@@ -76,43 +77,57 @@ def _bare():
     return steps, subprocess.Popen([sys.executable, bare_loop.__file__, endpoint, key])
 
 
-def _suture(folder: Path):
+@contextmanager
+def stepping() -> Iterator[Callable[[int], list[float]]]:
+    """Give steps(n), which does n steps and gives each one's seconds."""
+    run = a_run()
+    with tempfile.TemporaryDirectory() as folder:
+        channel, site = federation(Path(folder), run, [sys.executable, "-m", "tests.bench.split_step"])
+        party, items = Party(run, COHORT), schedule(run, COHORT.train)
+        channel.admit()
+        channel.welcome(COHORT.train)
+        split.coordinator_step(party, next(items), channel)
+
+        def steps(count: int) -> list[float]:
+            seconds = []
+            for _ in range(count):
+                start = time.perf_counter()
+                split.coordinator_step(party, next(items), channel)
+                seconds.append(time.perf_counter() - start)
+            return seconds
+
+        try:
+            yield steps
+        finally:
+            site.kill()
+
+
+def federation(folder: Path, run: Run, program: list[str]) -> tuple[CoordinatorChannel, subprocess.Popen]:
+    """Bind as the coordinator, and start the program that is the site, which hears the folder and where."""
     folder.chmod(0o700)
     make(folder, [COORDINATOR, SITE])
     manifest = read_manifest(folder / "manifest.json")
-    link = Router(
-        "tcp://127.0.0.1:0",
-        read_secret(folder / "coordinator.secret").curve,
-        lambda: {manifest[SITE].curve: SITE},
-    )
-    site = subprocess.Popen([sys.executable, "-m", "tests.bench.split_step", str(folder), link.endpoint])
-    run = a_run()
-    channel = CoordinatorChannel(link, [SITE], spec="bench", limit=message_limit(run, COHORT))
-    party, items = Party(run, COHORT), schedule(run, COHORT.train)
-    channel.admit()
-    channel.welcome(COHORT.train)
-    split.coordinator_step(party, next(items), channel)
+    secret = read_secret(folder / "coordinator.secret").curve
+    link = Router("tcp://127.0.0.1:0", secret, lambda: {manifest[SITE].curve: SITE})
+    site = subprocess.Popen([*program, str(folder), link.endpoint])
+    return CoordinatorChannel(link, [SITE], spec="bench", limit=message_limit(run, COHORT)), site
 
-    def steps(count: int) -> list[float]:
-        seconds = []
-        for _ in range(count):
-            start = time.perf_counter()
-            split.coordinator_step(party, next(items), channel)
-            seconds.append(time.perf_counter() - start)
-        return seconds
 
-    return steps, site
+def enter(folder: Path, endpoint: str, run: Run) -> SiteChannel:
+    """Come as the site, by the product's gate and with its ledger."""
+    torch.set_num_threads(1)
+    manifest, secret = read_manifest(folder / "manifest.json"), read_secret(folder / f"{SITE}.secret")
+    link = Dealer(endpoint, manifest[COORDINATOR].curve, secret.curve, manifest[SITE].curve)
+    channel, _ = open_channel(run, link, folder / "ledger.jsonl", limit=message_limit(run, COHORT))
+    channel.enter(Hello(SITE, "bench", 0), lambda refusals: None)
+    return channel
 
 
 def site_program(folder: Path, endpoint: str) -> None:
     """Be the site: the product's gate, ledger and loop on random records."""
-    torch.set_num_threads(1)
-    manifest, secret = read_manifest(folder / "manifest.json"), read_secret(folder / f"{SITE}.secret")
-    link = Dealer(endpoint, manifest[COORDINATOR].curve, secret.curve, manifest[SITE].curve)
-    channel, _ = open_channel(a_run(), link, folder / "ledger.jsonl", limit=message_limit(a_run(), COHORT))
+    channel = enter(folder, endpoint, a_run())
     rows = Rows(torch.randn(RECORDS, FEATURES), (torch.rand(RECORDS) > 0.5).float())
     none = Rows(rows.inputs[:0], rows.labels[:0])
-    channel.enter(Hello(SITE, "bench", 0), lambda refusals: None)
     take_part(Party(a_run(), COHORT, 0, SiteData(rows, (none,), (none,))), channel, lambda item, state: None)
 
 
