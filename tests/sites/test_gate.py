@@ -133,7 +133,7 @@ def sample(name):
         "values": Y, "commits": {1: "h"}, "number": 1, "hash": "h", "ledger": "l",
         "signature": "",
         "session": 0, "patients": 1, "events": 1, "areas": Y, "covariance": X, "groups": X, "same": Y,
-        "means": X, "reasons": {}, "metrics": (),
+        "means": X, "reasons": {}, "metrics": (), "pairs": 1, "ranked": 1.0,
     }  # fmt: skip
     kind = getattr(messages, name)
     return kind(**{field: values[field] for field in kind.__struct_fields__})
