@@ -15,8 +15,9 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper forecast download env test test-system docs-test containers test-containers rehearsal lint bench \
-	bench-peers bench-data floors exactness simulation chaos references audit network figures fuzz flood hijacking \
-	chaos-many clean-state
+	bench-peers bench-study bench-data floors exactness \
+	simulation chaos references audit network figures fuzz flood hijacking chaos-many \
+	clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -78,6 +79,10 @@ bench: env
 # the same job, exchange and split step through NVIDIA FLARE and Flower, installed into ~/.cache: ten minutes
 bench-peers: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.peers $(PEERS)
+
+# what the default study takes beyond its arithmetic, on two cores that are quiet: three minutes
+bench-study: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.default_study
 
 # seconds and memory from raw files to prepared; needs the data (SUTURE_DATA_ROOT)
 bench-data: env

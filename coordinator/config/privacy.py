@@ -70,8 +70,9 @@ class Privacy(Record):
     cut_gradient: Literal["none", "max_norm", "marvell"] = Field(
         "none", description="split, private labels: noise on the gradient that goes up (Li 2022)"
     )
-    activations: Literal["float32", "bf16", "int8"] = Field(
-        "float32", description="split: how activations travel; bf16 takes half the bytes, int8 a quarter"
+    activations: Literal["float32", "bf16", "fp16", "int8"] = Field(
+        "float32",
+        description="split: how activations travel; bf16 and fp16 take half the bytes, int8 a quarter",
     )
     detect_hijacking: bool = Field(
         False,

@@ -1,12 +1,14 @@
-"""How activations travel: as they are, in bfloat16 (half the bytes), or in eight bits (a quarter).
+"""How activations travel: as they are, in bfloat16 or float16 (half the bytes), or in eight bits (a quarter).
 
+bfloat16 keeps float32's range with 8 bits of precision; float16 has 11, and what is beyond its largest number
+(65504) becomes that.
 Eight bits a number, the range of each record divided evenly:  q = round((a - low) / step),
 step = (high - low) / 255; low and step travel with the record. The gradient that comes down is taken for
-the one at `a` itself. Both lose some of what the numbers say; neither has a guarantee, and noise is added
-before.
+the one at `a` itself. All lose some of what the numbers say; none has a guarantee, and noise is added before.
 """
 
 from collections.abc import Callable
+from functools import partial
 from math import prod
 from typing import Final, NamedTuple
 
@@ -29,20 +31,26 @@ class Codec(NamedTuple):
     unpack: Callable[[Array, tuple[int, ...], str], Tensor] | None
 
 
-def pack_bf16(values: Tensor) -> Array:
-    """Give (batch, ..., 2) uint8, the bytes of the rounded numbers."""
-    rounded = values.detach().cpu().to(torch.bfloat16).contiguous()
+def pack_half(values: Tensor, dtype: torch.dtype) -> Array:
+    """Give (batch, ..., 2) uint8, the bytes of the numbers rounded to a dtype of 16 bits."""
+    largest = torch.finfo(dtype).max
+    rounded = values.detach().cpu().clamp(-largest, largest).to(dtype).contiguous()
     return sent(rounded.view(torch.uint8).view(*values.shape, 2))
 
 
-def unpack_bf16(array: Array, shape: tuple[int, ...], sender: str) -> Tensor:
+def unpack_half(array: Array, shape: tuple[int, ...], sender: str, dtype: torch.dtype) -> Tensor:
     """Give float32 of the shape.
 
     Raises:
         ProtocolError: it is of another shape.
     """
     found = checked(array, (*shape, 2), sender)
-    return torch.from_numpy(found).view(torch.bfloat16).view(shape).float()
+    return torch.from_numpy(found).view(dtype).view(shape).float()
+
+
+def half(dtype: torch.dtype) -> Codec:
+    """Give the codec of a dtype of 16 bits."""
+    return Codec(partial(pack_half, dtype=dtype), partial(unpack_half, dtype=dtype))
 
 
 def pack_int8(values: Tensor) -> Array:
@@ -76,6 +84,7 @@ def checked(array: Array, shape: tuple[int, ...], sender: str) -> Array:
 
 CODECS: Final = {
     "float32": Codec(sent, None),
-    "bf16": Codec(pack_bf16, unpack_bf16),
+    "bf16": half(torch.bfloat16),
+    "fp16": half(torch.float16),
     "int8": Codec(pack_int8, unpack_int8),
 }

@@ -56,7 +56,7 @@ def split_epoch(stem: str, records: int, times: int) -> Row:
 
 def parallel(preset: str, name: str, cut: tuple[str, ...]) -> Row:
     """Two sites at once on two cores against one process with all their records."""
-    model, training, records = resnet18(), {"batch_size": 16}, 64
+    model, training, records = resnet18(), {"batch_size": 16}, 256
     pairs = in_turn(
         3,
         lambda: measure(a_run(preset, 2, model, cut, **training), records, PIXELS),
@@ -160,7 +160,7 @@ def first_step() -> None:
 
 ROWS: dict[str, Callable[[], Row | list[Row]]] = {
     "split_step_mlp": split_step.measure,
-    "split_epoch_resnet18_cpu": lambda: split_epoch("7x7", 96, 3),
+    "split_epoch_resnet18_cpu": lambda: split_epoch("7x7", 384, 3),
     "split_epoch_resnet18_3x3_cpu": lambda: split_epoch("3x3", 16, 1),
     "parallel_two_sites_wall": lambda: parallel("fedavg", "parallel_two_sites_wall", ()),
     "parallel_splitfed_v1_wall": lambda: parallel("splitfed_v1", "parallel_splitfed_v1_wall", ("layer2",)),

@@ -30,16 +30,23 @@ def first(outcomes, site, kind):
     return next(message for message in outcomes[site][2] if isinstance(message, kind))
 
 
-@pytest.mark.parametrize(("name", "share", "error"), [("bf16", 0.5, 2**-8), ("int8", 0.25, 1 / 255)])
+@pytest.mark.parametrize(
+    ("name", "share", "error"), [("bf16", 0.5, 2**-8), ("fp16", 0.5, 2**-11), ("int8", 0.25, 1 / 255)]
+)
 def test_packed_activations_take_fewer_bytes_and_come_back_close(name, share, error):
     codec, values = activation_codec.CODECS[name], draw(5, 3, 200)
     array = codec.pack(values)
     assert array.nbytes <= share * 4 * values.numel() + 8 * len(values)
     found = codec.unpack(array, (5, 3, 200), "a")
-    scale = values.abs() if name == "bf16" else values.flatten(1).max() - values.flatten(1).min()
+    scale = values.abs() if name != "int8" else values.flatten(1).max() - values.flatten(1).min()
     assert ((found - values).abs() <= error * scale).all()
     with pytest.raises(ProtocolError, match="expected uint8"):
         codec.unpack(array, (5, 3, 201), "a")
+
+
+def test_what_sixteen_bits_cannot_hold_becomes_the_largest_they_can():
+    codec, values = activation_codec.CODECS["fp16"], torch.tensor([[1e6, -1e6, 1.0]])
+    assert codec.unpack(codec.pack(values), (1, 3), "a").tolist() == [[65504.0, -65504.0, 1.0]]
 
 
 def test_a_constant_record_in_eight_bits_is_exact():
