@@ -15,9 +15,8 @@ QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper forecast download env test test-system docs-test containers test-containers rehearsal lint bench \
-	bench-peers bench-study bench-data floors exactness \
-	simulation chaos references audit network figures fuzz flood hijacking chaos-many \
-	clean-state
+	bench-peers bench-study bench-data floors exactness simulation chaos references audit network figures fuzz \
+	flood hijacking chaos-many clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
