@@ -8,11 +8,13 @@ from math import prod
 from typing import Any
 
 import torch
+from torch.nn.utils.parametrize import ParametrizationList
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import flop_registry
 
 from coordinator.algorithms.party import Party
-from coordinator.models.stages import Part, Shape, empty_records
+from coordinator.errors import ConfigError
+from coordinator.models.stages import Builders, Part, Shape, build, empty_records
 from coordinator.protocol.sizes import COUNTS, Counts
 
 PROBE = 2  # records in the batch on which operations are counted
@@ -131,6 +133,42 @@ def stage_flops(part: Part, shape: Shape) -> dict[str, float]:
             before = counted.flops
             value = stage(value)
             found[name.replace("/", ".")] = (counted.flops - before) / PROBE
+    return found
+
+
+def check_counted(builders: Builders, shape: Shape) -> None:
+    """Refuse a model with a layer whose matrices nobody can count the products of: its costs would be wrong.
+
+    Raises:
+        ConfigError: torch has no formula for what a layer calls, as for `LSTM` and `Bilinear`.
+    """
+    model = build(builders, 0).eval()
+    with torch.no_grad(), Operations() as counted:
+        counts = {
+            name: _watched(module, counted) for name, module in model.named_modules() if _multiplies(module)
+        }
+        model(empty_records(PROBE, shape))
+    if none := [name for name, found in counts.items() if found == [0]]:
+        raise ConfigError(
+            f"the operations of '{none[0].removeprefix('stages.')}' count as 0 though it has a weight "
+            "matrix: torch has no count for what it calls, and every cost of this model would be wrong; write "
+            "it with linear layers, convolutions or matrix products",
+            key="model",
+        )
+
+
+def _multiplies(module: torch.nn.Module) -> bool:
+    """Say whether a layer has matrices of its own, and does not look up in them or make others of them."""
+    others = torch.nn.Embedding, torch.nn.EmbeddingBag, ParametrizationList
+    return not isinstance(module, others) and any(p.ndim > 1 for p in module.parameters(recurse=False))
+
+
+def _watched(module: torch.nn.Module, counted: "Operations") -> list[int]:
+    """Give a list that holds how much a layer counted once it is called."""
+    before: list[int] = []
+    found: list[int] = []
+    module.register_forward_pre_hook(lambda *_: before.append(counted.flops))
+    module.register_forward_hook(lambda *_: found.__setitem__(slice(None), [counted.flops - before[0]]))
     return found
 
 

@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from federation import a_run, federate
+from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from coordinator.algorithms.building import builders_of
@@ -11,10 +12,13 @@ from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party, whole
 from coordinator.algorithms.split import parts_of
 from coordinator.config import Model
-from coordinator.cost import Clock, bytes_of, costs_of, flops_per_record
+from coordinator.cost import Clock, bytes_of, check_counted, costs_of, flops_per_record
+from coordinator.errors import ConfigError
+from coordinator.models.catalog import MODELS as CATALOG
 from coordinator.models.stages import build, cut, empty_records, outline
 from coordinator.protocol.sizes import COUNTS, Counts, Size
 
+LOGISTIC = Model(name="logistic_regression")
 MLP = Model(name="mlp", hidden=(16, 8))
 CNN = Model(name="cnn", channels=(4, 8))
 GRU = Model(name="gru", hidden=(5, 3))
@@ -25,8 +29,8 @@ DENSENET = Model(name="densenet121", width=8)
 OWN = Model(name="module", path="own_networks:Small")
 MODALITIES = {"table": (5,), "series": (4, 6), "image": (1, 8, 8), "present": (3,)}
 MODELS = [
-    (MLP, (6,)), (CNN, (1, 8, 8)), (GRU, (4, 6)), (FUSION, MODALITIES), (TRANSFORMER, (4, 5)),
-    (RESNET, (1, 16, 16)), (DENSENET, (1, 32, 32)), (OWN, (1, 8, 8)),
+    (LOGISTIC, (6,)), (MLP, (6,)), (CNN, (1, 8, 8)), (GRU, (4, 6)), (FUSION, MODALITIES),
+    (TRANSFORMER, (4, 5)), (RESNET, (1, 16, 16)), (DENSENET, (1, 32, 32)), (OWN, (1, 8, 8)),
 ]  # fmt: skip
 SIZES = (40, 20, 9)
 
@@ -49,6 +53,58 @@ def test_the_mlp_s_operations_by_hand():
     products = 6 * 16 + 16 * 8 + 8 * 1
     # backward: each layer's weights, and each layer's input but the first's
     assert flops_per_record(party) == (2 * products, 2 * products + 2 * (16 * 8 + 8))
+
+
+def test_the_logistic_regression_s_operations_by_hand():
+    party = holding(LOGISTIC, (6,), whole)
+    assert flops_per_record(party) == (2 * 6, 2 * 6)
+
+
+def test_an_own_network_s_operations_by_hand():
+    """8 pixels, 4 after the second convolution; the block has a 3x3 and a 1x1 convolution."""
+    party = holding(OWN, (1, 8, 8), whole)
+    first = convolution(3, 1, 4, 8)
+    block = convolution(3, 4, 4, 8) + convolution(1, 4, 4, 8)
+    rest = block + convolution(3, 4, 4, 4) + 4 * 16 * 6 + 6
+    assert flops_per_record(party) == (2 * (first + rest), 2 * (first + 2 * rest))
+
+
+def test_every_model_has_a_count_by_hand():
+    assert {model.name for model, _ in MODELS} == set(CATALOG)
+
+
+@pytest.mark.parametrize(("model", "shape"), MODELS, ids=[model.name for model, _ in MODELS])
+def test_every_layer_s_operations_are_counted(model, shape):
+    check_counted(builders_of(a_run("local", SIZES, model=model), shape), shape)
+
+
+@pytest.mark.parametrize(
+    ("layer", "fine"),
+    [
+        (nn.Bilinear(6, 6, 1), False),
+        (nn.LSTM(6, 1, batch_first=True), False),
+        (nn.GRU(6, 1, batch_first=True), True),
+        (nn.utils.parametrizations.weight_norm(nn.Linear(6, 1)), True),
+    ],
+)
+def test_a_layer_that_torch_cannot_count_is_refused(layer, fine):
+    """A linear layer stands before it, so the stage's own count is not 0."""
+
+    class Stage(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.before, self.layer = nn.Linear(6, 6), layer
+
+        def forward(self, x):
+            x = self.before(x)
+            found = self.layer(x, x) if isinstance(self.layer, nn.Bilinear) else self.layer(x)
+            return found[0] if isinstance(found, tuple) else found
+
+    if fine:
+        check_counted({"only": Stage}, (6,))
+        return
+    with pytest.raises(ConfigError, match=r"operations of 'only\.layer' count as 0"):
+        check_counted({"only": Stage}, (6,))
 
 
 def test_the_cnn_s_operations_by_hand():

@@ -10,12 +10,13 @@ from typing import Any
 import torch
 
 from coordinator import final_model, specs
+from coordinator.algorithms.building import builders_of
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.protecting import as_read
 from coordinator.attendance import participation_rows
 from coordinator.commits import COMMITS, Commits, from_commit, seconds_of, spec_hash
-from coordinator.cost import Clock, costs_of
+from coordinator.cost import Clock, check_counted, costs_of
 from coordinator.devices import check_device
 from coordinator.driver import algorithm
 from coordinator.driver import coordinate as walk
@@ -55,6 +56,7 @@ def coordinate(options: argparse.Namespace, open_channel: Callable[..., Coordina
     torch.set_num_threads(run.threads)
     cohort = Cohort.of(statistics, run.sites)
     check_device(Party(run, cohort), COORDINATOR)
+    check_counted(builders_of(run, cohort.shape), cohort.shape)
     channel = open_channel(run, message_limit(run, cohort), ahead_limit(run, cohort))
     signer = Signer(
         COORDINATOR, read_secret(options.secret), partial(read_manifest, options.manifest), run_digest(run)
