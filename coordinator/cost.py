@@ -151,8 +151,8 @@ def check_counted(builders: Builders, shape: Shape) -> None:
     if none := [name for name, found in counts.items() if found == [0]]:
         raise ConfigError(
             f"the operations of '{none[0].removeprefix('stages.')}' count as 0 though it has a weight "
-            "matrix: torch has no count for what it calls, and every cost of this model would be wrong; write "
-            "it with linear layers, convolutions or matrix products",
+            "matrix: torch has no count for what it calls, and every cost of this model would be wrong; "
+            "write it with linear layers, convolutions or matrix products",
             key="model",
         )
 
