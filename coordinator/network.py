@@ -42,10 +42,11 @@ def seconds_over(
         coordinator: seconds that the coordinator computes.
     """
     messages, heard = list(_messages(run, cohort)), 0.0
+    welcomes = [Hop("down", site, "welcome", 0) for site in range(len(lines))]
     sent = Counter(hop.site for hop in messages if hop.way == "up" and hop.kind not in AFTERWARDS)
     each = [work[site] / max(1, sent[site]) for site in range(len(lines))]
     clocks = _Clocks(lines, each, coordinator / max(1, sent.total()))
-    for hop in messages:
+    for hop in [*welcomes, *messages]:  # the clock begins when the first Welcome leaves
         clocks.pass_(hop)
         if hop.kind not in AFTERWARDS:
             heard = clocks.here

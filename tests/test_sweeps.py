@@ -57,7 +57,7 @@ def test_tasks_that_differ_in_their_sites_alone_are_a_sweep():
         ("three", "two", "2"),
         ("three", "three", "3"),
     ]
-    assert {row["family"] for row in rows} == {"centralized", "split"}
+    assert {row["family"] for row in rows} == {"split"}
     assert {row["bytes"] for row in rows} == {1500.0}
 
 

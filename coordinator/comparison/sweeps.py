@@ -7,7 +7,7 @@ from coordinator.comparison.estimates import Rows
 from coordinator.comparison.targets import Costs
 from coordinator.comparison.variants import variant_rows
 from coordinator.protocol.keys import COORDINATOR
-from coordinator.specs import Evaluation, Run
+from coordinator.specs import POOLED, Evaluation
 
 FREE = (
     "strategy",
@@ -20,8 +20,8 @@ def sweep_rows(spec: Evaluation, paid: Costs) -> Rows:
     """List what a site and the run paid, means over seeds, for each value of what is varied.
 
     A cut's place is its rank by what the sites compute, so that a deeper cut stands further right; a number
-    of sites is its own. Bytes are both ways and like operations the mean over sites, a pool being one;
-    seconds are the run's.
+    of sites is its own. Bytes are both ways and like operations the mean over sites; seconds are the run's.
+    A pool is no site, and is left out.
     """
     return [*_over_cuts(spec, paid), *_over_sites(spec, paid)]
 
@@ -53,19 +53,19 @@ def _over_sites(spec: Evaluation, paid: Costs) -> Iterator[dict[str, Any]]:
         sizes = {name: len(spec.study.tasks[name].sites) for name in tasks}
         if len(set(sizes.values())) < 2:
             continue
-        for run in {run.strategy: run for run in spec.runs.values() if run.task in tasks}.values():
-            for name in sorted(
-                (name for name in tasks if _ran(spec, name, run)), key=lambda each: sizes[each]
-            ):
+        for strategy in dict.fromkeys(
+            run.strategy for run in spec.runs.values() if POOLED not in run.parties
+        ):
+            found = sorted((n for n in tasks if _ran(spec, n, strategy)), key=lambda each: sizes[each])
+            for name in found if len(found) > 1 else ():
                 yield {
-                    "task": tasks[0], "kind": "sites", "family": run.strategy, "of": name,
-                    "strategy": run.strategy, "label": str(sizes[name]), "place": sizes[name],
-                    **_spent(spec, paid, name, run.strategy),
+                    "task": tasks[0], "kind": "sites", "family": strategy, "of": name, "strategy": strategy,
+                    "label": str(sizes[name]), "place": sizes[name], **_spent(spec, paid, name, strategy),
                 }  # fmt: skip
 
 
-def _ran(spec: Evaluation, task: str, like: Run) -> bool:
-    return any((run.task, run.strategy) == (task, like.strategy) for run in spec.runs.values())
+def _ran(spec: Evaluation, task: str, strategy: str) -> bool:
+    return any((run.task, run.strategy) == (task, strategy) for run in spec.runs.values())
 
 
 def _spent(spec: Evaluation, paid: Costs, task: str, strategy: str) -> dict[str, float]:
