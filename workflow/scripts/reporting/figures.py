@@ -95,7 +95,7 @@ def target(results: Results, task: str, strategies: list[str], measure: str) -> 
         return None
     y = alt.Y("strategy:N", sort=strategies, title=None, axis=_bare(), scale=alt.Scale(domain=strategies))
     x = alt.X(f"{measure}:Q", title=TARGETS[measure], scale=alt.Scale(type="log", nice=False, padding=12),
-              axis=alt.Axis(tickCount=4, format="~g" if measure == "seconds" else "~s"))  # fmt: skip
+              axis=alt.Axis(tickCount=4, format="~g" if measure == "seconds" else ".3~s"))  # fmt: skip
     missed = [f"{row['strategy']} with seed {row['seed']}" for row in rows if row["reached"] == "0"]
     chart = alt.Chart(charts.data(points)).mark_point(filled=True, size=70, opacity=0.85)
     marks = chart.encode(x, y, charts.colour(strategies), alt.Description("hover:N"))

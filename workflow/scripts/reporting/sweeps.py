@@ -30,8 +30,13 @@ def sweep(results: Results, task: str, strategies: list[str], kind: str, measure
     if len({point["label"] for point in points}) < 2:
         return None
     order = [row["label"] for row in sorted(rows, key=lambda row: float(row["place"]))]
-    x = alt.X("label:N", title=KINDS[kind], sort=list(dict.fromkeys(order)), axis=alt.Axis(labelAngle=-30))
-    scale, axis = alt.Scale(type="log", nice=False, padding=8), alt.Axis(tickCount=5, format="~s")
+    x = alt.X(
+        "label:N",
+        title=KINDS[kind],
+        sort=list(dict.fromkeys(order)),
+        axis=alt.Axis(labelAngle=-30 if kind == "cut" else 0),
+    )
+    scale, axis = alt.Scale(type="log", nice=False, padding=8), alt.Axis(tickCount=5, format=".3~s")
     y = alt.Y(f"{measure}:Q", title=f"{MEASURES[measure]} (log scale)", axis=axis, scale=scale)
     tint, dash = charts.colour(strategies), charts.dash(strategies)
     base = alt.Chart(charts.data(points))
