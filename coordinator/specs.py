@@ -250,6 +250,21 @@ def read(kind: type[Spec], path: Path) -> Spec:
         raise ConfigError(f"{path}: not a {kind.__name__} spec of this version: {error}") from None
 
 
+def read_any(path: Path) -> Run | Agreement | Estimation:
+    """Read a spec of whatever a site can join.
+
+    Raises:
+        ConfigError: the file is missing or is no such spec of this version.
+    """
+    match kind_of(path):
+        case "run":
+            return read(Run, path)
+        case "estimation":
+            return read(Estimation, path)
+        case _:
+            return read(Agreement, path)
+
+
 def kind_of(path: Path) -> str:
     """Say what a spec file is for: a `run`, an `agreement` or an `estimation`.
 

@@ -37,7 +37,7 @@ def run(options: argparse.Namespace) -> int:
     own = policies.site_of(policy, options.policy)
     approvals = {}
     for path in options.spec:
-        spec = _read(path)
+        spec = specs.read_any(path)
         approvals[name_of(spec)] = approval_of(spec, manifest)
         show(spec, approvals[name_of(spec)], policy, manifest)
         _check_parties(spec, manifest, options.manifest)
@@ -108,14 +108,6 @@ def of_parties(approval: Approved) -> Rows:
         yield f"code of {package}", value
     for party, value in approval.manifest.items():
         yield f"fingerprint {party}", value
-
-
-def _read(path: Path) -> Run | Agreement | Estimation:
-    if specs.kind_of(path) == "run":
-        return specs.read(Run, path)
-    if specs.kind_of(path) == "estimation":
-        return specs.read(Estimation, path)
-    return specs.read(Agreement, path)
 
 
 def _check_parties(spec: Run | Agreement | Estimation, manifest: Manifest, path: Path) -> None:

@@ -15,7 +15,7 @@ from coordinator.protocol.codec import Assembly, Envelope, Frames, encode
 from coordinator.protocol.messages import Activations, Bye, Hello, Message, Resumed, Sealed, SumShares
 from coordinator.protocol.seals import Purpose, Sealer
 from coordinator.protocol.sizes import size_of
-from coordinator.specs import Agreement, Run, digest, run_digest
+from coordinator.specs import Agreement, Estimation, Run, digest, run_digest
 from sites.budget import Visits
 from sites.conversation import check_conversation
 from sites.far_gate import COMMIT, OPEN, SEAL, WENT_ON
@@ -31,7 +31,12 @@ class Passage:
     """The two directions of one site's conversation; it outlives connections."""
 
     def __init__(
-        self, gate: Gate, site: str, spec: Run | Agreement, sealer: Sealer, visits: Visits | None = None
+        self,
+        gate: Gate,
+        site: str,
+        spec: Run | Agreement | Estimation,
+        sealer: Sealer,
+        visits: Visits | None = None,
     ) -> None:
         """Let nothing through yet.
 
