@@ -97,6 +97,20 @@ def test_a_site_s_metrics_are_those_from_its_scores_or_are_not_told(both):
     assert f"not told: it would count fewer than {CELL} patients" in reasons
 
 
+def test_accuracy_is_told_only_where_each_count_behind_it_is_of_enough_patients(both):
+    told, hidden = 0, 0
+    for site in SITES:
+        for place, (run, path) in enumerate(both[3].scores[site].items()):
+            table = pd.read_parquet(path)
+            right = (table["score"] >= 0.5) == (table["label"] == 1)
+            counts = table.groupby([table["label"], right])["patient"].nunique()
+            known = both[2][site].values[place, list(METRICS).index("accuracy"), 0]
+            assert np.isnan(known) == bool((counts < CELL).any()), (site, run)
+            told, hidden = told + (not np.isnan(known)), hidden + np.isnan(known)
+    assert told > 2
+    assert hidden > 2
+
+
 def test_means_over_records_are_those_over_all_records(both):
     ours, theirs = by_place(both[0]["comparison.csv"]), by_place(both[1]["comparison.csv"])
     for strategy in ("centralized", "local", "fedavg"):
