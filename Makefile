@@ -119,7 +119,7 @@ chaos: env
 references: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.references
 
-# every attack with many steps on real records, at two cuts; needs the data: hours
+# every attack with many steps on real records, at two cuts, undefended and defended; needs the data: about an hour
 audit: env
 	@for study in heart physionet2012 pneumonia; do \
 		PYTHON=$(VENV_PYTHON) STUDY=config/studies/privacy_$$study.yaml CORES='$(CORES)' \

@@ -11,6 +11,7 @@ from coordinator.errors import ConfigError
 from coordinator.protocol.keys import COORDINATOR, Manifest, fingerprint
 from coordinator.specs import Agreement, Estimation, Run
 from sites.gate import CONVERSATION, released_by
+from sites.lifetime import unbudgeted
 from sites.policy import site_of
 
 PACKAGES: Final = ("coordinator", "sites")  # what runs at a site: training, and what reads and sends
@@ -89,6 +90,8 @@ def not_permitted(policy: Policy, own: Site | None, spec: Run | Agreement | Esti
         problems.append(f"limits.rounds: the policy says {most}, it has {rounds} over all learning rates")
     if spec.record_round is not None and not own.allow_recording:
         problems.append("record_round: it is recorded, and the site's file does not say allow_recording")
+    if (problem := unbudgeted(policy, spec)) is not None:
+        problems.append(problem)
     if spec.model.path is not None and spec.model.path not in own.allow_models:
         problems.append(f"model.path: the site's file does not list {spec.model.path} in allow_models")
     return problems

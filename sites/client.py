@@ -28,6 +28,7 @@ from sites.budget import Visits
 from sites.committing import Witness
 from sites.far_gate import FarGate
 from sites.gate import Work, channel_without_gate, open_channel
+from sites.lifetime import reserve
 from sites.policy import read_policy
 
 Spec = TypeVar("Spec", Run, Agreement, Estimation)
@@ -117,6 +118,11 @@ class Keys:
         elif not self._outside:
             print(f"{options.site}: no policy: all that this way to train releases leaves", file=sys.stderr)
         return spec
+
+    def reserve(self, run: Run, secret: bytes) -> None:
+        """Take a run's budget from what the policy says that patients may tell over all runs."""
+        if self._policy:
+            reserve(self._policy, self._options.policy, run, secret)
 
     def open(self, spec: Work, limit: int, visits: Visits | None = None) -> tuple[SiteChannel, Witness]:
         """Connect through the release gate; ``visits`` count releases by record."""

@@ -164,6 +164,7 @@ class Work:
         guard = guard_for(self._run, index, patients, self._state)
         if guard:
             check_first_round(guard, self._site)
+            self._keys.reserve(self._run, guard.secret.secret)
         return guard
 
 

@@ -73,6 +73,18 @@ def test_more_is_said_of_what_a_validated_attack_could_have_found() -> None:
     assert verdict(own, own) == "unshown"
 
 
+def test_that_a_guess_is_good_at_the_other_arm_is_no_leak_of_this_one() -> None:
+    split, fedavg = (
+        strongest([row(name, "decoder", "table", value, baseline=base, measure="auroc_sex")], name, "sex",
+                  "curious_coordinator")
+        for name, value, base in (("split", 0.95, "0.5"), ("fedavg", 0.96, "0.9"))
+    )  # fmt: skip
+    assert split
+    assert fedavg
+    assert verdict(split, fedavg) == verdict(fedavg, split) == "unshown"
+    assert verdict(split, fedavg._replace(value=0.9)) == "found_more"
+
+
 def test_labels_that_are_sent_are_known() -> None:
     sent = [
         {"attack": "sent", "target": target, "value": value, "strategy": "split", "n": 1}

@@ -109,10 +109,15 @@ def strongest(rows: Rows, strategy: str, asset: str, model: str) -> Found | None
 
 
 def verdict(own: Found, other: Found) -> str:
-    """Say `more`, `found_more`, `less` or `unshown` of what leaks beyond the trivial guess."""
-    if own.low - own.baseline > max(0.0, other.high - other.baseline):
+    """Say `more`, `found_more`, `less` or `unshown` of what leaks beyond the trivial guess.
+
+    Where a trivial guess finds nearly all, as among few records, little lies beyond it: so what is found must
+    differ the same way by itself.
+    """
+    if own.value > other.value and own.low - own.baseline > max(0.0, other.high - other.baseline):
         return "more" if other.validated else "found_more"
-    if own.high - own.baseline < other.low - other.baseline and own.validated:
+    less = own.value < other.value and own.high - own.baseline < other.low - other.baseline
+    if less and own.validated:
         return "less"
     return "unshown"
 

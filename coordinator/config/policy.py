@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, JsonValue, StringConstraints
 
+from coordinator.config.privacy import Budget
 from coordinator.config.values import Count, Gate, Name, Positive, Record
 
 Release = Literal[
@@ -81,6 +82,12 @@ class Policy(Record):
         None,
         description="a gradient that comes down and is longer (L2 norm of all its numbers) ends this site's "
         "part in the run, and so does anything that comes down and is not finite; empty: neither does",
+    )
+    budget: Budget | None = Field(
+        None,
+        description="what a patient's records may tell at most over all runs, one patient replaced: each run "
+        "takes its whole privacy.budget before it begins, kept in spent.jsonl beside the policy, and a run "
+        "without one is refused; empty: each run by itself",
     )
     approved: dict[WorkName, Approved] = Field(
         default_factory=dict, description="written by `python -m sites approve`"

@@ -6,8 +6,8 @@ from typing import NamedTuple
 from coordinator.specs import Run
 
 EVERYWHERE = (
-    "other runs on the same patients (seeds, strategies, predictions), what the agreement on statistics "
-    "tells, and losses that a site reports"
+    "other runs on the same patients (seeds, strategies, which a policy's budget adds up; predictions), what "
+    "the agreement on statistics tells, and losses that a site reports"
 )
 PARTS = {
     "handed_on": "the site's layers, which other sites get",

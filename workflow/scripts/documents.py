@@ -1,7 +1,8 @@
 """A paper's tables: taken from a study's results into a few small files, and put from these into documents.
 
 ``take RESULTS OUT`` keeps what the documents quote of a study's tables; tasks taken before, and not in this
-study, stay. ``put OUT FILE...`` writes each table between its marks, <!-- table NAME --> and <!-- end -->.
+study, stay. ``take-privacy RESULTS OUT`` keeps what attacks found alone. ``put OUT FILE...`` writes each
+table between its marks, <!-- table NAME --> and <!-- end -->.
 """
 
 import argparse
@@ -19,6 +20,10 @@ COSTS: Final = ("flops", "bytes_up", "bytes_down", "cpu_seconds", "peak_memory")
 WITHOUT: Final = "without_"  # a task of this name and a site's: that site took no part in training
 NOT_SITES: Final = ("coordinator", "pooled")
 MEGA: Final = 1e6
+FOUND: Final = [
+    "task", "strategy", "asset", "threat_model", "measure", "attack", "knowing", "validated", "value",
+    "baseline", "beyond", "low", "high",
+]  # fmt: skip
 MARKS: Final = re.compile(r"(<!-- table (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -28,14 +33,19 @@ def main(arguments: list[str] | None = None) -> int:
     actions = parser.add_subparsers(dest="action", required=True)
     taking = actions.add_parser("take", help="keep what documents quote")
     taking.add_argument("results", type=Path, help="a study's results folder")
+    attacked = actions.add_parser("take-privacy", help="keep what attacks found, and nothing else")
+    attacked.add_argument("results", type=Path, help="a study's results folder")
     putting = actions.add_parser("put", help="write the tables into documents")
-    for each in (taking, putting):
+    for each in (taking, attacked, putting):
         each.add_argument("kept", type=Path, help="the folder of the small files")
     putting.add_argument("documents", type=Path, nargs="+", help="Markdown files with marks")
     options = parser.parse_args(arguments)
     if options.action == "take":
         for name, rows in taken(options.results).items():
             keep(options.kept / name, rows)
+    elif options.action == "take-privacy":
+        found = pd.read_csv(options.results / "figures/frontier.csv")
+        keep(options.kept / "privacy.csv", found[FOUND].round(4))
     else:
         for document in options.documents:
             write(document, put(document.read_text(encoding="utf-8"), options.kept))
@@ -172,7 +182,24 @@ def absent(kept: Path, task: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-TABLES: Final = {"absent": absent, "accuracy": accuracy, "cost": cost, "folds": folds, "summary": summary}
+def privacy(kept: Path, task: str) -> str:
+    """Tell what the strongest attack of each attacker found of each strategy, beside a trivial guess."""
+    rows = _of(kept / "privacy.csv", task)
+    strategies = list(dict.fromkeys(rows.strategy))
+    lines = [
+        f"| what, by whom | {' | '.join(f'`{name}`' for name in strategies)} |",
+        "|---|" + "---|" * len(strategies),
+    ]
+    for (asset, model), own in rows.groupby(["asset", "threat_model"], sort=False):
+        cells = [_found(own[own.strategy == name]) for name in strategies]
+        lines.append(f"| {asset}, {model.replace('_', ' ')} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+TABLES: Final = {
+    "absent": absent, "accuracy": accuracy, "cost": cost, "folds": folds, "privacy": privacy,
+    "summary": summary,
+}  # fmt: skip
 
 
 def _cell(rows: pd.DataFrame) -> str:
@@ -181,6 +208,14 @@ def _cell(rows: pd.DataFrame) -> str:
     counts = rows.verdict.value_counts()
     told = counts.index[0] if len(rows) == 1 else ", ".join(f"{n} {verdict}" for verdict, n in counts.items())
     return f"{_signed(rows.difference.mean())} {told}"
+
+
+def _found(rows: pd.DataFrame) -> str:
+    if rows.empty:
+        return ""
+    row = rows.iloc[0]
+    tried = "" if row.validated else "*"
+    return f"{_share(row.value)} ({_share(row.baseline)}){tried}"
 
 
 def _of(path: Path, task: str) -> pd.DataFrame:

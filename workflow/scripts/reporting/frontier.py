@@ -80,7 +80,7 @@ def _panel(
     *, labels: bool = True,
 ) -> alt.LayerChart | alt.FacetChart:  # fmt: skip
     known = [point for point in points if point[column] is not None]
-    bare = alt.Axis(grid=True, ticks=False, domain=False, labels=labels)
+    bare = alt.Axis(grid=True, ticks=False, domain=False, labels=labels, labelOverlap=False)
     y = alt.Y("strategy:N", sort=order, title=None, axis=bare, scale=alt.Scale(domain=order))
     log = ends is None
     scale = alt.Scale(type="log", nice=False, padding=8) if log else alt.Scale(nice=True)
