@@ -24,7 +24,7 @@ from coordinator.protocol.line import WAIT_SECONDS
 from coordinator.protocol.seals import Sealer
 from coordinator.protocol.signing import Signer
 from coordinator.protocol.sockets import Dealer
-from coordinator.specs import Agreement, Run
+from coordinator.specs import Agreement, Estimation, Run
 from sites.approval import check_join
 from sites.far_gate import LARGEST_ITEM
 from sites.gate import Gate
@@ -33,7 +33,16 @@ from sites.pipe import ANSWER, FRAMES, REFUSED, Pipe
 from sites.policy import read_policy
 
 # what a spec's kind asks for, which a fork server imports before
-WORK: Final[Mapping[str, str]] = {"agreement": "sites.passage", "run": "sites.visits"}
+WORK: Final[Mapping[str, str]] = {
+    "agreement": "sites.passage",
+    "estimation": "sites.passage",
+    "run": "sites.visits",
+}
+SPECS: Final[Mapping[str, type[Run] | type[Agreement] | type[Estimation]]] = {
+    "agreement": Agreement,
+    "estimation": Estimation,
+    "run": Run,
+}
 PARTY_ENDING: Final = "-gate"
 
 
@@ -75,9 +84,7 @@ def _stand(options: argparse.Namespace) -> None:
 
 def _passage(options: argparse.Namespace, manifest: Manifest, secret: Secret) -> Passage:
     kind = specs.kind_of(options.spec)
-    spec: Run | Agreement = (
-        specs.read(Run, options.spec) if kind == "run" else specs.read(Agreement, options.spec)
-    )
+    spec = specs.read(SPECS[kind], options.spec)
     policy = read_policy(options.policy) if options.policy else None
     if policy:
         check_join(policy, options.policy, options.site, spec, manifest)
