@@ -16,7 +16,7 @@ SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper forecast download env test test-system docs-test containers test-containers rehearsal lint bench \
 	bench-peers bench-study bench-data floors exactness simulation chaos references audit network figures fuzz \
-	flood hijacking chaos-many clean-state
+	flood soak hijacking chaos-many clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -109,7 +109,8 @@ simulation: env
 exactness: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.exactness
 
-# runs broken at random, each from a plan that can be replayed (--only NUMBER): about half a minute a plan
+# runs broken at random, each from a plan that can be replayed (--only NUMBER), each party on a small disk of its
+# own (bubblewrap): about half a minute a plan
 PLANS ?= 200
 SEED ?= 0
 chaos: env
@@ -130,6 +131,11 @@ audit: env
 INPUTS ?= 10000000
 fuzz: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.fuzz --inputs $(INPUTS)
+
+# tiny batches by the real programs for long, and each party's memory: a slope with its interval; hours for a million
+STEPS ?= 1000000
+soak: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.soak --steps $(STEPS)
 
 # connections that say nothing, under a run; as many as the limit of open files allows
 CONNECTIONS ?= 10000

@@ -7,12 +7,17 @@ passed over.
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from threading import Thread
 from typing import Any, Final
 
+import torch
+from safetensors.numpy import save as save_arrays
 from safetensors.torch import load, save
+from torch import Tensor
 
 from coordinator.algorithms.tensors import apart
 from coordinator.code import code_hash
@@ -53,10 +58,11 @@ class Commits:
         """
         self.folder, self._spec = folder, spec
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for partial in folder.glob(".*.partial"):  # of a process that was killed while it wrote
-            partial.unlink()
+        for left in folder.glob(".*.partial"):  # of a process that was killed while it wrote
+            left.unlink()
         self._spare: Path | None = None
         self._hashes: dict[int, str] = {}
+        self._writing: tuple[Writing, int, str] | None = None
         for path in sorted(folder.glob(f"[0-9]*{ENDING}")):
             self._look_at(path)
 
@@ -66,17 +72,38 @@ class Commits:
 
     def write(self, commit: Commit) -> str:
         """Write a commit durably; give its hash."""
+        found = self.begin(commit)
+        self.end()
+        return found
+
+    def begin(self, commit: Commit) -> str:
+        """Begin to write a commit as it is now, while other things are done; give its hash."""
         tensors: dict[str, Any] = {}
         plain = {key: flatten(getattr(commit, key), key, tensors) for key in ("state", "extra")}
         head = {"format": FORMAT, "spec": self._spec, "number": commit.number, "item": commit.item, **plain}
         whole = apart({name: value.cpu().contiguous() for name, value in tensors.items()})
-        content = save(whole, {HEAD: json.dumps(head)})
+        content = saved(whole, {HEAD: json.dumps(head)})
         found = hashlib.sha256(content).hexdigest()
         self._forget([commit.number])
         spare, self._spare = self._spare, None
-        write_bytes(self._path(commit.number, found), content, over=spare)
-        self._hashes[commit.number] = found
+        path = self._path(commit.number, found)
+        self._writing = Writing(partial(write_bytes, path, content, over=spare)), commit.number, found
         return found
+
+    def end(self) -> None:
+        """Wait until what was begun lies on the disk, and hold it.
+
+        Raises:
+            OSError: the disk is full, or does not take it.
+        """
+        if self._writing:
+            (writing, number, found), self._writing = self._writing, None
+            writing.end()
+            self._hashes[number] = found
+
+    def is_written(self) -> bool:
+        """Say whether nothing that was begun is still to be waited for."""
+        return self._writing is None or self._writing[0].is_over()
 
     def forget_old(self) -> None:
         """Forget all but the last two, now that everybody holds these."""
@@ -126,6 +153,39 @@ class Commits:
 
     def _path(self, number: int, found: str) -> Path:
         return self.folder / f"{number:08}.{found}{ENDING}"
+
+
+class Writing:
+    """Work that waits for the disk, in a thread of its own."""
+
+    def __init__(self, work: Callable[[], None]) -> None:
+        """Begin."""
+        self._work, self._error = work, list[BaseException]()
+        self._thread = Thread(target=self._do, name="commit")
+        self._thread.start()
+
+    def is_over(self) -> bool:
+        """Say whether it has ended, well or not."""
+        return not self._thread.is_alive()
+
+    def end(self) -> None:
+        """Wait for its end; raises what it raised."""
+        self._thread.join()
+        if self._error:
+            raise self._error[0]
+
+    def _do(self) -> None:
+        try:
+            self._work()
+        except BaseException as error:  # noqa: BLE001 - it is raised where the end is waited for
+            self._error.append(error)
+
+
+def saved(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
+    """Give tensors as a safetensors file's content; by numpy, which is quicker, where it can."""
+    if any(each.dtype == torch.bfloat16 for each in tensors.values()):
+        return save(dict(tensors), metadata)
+    return save_arrays({name: each.numpy() for name, each in tensors.items()}, metadata)
 
 
 def _head(content: bytes) -> dict[str, Any]:

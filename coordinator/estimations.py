@@ -20,7 +20,7 @@ def estimation_of(study: Study, runs: list[Run]) -> Estimation:
         },
         away=tuple(dict.fromkeys(run.strategy for run in runs if may_lose(run))),
         min_cell=study.min_cell, bootstrap=study.bootstrap, specificity=study.specificity,
-        split_seed=study.split_seed, threads=first.threads,
+        split_seed=study.split_seed, threads=first.threads, gate=study.gate,
     )  # fmt: skip
 
 

@@ -59,7 +59,7 @@ class Keeping:
             go_on(party, self._from.state)
         self._from = None  # its tensors are the party's now
 
-    def write(self, party: Party, number: int, item: int, **more: Any) -> str:
-        """Write a commit of this party; give its hash."""
+    def begin(self, party: Party, number: int, item: int, **more: Any) -> str:
+        """Begin to write a commit of this party as it is now (`commits.end`); give its hash."""
         extra = {name: each.state() for name, each in self._kept.items()} | more
-        return self.commits.write(Commit(number, item, state_of(party), extra))
+        return self.commits.begin(Commit(number, item, state_of(party), extra))

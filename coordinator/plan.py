@@ -214,7 +214,7 @@ def _estimations(study: Study, runs: dict[str, Run], save: Save) -> dict[str, An
         task: {
             "spec": str(save(estimation_of(study, own), Path("state", study.name, "specs"))),
             "runs": [key for key, run in runs.items() if run.task == task],
-            "code": used_by(ESTIMATING),
+            "code": used_by([*ESTIMATING, *GATES[study.gate]]),
         }
         for task, own in found.items()
         if own

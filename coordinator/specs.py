@@ -94,6 +94,7 @@ class Estimation(Record):
     specificity: float
     split_seed: int
     threads: int
+    gate: Gate = "inside"
 
 
 class Run(Record):

@@ -38,10 +38,14 @@ class SiteCommits:
         self._keeping.go_on(party)
 
     def make(self, party: Party, number: int, item: int) -> None:
-        """Write this site's state, sync its ledger, and say so."""
+        """Write this site's state, sync its ledger meanwhile, and say so once both lie on the disk."""
         with self._keeping.timed():
             self._channel.await_kept(self._made)
             self._keeping.commits.forget_old()
-            written = self._keeping.write(party, number, item)
+            written = self._keeping.begin(party, number, item)
+            try:
+                word = self._gate.committed(number, written)
+            finally:
+                self._keeping.commits.end()
             self._made = number
-            self._channel.send(self._gate.committed(number, written))
+            self._channel.send(word)

@@ -15,11 +15,11 @@ from coordinator.protocol.codec import Assembly, Envelope, Frames, encode
 from coordinator.protocol.messages import Activations, Bye, Hello, Message, Resumed, Sealed, SumShares
 from coordinator.protocol.seals import Purpose, Sealer
 from coordinator.protocol.sizes import size_of
-from coordinator.specs import Agreement, Estimation, Run, digest, run_digest
+from coordinator.specs import digest, run_digest
 from sites.budget import Visits
 from sites.conversation import check_conversation
 from sites.far_gate import COMMIT, OPEN, SEAL, WENT_ON
-from sites.gate import Gate
+from sites.gate import Gate, Work
 
 LARGEST_MESSAGE: Final = 1 << 35  # bytes of arrays; what may leave is the policy's to limit
 KEPT_BOXES: Final = 4096
@@ -31,12 +31,7 @@ class Passage:
     """The two directions of one site's conversation; it outlives connections."""
 
     def __init__(
-        self,
-        gate: Gate,
-        site: str,
-        spec: Run | Agreement | Estimation,
-        sealer: Sealer,
-        visits: Visits | None = None,
+        self, gate: Gate, site: str, spec: Work, sealer: Sealer, visits: Visits | None = None
     ) -> None:
         """Let nothing through yet.
 

@@ -114,6 +114,8 @@ def federate(run, sizes, shape=(6,), commits=None, watch=lambda item, state: Non
     try:
         coordinate(party, channel, watch, together)
     except Killed:
+        if together:
+            together._settled()  # a killed process writes no more either
         for site in here:
             hub.send(site.encode(), [b"the coordinator is gone"])
         for thread in threads:
@@ -147,7 +149,7 @@ def begun(party, channel, commits, absent):
         channel.welcome(records, away=run.away)
         return None
     keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel})
-    together = CoordinatorCommits(keeping, channel, Heads())
+    together = CoordinatorCommits(keeping, channel, Heads(), meanwhile=True)
     own = together.rewind(together.choose())
     if absent is not None:
         gone = tuple(run.sites.index(name) for name in absent)

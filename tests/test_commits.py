@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 import torch
 from federation import a_run
+from safetensors.torch import save
 
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party
 from coordinator.checkpoint import state_of
-from coordinator.commits import Commit, Commits, spec_hash
+from coordinator.commits import Commit, Commits, saved, spec_hash
 from coordinator.config import OnLoss
 from coordinator.errors import ProtocolError
 from coordinator.keeping import Keeping
@@ -181,3 +182,9 @@ def test_nested_values_come_back_as_they_were():
     assert np.isnan(found[3]["nan"])
     with pytest.raises(TypeError, match="root/f: a function cannot be kept"):
         flatten({"f": place_of}, "root", {})
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bfloat16, torch.bool])
+def test_a_file_is_the_same_whichever_way_it_was_made(dtype):
+    tensors = {"b": torch.arange(6).reshape(2, 3).to(dtype), "a": torch.ones((), dtype=dtype)}
+    assert saved(tensors, {"suture": "{}"}) == save(tensors, {"suture": "{}"})

@@ -53,8 +53,20 @@ class CoordinatorCommits:
         channel: CoordinatorChannel,
         heads: Heads,
         made: Callable[[int], None] = lambda number: None,
+        *,
+        meanwhile: bool = False,
     ) -> None:
-        """Take what is kept, and whom to hear; ``made`` hears of every commit."""
+        """Take what is kept, and whom to hear.
+
+        Args:
+            keeping: writes the coordinator's own state.
+            channel: to the sites.
+            heads: of their ledgers.
+            made: hears of every commit.
+            meanwhile: go on while the disk works; that a commit is made is said when it lies there.
+        """
+        self._meanwhile = meanwhile
+        self._begun: tuple[int, dict[str, str]] | None = None
         self._keeping, self._channel, self._heads, self._told = keeping, channel, heads, made
         self._held: dict[str, dict[int, str]] = {}
         self._hellos: dict[str, Hello] = {}
@@ -106,6 +118,7 @@ class CoordinatorCommits:
         return found
 
     def _numbers(self) -> list[int]:
+        self._settled()
         for site, hello in self._channel.hellos.items():
             if self._hellos.get(site) is not hello:  # it has come, or come back, and says what it holds
                 self._held[site], self._hellos[site] = dict(hello.commits), hello
@@ -138,8 +151,11 @@ class CoordinatorCommits:
         Raises:
             ProtocolError: a site committed elsewhere in the schedule.
         """
+        self.finish()
         with self._keeping.timed():
             self._make(party, number, item)
+        if not self._meanwhile:
+            self.finish()
 
     def _make(self, party: Party, number: int, item: int) -> None:
         hashes = {}
@@ -155,17 +171,40 @@ class CoordinatorCommits:
         self._heads.close(number)
         self._own |= {site: (number, value) for site, value in hashes.items()}
         self._sites[number] = dict(self._own)
-        self._keeping.write(party, number, item, sites=self._own, away=self.away)
+        self._keeping.begin(party, number, item, sites=self._own, away=self.away)
+        self._begun = number, hashes
+
+    def look(self) -> None:
+        """Say so of the last commit, if it lies on the disk by now."""
+        if self._begun and self._keeping.commits.is_written():
+            self.finish()
+
+    def finish(self) -> None:
+        """Wait until the last commit lies on the disk, and say so.
+
+        Raises:
+            OSError: the disk does not take it.
+        """
+        with self._keeping.timed():
+            begun = self._settled()
+        if begun:
+            for site in self._channel.spoken_to():
+                self._channel.send(site, self._heads.receipt(site))
+            self._told(begun)
+
+    def _settled(self) -> int:
+        """Hold the commit that was begun, which may take a moment; give its number, 0: none was."""
+        if self._begun is None:
+            return 0
+        (number, hashes), self._begun = self._begun, None
+        self._keeping.commits.end()
         self._keeping.commits.forget_old()
         for site, value in hashes.items():
             held = {**self._held.get(site, {}), number: value}
             self._held[site] = {each: held[each] for each in sorted(held)[-KEPT:]}
-        self._sites = {
-            each: self._sites[each] for each in self._keeping.commits.held() if each in self._sites
-        }
-        for site in self._channel.spoken_to():
-            self._channel.send(site, self._heads.receipt(site))
-        self._told(number)
+        kept = self._keeping.commits.held()
+        self._sites = {each: own for each, own in self._sites.items() if each in kept}
+        return number
 
 
 def next_generation(state: Path) -> int:

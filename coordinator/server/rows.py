@@ -12,7 +12,7 @@ from typing import Any, Final
 from coordinator.errors import DataError
 from coordinator.outcome import sync
 
-RECENT: Final = 64  # rows that a commit holds itself, at most twice as many
+MOST_BYTES: Final = 16 * 1024  # of rows that a commit holds itself, beside the newest
 
 Row = dict[str, Any]
 
@@ -22,30 +22,32 @@ class Rows:
 
     def __init__(self, path: Path | None = None) -> None:
         """Hold none; without a file all stay in memory and in commits."""
-        self._path, self._recent = path, list[Row]()
-        self._kept = 0  # bytes of the file
+        self._path, self._recent = path, list[str]()  # as JSON, made once
+        self._kept = self._held = 0  # bytes of the file, and here
 
     def add(self, *rows: Row) -> None:
         """Add rows; the oldest of many go to the file, and lie on the disk before a commit measures it."""
-        self._recent += rows
-        if self._path and len(self._recent) >= 2 * RECENT:
-            old, self._recent = self._recent[:-RECENT], self._recent[-RECENT:]
-            self._write(self._path, "".join(json.dumps(row) + "\n" for row in old).encode())
+        for text in map(json.dumps, rows):
+            if self._path and self._held > MOST_BYTES:
+                self._write(self._path, "".join(f"{each}\n" for each in self._recent).encode())
+                self._recent, self._held = [], 0
+            self._recent.append(text)
+            self._held += len(text)
 
     def __iter__(self) -> Iterator[Row]:
         """Give all of them, the oldest first."""
         if self._path and self._kept:
             with self._path.open("rb") as file:
                 yield from map(json.loads, file.read(self._kept).splitlines())
-        yield from self._recent
+        yield from map(json.loads, self._recent)
 
     def last(self) -> Row | None:
         """Give the newest."""
-        return self._recent[-1] if self._recent else None
+        return json.loads(self._recent[-1]) if self._recent else None
 
     def state(self) -> dict[str, Any]:
         """Give what a commit holds."""
-        return {"kept": self._kept, "recent": [json.dumps(row) for row in self._recent]}
+        return {"kept": self._kept, "recent": list(self._recent)}
 
     def load(self, state: dict[str, Any]) -> None:
         """Go on from there.
@@ -59,7 +61,8 @@ class Rows:
                 f"{self._path}: {found} bytes, and a commit counted {state['kept']}; restore the file, or "
                 "begin anew: remove the folder commits/ of every party"
             )
-        self._kept, self._recent = state["kept"], [json.loads(row) for row in state["recent"]]
+        self._kept, self._recent = state["kept"], list(state["recent"])
+        self._held = sum(map(len, self._recent))
 
     def _write(self, path: Path, content: bytes) -> None:
         new = not path.exists()

@@ -143,7 +143,9 @@ class Work:
             "heads": self._heads,
         }
         self._keeping = Keeping(commits, kept)
-        self._commits = CoordinatorCommits(self._keeping, self._channel, self._heads, self._made)
+        self._commits = CoordinatorCommits(
+            self._keeping, self._channel, self._heads, self._made, meanwhile=run.on_loss.policy != "continue"
+        )  # who comes back is let in at a commit
         self._channel.entrance.unfit = self._commits.unfit
 
     def may_go_on(self, lost: PeerLost | ProtocolError) -> bool:
@@ -181,6 +183,7 @@ class Work:
         self._channel.welcome(self._cohort.train, own, generation, away)
         party = Party(self._run, self._cohort, away=away)
         walk(party, self._channel, self._watch, self._commits)
+        self._commits.finish()
         self._hand_in(party)
 
     def _now_away(self) -> Away:
@@ -207,6 +210,7 @@ class Work:
             raise PeerLost(f"{', '.join(here) or 'nobody'} alone cannot go on; see the log of the others")
 
     def _watch(self, item: Item, party: Party) -> None:
+        self._commits.look()
         self.progress.see(item, party)
         self._search.see(item, party)
         self._round_is_over = isinstance(item, Validate)

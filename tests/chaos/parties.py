@@ -1,8 +1,10 @@
 """The parties of one run as at real hospitals: started by hand, each with its own folder, over TCP."""
 
+import shutil
 import signal
 import subprocess
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from tests.chaos.plans import PARTIES, SITES, Fault
@@ -11,6 +13,7 @@ from tests.containers.gangs import wait_for
 from tests.e2e.tiny_study import command, environment
 
 STOPPED_SECONDS = 2.0
+FULL_SECONDS = 20.0  # how long a disk stays full that nobody writes to
 WAITING_SECONDS = 30.0  # what the others may take to leave once one is done
 
 
@@ -33,6 +36,11 @@ class Parties:
         self._seen: dict[str, float] = {}
         self._stays: dict[str, float] = {}  # until when a killed site is not started again
         (place / "keys").mkdir(parents=True, mode=0o700)
+        for party in PARTIES:  # each on a small disk of its own, where there are such
+            disk = disk_of(folder, party)
+            if disk.is_dir():
+                (disk / place.name).mkdir(mode=0o700)
+                (place / party).symlink_to(disk / place.name)
         words = command("coordinator", "keys", "--out", place / "keys", *PARTIES)
         subprocess.run(words, cwd=folder, env=environment(folder), check=True)
 
@@ -76,6 +84,8 @@ class Parties:
             case "stop":
                 self.running[fault.victim].send_signal(signal.SIGSTOP)
                 with_patience(self.running[fault.victim])
+            case "fill":
+                self._fill(fault.victim)
             case "cut" | "half_close" | "delay":
                 getattr(self.proxies[fault.site], fault.kind)()
 
@@ -85,6 +95,18 @@ class Parties:
         self.running[party].wait()
         if party in SITES:
             self._stays[party] = time.monotonic() + seconds
+
+    def _fill(self, party: str) -> None:
+        """Fill a party's disk until that has ended it, or it has nothing to write, and make room again."""
+        filler = disk_of(self._folder, party) / "filler"
+        with filler.open("wb", buffering=0) as file, suppress(OSError):
+            for size in (1 << 16, 1 << 9, 1):
+                with suppress(OSError):
+                    while file.write(bytes(size)):
+                        pass
+        with suppress(subprocess.TimeoutExpired):
+            self.running[party].wait(FULL_SECONDS)
+        filler.unlink()
 
     def ended(self) -> list[str]:
         """Name the parties whose processes have ended."""
@@ -109,6 +131,13 @@ class Parties:
             self.kill(party)
         for proxy in self.proxies.values():
             proxy.close()
+        for party in PARTIES:
+            shutil.rmtree(disk_of(self._folder, party) / self.place.name, ignore_errors=True)
+
+
+def disk_of(folder: Path, party: str) -> Path:
+    """Name the folder that is a party's own small disk, where a study has such."""
+    return folder / "disks" / party
 
 
 def with_patience(process: "subprocess.Popen[bytes]") -> None:

@@ -9,8 +9,8 @@ from coordinator.draws import key
 
 PARTIES: Final = ("coordinator", "north", "south")
 SITES: Final = PARTIES[1:]
-KINDS: Final = ("kill", "kill_all", "stop", "cut", "half_close", "delay")
-Kind = Literal["kill", "kill_all", "stop", "cut", "half_close", "delay"]
+KINDS: Final = ("kill", "kill_all", "stop", "cut", "half_close", "delay", "fill")
+Kind = Literal["kill", "kill_all", "stop", "cut", "half_close", "delay", "fill"]
 Policy = Literal["wait", "abort", "continue"]
 # how long a killed site stays away under `continue`, where a few seconds are waited
 LONGEST_ABSENCE: Final = 25.0
@@ -67,5 +67,5 @@ def draw(seed: int, number: int, strategies: tuple[str, ...]) -> Plan:
 def _fault(draws: np.random.Generator, share: float) -> Fault:
     kind: Kind = KINDS[int(draws.integers(len(KINDS)))]
     site = SITES[int(draws.integers(len(SITES)))]
-    victim = PARTIES[int(draws.integers(len(PARTIES)))] if kind in ("kill", "stop") else site
+    victim = PARTIES[int(draws.integers(len(PARTIES)))] if kind in ("kill", "stop", "fill") else site
     return Fault(kind, "everyone" if kind == "kill_all" else victim, site, share)

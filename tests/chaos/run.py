@@ -4,20 +4,23 @@ import argparse
 import json
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
+from containers.runtimes import bubblewrap
 from coordinator.presets import PRESETS
 from coordinator.server.committing import INTERRUPTIONS
 from sites.ledger import released, verified
-from tests.chaos.parties import Parties
+from tests.chaos.parties import Parties, disk_of
 from tests.chaos.plans import PARTIES, SITES, Plan, draw
 from tests.e2e.tiny_study import TASK, launch, prepare_table, run_command
 
 LONGEST_SECONDS = 300.0
+DISK_BYTES = 16 * 2**20
 CUTS = ("cut", "half_close", "delay")  # what needs no rollback
 POOL = "centralized"  # one client, which is neither hospital
 STRATEGIES = tuple(name for name in PRESETS if name != POOL)
@@ -168,9 +171,11 @@ def main() -> int:
     parser.add_argument("--plans", type=int, default=200)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, nargs="+", help="replay these plans alone")
+    parser.add_argument("--folder", type=Path, help="where the parties' small disks are mounted already")
     options = parser.parse_args()
-    numbers = options.only or range(options.plans)
-    folder, broken = Path(tempfile.mkdtemp(prefix="suture-chaos-")), 0
+    numbers, folder, broken = options.only or range(options.plans), options.folder, 0
+    if folder is None:
+        return with_disks(Path(tempfile.mkdtemp(prefix="suture-chaos-")))
     plans = [draw(options.seed, number, STRATEGIES) for number in numbers]
     study = Study(folder, tuple(dict.fromkeys(plan.strategy for plan in plans)))
     for plan in plans:
@@ -183,9 +188,23 @@ def main() -> int:
             print(f"BROKEN {plan.words()}: {error}", flush=True)
     print(f"{len(plans) - broken} of {len(plans)} plans ended as their policy says; seed {options.seed}")
     print(f"{study.replayed} of them went on without a site, and were replayed")
-    if not broken:
-        shutil.rmtree(folder)
     return 1 if broken else 0
+
+
+def with_disks(folder: Path) -> int:
+    """Do all this once more in a mount namespace with a small disk for each party, which can be filled."""
+    if found := bubblewrap.problem():
+        print(f"plans fill disks: {found}")
+        return 1
+    disks = [disk_of(folder, party) for party in PARTIES]
+    for disk in disks:
+        disk.mkdir(parents=True)
+    mounts = [word for disk in disks for word in ("--size", str(DISK_BYTES), "--tmpfs", str(disk))]
+    own = [sys.executable, "-m", "tests.chaos.run", *sys.argv[1:], "--folder", str(folder)]
+    done = subprocess.run(["bwrap", "--dev-bind", "/", "/", *mounts, "--die-with-parent", "--", *own])
+    if not done.returncode:
+        shutil.rmtree(folder)
+    return done.returncode
 
 
 if __name__ == "__main__":

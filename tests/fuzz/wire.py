@@ -89,6 +89,8 @@ def sample(kind: type[Message]) -> Message:
         "head": "0" * 64, "signature": "0" * 128, "session": 7, "away": ((0, 1, (1,)),), "best_at": (0, 1),
         "stopped": -1, "end": False, "goes_on": True, "keys": (np.zeros(32, np.uint8),), "sites": (0, 1),
         "boxes": (np.zeros(9, np.uint8),), "words": np.zeros(7, np.int64), "shares": (np.zeros(9, np.uint8),),
+        "patients": 3, "events": 1, "areas": y, "covariance": x, "groups": y, "same": y, "means": y,
+        "reasons": {"auroc": "one class"}, "metrics": ("auroc",), "ranked": 0.5, "pairs": 2,
     }  # fmt: skip
     of_kind = {"Welcome": {"records": (10, 10)}, "Validated": {"records": 5}}.get(kind.__name__, {})
     return kind(**{field: {**values, **of_kind}[field] for field in kind.__struct_fields__})
