@@ -14,9 +14,9 @@ VENV_PYTHON := $(CURDIR)/.venv/bin/python
 QUIET := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1
 SOURCES := coordinator sites containers workflow tests
 
-.PHONY: run paper forecast download env test test-system docs-test containers test-containers rehearsal lint bench \
-	bench-peers bench-study bench-data floors exactness simulation chaos references audit network figures fuzz \
-	flood soak hijacking chaos-many clean-state
+.PHONY: run paper forecast download env test test-system docs-test containers test-containers runtimes rehearsal lint bench \
+	bench-peers bench-study bench-data floors exactness simulation chaos references audit network figures fuzz flood soak \
+	hijacking chaos-many clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -58,6 +58,10 @@ test-containers: export SUTURE_REQUIRE ?= apptainer,bwrap,docker,images
 test-containers: env
 	@$(QUIET) $(VENV_PYTHON) -m pytest tests/containers/test_images.py tests/containers/test_walls.py \
 		tests/system/test_walls.py tests/system/test_images.py
+
+# one study in every runtime that works here and on a small Slurm: equal weights, wall times, start-up
+runtimes: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.bench.runtimes --study '$(STUDY)' --cores '$(CORES)' --images
 
 # a coordinator and four hospitals with addresses and disks of their own: two minutes
 rehearsal: export SUTURE_REQUIRE ?= netns,rehearsal

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from containers.gang import COORDINATOR, Gang
+from containers.gang import COORDINATOR
+from containers.gathering import Gathering
 from containers.outcome import how
 from containers.progress import Standing, advance
 from containers.terminal import Display, Voice
@@ -22,7 +23,7 @@ TICK_SECONDS = 0.25
 class Ending:
     """Why a gang ended; ``stayed`` names who had not left when the work was done."""
 
-    why: Literal["finished", "failed", "stopped", "lingered"]
+    why: Literal["finished", "failed", "stopped", "lingered", "elsewhere"]
     stayed: tuple[str, ...] = ()
 
 
@@ -57,7 +58,7 @@ class Progress:
 
 
 def follow(
-    gang: Gang,
+    gathering: Gathering,
     watch: Watch,
     progress: Progress,
     voice: Voice,
@@ -74,28 +75,30 @@ def follow(
         progress.show()
         if ending.why == "finished":
             revive()
-            done_since = (done_since or time.monotonic()) if _work_is_done(watch) else None
-            ending = _reason(watch, done_since, linger_seconds)
+            done_since = (done_since or time.monotonic()) if _work_is_done(watch, gathering) else None
+            ending = _reason(watch, gathering, done_since, linger_seconds)
             if ending.why != "finished":
-                voice.say(f"{gang.name}: {_words(watch, ending)}; asking everybody to leave")
+                voice.say(f"{gathering.gang.name}: {_words(watch, ending)}; asking everybody to leave")
                 watch.end()
         if not watch.alive():
             return ending
         watch.step(TICK_SECONDS)
 
 
-def _reason(watch: Watch, done_since: float | None, linger_seconds: float) -> Ending:
+def _reason(watch: Watch, gathering: Gathering, done_since: float | None, linger_seconds: float) -> Ending:
     if watch.failed():
         return Ending("failed")
-    if watch.stopped_by and watch.alive():
+    if watch.alive() and gathering.failed_elsewhere() is not None:
+        return Ending("elsewhere")
+    if watch.stopped_by and watch.alive() and not gathering.may_commit():
         return Ending("stopped")
     if watch.alive() and done_since and time.monotonic() - done_since > linger_seconds:
         return Ending("lingered", tuple(member.party for member in watch.alive()))
     return Ending("finished")
 
 
-def _work_is_done(watch: Watch) -> bool:
-    left = {member.party for member in watch.alive()}
+def _work_is_done(watch: Watch, gathering: Gathering) -> bool:
+    left = {member.party for member in watch.alive()} | gathering.left_elsewhere()
     return COORDINATOR not in left or left == {COORDINATOR}
 
 
@@ -105,4 +108,6 @@ def _words(watch: Watch, ending: Ending) -> str:
         return f"{first.party} ended ({how(first.status)})"
     if ending.why == "stopped" and watch.stopped_by:
         return f"{watch.stopped_by.name} received"
+    if ending.why == "elsewhere":
+        return "a party on another node has failed"
     return f"{', '.join(ending.stayed)} stayed after the rest was done"

@@ -2,8 +2,8 @@
 
 import json
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,9 @@ class Gang:
     frozen: Path | None = None  # statistics of an earlier agreement, which the coordinator reads
     gates: bool = False  # each site's gate is a process of its own
     scores: Mapping[str, tuple[Path, ...]] = field(default_factory=dict)  # that a site kept of runs
+    on_gpu: frozenset[str] = frozenset()  # parties that compute there
+    memory: int | None = None  # bytes that each party may have of its own
+    here: tuple[str, ...] = ()  # the parties of this launcher: all, where it is the only one
 
     @property
     def parties(self) -> tuple[str, ...]:
@@ -48,6 +51,11 @@ class Gang:
     def keyed(self) -> tuple[str, ...]:
         """Who has keys."""
         return (COORDINATOR, *self.sites)
+
+    def of(self, keyed: Sequence[str]) -> tuple[str, ...]:
+        """Name the parties of some that have keys: a site's gate stays with its site."""
+        gates = {gate_of(site) for site in self.sites if site in keyed}
+        return tuple(party for party in self.parties if party in keyed or party in gates)
 
     def shown_to(self, site: str) -> tuple[Path, ...]:
         """Name what a site may see: its prepared folder, the pool all of them, or its kept scores."""
@@ -84,9 +92,10 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
         frozen=Path(keys["frozen"]) if keys.get("frozen") else None,
         gates=keys.get("gate") == "outside",
         scores=_scores(keys, spec) if kind == "estimation" else {},
+        on_gpu=frozenset(party for party, kind in (keys.get("devices") or {}).items() if kind == "cuda"),
     )
     _check_paths(gang)
-    return gang
+    return replace(gang, here=gang.parties)
 
 
 def _arm(keys: Mapping[str, Any], kind: str) -> str:

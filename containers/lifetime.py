@@ -35,8 +35,8 @@ def adopt_orphans() -> None:
         raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
-def hold(state: Path, *, seconds: float = LEAVING_SECONDS) -> int:
-    """Lock a state folder and return the descriptor that every party inherits.
+def hold(state: Path, *, shared: bool = False, seconds: float = LEAVING_SECONDS) -> int:
+    """Lock a state folder, for one gang's launchers if ``shared``; return what every party inherits of it.
 
     The lock falls when the last holder is gone, not the launcher alone: after a launcher died by
     SIGKILL the next one waits until that gang's parties have left, and does not write beside them.
@@ -47,7 +47,7 @@ def hold(state: Path, *, seconds: float = LEAVING_SECONDS) -> int:
     state.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(state / "launch.lock", os.O_RDWR | os.O_CREAT, 0o600)
     give_up = time.monotonic() + seconds
-    while not _locked(descriptor):
+    while not _locked(descriptor, fcntl.LOCK_SH if shared else fcntl.LOCK_EX):
         if time.monotonic() > give_up:
             holder = os.read(descriptor, 100).decode(errors="replace").strip() or "unknown"
             os.close(descriptor)
@@ -56,14 +56,25 @@ def hold(state: Path, *, seconds: float = LEAVING_SECONDS) -> int:
                 "wait for it or end it, then run again"
             )
         time.sleep(0.1)
-    os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"{os.getpid()}\n".encode())
+    if not shared:
+        os.ftruncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
     return descriptor
 
 
-def _locked(descriptor: int) -> bool:
+def share(held: int, state: Path) -> None:
+    """Let this gang's other launchers into a folder that this one held alone.
+
+    Raises:
+        ConfigError: another gang came between.
+    """
+    if not _locked(held, fcntl.LOCK_SH):
+        raise ConfigError(f"{state}: another launch took this folder; wait for it, then run again")
+
+
+def _locked(descriptor: int, how: int) -> bool:
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

@@ -19,6 +19,7 @@ NEXT = {
     "peer_lost": "look at the other parties' logs and at the network between them; then run again",
     "lifeline": "look at its log for what it was doing; then run again",
     "killed": "somebody or the system ended it (SIGKILL is often memory running out); then run again",
+    "memory": "give it more (`memory_mb` in the study limits it) or smaller batches; then run again",
     "disk": "make room, or let the party write there; then run again: it goes on from the last commit",
     "crash": "this is a fault of the program: report it with the log",
 }

@@ -21,6 +21,8 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 }
 
 
+# Slurm signals a launcher and all it started alike; the launcher then asks its parties to leave in order
+LIFELINE_ALONE: Mapping[str, str] = {"SUTURE_HEARS": "lifeline"}
 # pyarrow's allocator starts a thread of its own, which a fork would lose
 THREADLESS: Mapping[str, str] = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
 
@@ -32,11 +34,12 @@ class Meeting:
     runtime: Path
     tcp: bool = False
     port: int = 0
+    address: str = "127.0.0.1"
 
     @property
     def bound(self) -> str:
         """What the coordinator binds; over TCP it picks the port, unless it had one before."""
-        return f"tcp://127.0.0.1:{self.port}" if self.tcp else f"ipc://{socket_path(self.runtime)}"
+        return f"tcp://{self.address}:{self.port}" if self.tcp else f"ipc://{socket_path(self.runtime)}"
 
     @property
     def network(self) -> Network:
@@ -45,9 +48,14 @@ class Meeting:
 
 
 def keys(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
-    """Make a key pair for each party, in the runtime folder."""
+    """Make a key pair for each party of this launcher, in the runtime folder."""
     return Sandbox(
-        command=(*programs["keys"], "--out", str(meeting.runtime), *gang.keyed),
+        command=(
+            *programs["keys"],
+            "--out",
+            str(meeting.runtime),
+            *filter(gang.keyed.__contains__, gang.here),
+        ),
         binds=(same_place(meeting.runtime, "rw"),),
         environment=environment(os.environ, threads=1),
     )
@@ -95,6 +103,15 @@ def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
     )
 
 
+def own_gpu(gang: Gang, name: str) -> dict[str, str]:
+    """Deal the GPUs that this launcher was given, where they are several, to who computes there."""
+    given = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")
+    users = [party for party in gang.here if party in gang.on_gpu]
+    if name not in users or len(given) < 2:
+        return {}
+    return {"CUDA_VISIBLE_DEVICES": given[users.index(name) % len(given)]}
+
+
 def _party(
     gang: Gang,
     meeting: Meeting,
@@ -116,6 +133,7 @@ def _bare(
 ) -> Sandbox:
     """Describe what every party has, with keys or without."""
     state, shown = gang.state / name, [gang.spec]
+    hears = {} if gang.here == gang.parties else dict(LIFELINE_ALONE)
     options: dict[str, Path] = {"--spec": gang.spec, "--state": state}
     if gang.statistics:
         options["--statistics"] = gang.statistics
@@ -124,6 +142,8 @@ def _bare(
         command=(*program, "--lifeline", *(word for option in options.items() for word in map(str, option))),
         binds=(*map(same_place, shown), *own, same_place(state, "rw")),
         network=network,
-        environment=environment(os.environ, threads=gang.threads),
+        environment=environment(os.environ, threads=gang.threads) | hears | own_gpu(gang, name),
+        memory=gang.memory,
+        gpus=int(name in gang.on_gpu),
         lifeline=True,
     )

@@ -98,7 +98,7 @@ class Restarting:
     def _missing(self) -> set[str]:
         """Name the parties that were not started: another one's end came between."""
         watched = {member.party for member in self.watch.members}
-        return set(self.starting.gang.parties) - watched - self.aside
+        return set(self.starting.gang.here) - watched - self.aside
 
 
 def was_killed(member: Member) -> bool:

@@ -13,7 +13,7 @@ from typing import get_args
 from containers.environment import environment
 from containers.errors import ConfigError
 from containers.lifetime import die_with_parent
-from containers.runtimes import RUNTIMES, add_runtime, choose
+from containers.runtimes import RUNTIMES, add_memory, add_runtime, choose
 from containers.sandbox import Bind, Mode, Network, Sandbox
 
 
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the command sees; read-only unless rw",
     )  # fmt: skip
     parser.add_argument("--network", choices=get_args(Network), default="none")
-    parser.add_argument("--memory", type=int, metavar="BYTES", help="of its own memory (no limit)")
+    add_memory(parser)
     parser.add_argument("--threads", type=int, default=1, help="threads of BLAS and OpenMP (1)")
     parser.add_argument(
         "--parent", type=int, metavar="PID", help="leave if this process is not the parent (a shell's $PPID)"

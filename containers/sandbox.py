@@ -19,7 +19,7 @@ class Bind(NamedTuple):
 
 @dataclass(frozen=True)
 class Sandbox:
-    """One process and its walls; ``memory`` in bytes, None for no limit.
+    """One process and its walls; ``memory`` in bytes, None for no limit; ``gpus``: whether it is shown any.
 
     ``lifeline``: its standard input ends when its launcher does, whereupon it leaves by itself.
     """

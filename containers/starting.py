@@ -9,6 +9,7 @@ from containers.events import Events
 from containers.follow import Progress
 from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR, OF_A_GATE, Gang
+from containers.gathering import Gathering, listed
 from containers.member import Member, start
 from containers.parties import Meeting
 from containers.runtime_folder import socket_path
@@ -17,6 +18,7 @@ from containers.sandbox import Sandbox
 from containers.watch import Watch
 
 LOOK_SECONDS = 0.05
+IGNORING = ("sh", "-c", "trap '' TERM; exec \"$@\"", "sh")
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Starting:
     meeting: Meeting
     programs: Mapping[str, tuple[str, ...]]
     held: int
-    attempt: int
+    gathering: Gathering
 
     def again(self) -> "Starting":
         """Let a coordinator listen where the one before did, which left its socket behind."""
@@ -45,14 +47,29 @@ class Starting:
 def sharing(starting: Starting) -> ForkServer | None:
     """Start the parties' fork server, where there is no wall for it to break.
 
-    Threads of a numerical library do not survive a fork, so a gang of several threads has none.
+    Threads of a numerical library do not survive a fork, so a gang of several threads has none; nor has one
+    on GPUs, which are dealt by each party's environment.
     """
     gang = starting.gang
-    if not starting.runtime.FORKS or "fork_server" not in starting.programs or gang.threads > 1:
+    if (
+        not starting.runtime.FORKS
+        or "fork_server" not in starting.programs
+        or gang.threads > 1
+        or gang.on_gpu
+    ):
         return None
     sandbox = parties.fork_server(gang, starting.programs)
-    log = gang.state / f"fork-server-{starting.attempt}.txt"
-    return ForkServer(starting.runtime.argv(sandbox), sandbox.environment, log, keep=starting.held)
+    log = gang.state / f"fork-server-{starting.gathering.attempt}.txt"
+    argv = deaf(starting, starting.runtime.argv(sandbox))
+    return ForkServer(argv, sandbox.environment, log, keep=starting.held)
+
+
+def deaf(starting: Starting, argv: list[str]) -> list[str]:
+    """Let a program ignore SIGTERM where Slurm sends that to a launcher and all it started alike.
+
+    The launcher heeds it, and asks its parties to leave in order.
+    """
+    return argv if starting.gathering.where.alone else [*IGNORING, *argv]
 
 
 def start_coordinator(
@@ -71,6 +88,8 @@ def start_sites(starting: Starting, watch: Watch, server: ForkServer | None) -> 
     """Start all sites at once; over TCP as soon as the coordinator has published its port."""
     endpoint = published(starting, watch)
     for name in starting.gang.others:
+        if name not in starting.gang.here:
+            continue
         if endpoint is None or not start_site(starting, watch, server, name, endpoint):
             return
 
@@ -91,23 +110,29 @@ def published(starting: Starting, watch: Watch) -> str | None:
     if not starting.meeting.tcp:
         return starting.meeting.bound
     path = starting.gang.state / COORDINATOR / "endpoint"
-    while not path.exists():
-        if not watch.alive() or watch.stopped_by:
+    while not listed(path):
+        if watch.stopped_by or starting.gathering.elsewhere() or not (watch.alive() or waits(starting)):
             return None
         watch.step(LOOK_SECONDS)
     return path.read_text(encoding="utf-8").strip()
 
 
+def waits(starting: Starting) -> bool:
+    """Say whether the coordinator is another launcher's."""
+    return COORDINATOR not in starting.gang.here
+
+
 def _start(
     starting: Starting, party: str, sandbox: Sandbox, watch: Watch, server: ForkServer | None, *, piped: bool
 ) -> Member | None:
-    log = _log(starting.gang.state / party, starting.attempt)
+    log = log_of(starting.gang, party, starting.gathering.attempt)
     if server:
         # what follows `python -m`: a package of ours and its arguments
         return server.start(party, sandbox.command[2:], log, watch, piped=piped)
-    argv = starting.runtime.argv(sandbox)
+    argv = deaf(starting, starting.runtime.argv(sandbox))
     return start(party, argv, sandbox.environment, log, keep=starting.held, piped=piped)
 
 
-def _log(folder: Path, attempt: int) -> Path:
-    return folder / f"log-{attempt}.txt"
+def log_of(gang: Gang, party: str, attempt: int) -> Path:
+    """Name a party's log."""
+    return gang.state / party / f"log-{attempt}.txt"

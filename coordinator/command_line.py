@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from coordinator.errors import SutureError
 from coordinator.importing import load
+from coordinator.shortage import shortage
 
 
 def main(
@@ -29,6 +30,11 @@ def main(
     except SutureError as error:
         print(f"{program} {chosen}: {error}", file=sys.stderr, flush=True)
         return error.exit_status
+    except (MemoryError, RuntimeError) as error:
+        if not (lacking := shortage(error)):
+            raise
+        print(f"{program} {chosen}: {lacking}", file=sys.stderr, flush=True)
+        return 1
     except KeyboardInterrupt:
         print(f"{program} {chosen}: interrupted", file=sys.stderr, flush=True)
         return 130

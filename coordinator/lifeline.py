@@ -4,6 +4,7 @@ End of file arrives whatever killed the launcher and in every container runtime.
 """
 
 import os
+import signal
 import sys
 import threading
 import time
@@ -12,6 +13,7 @@ from typing import Final
 from coordinator.errors import SutureError
 
 GRACE_SECONDS: Final = 6.0
+HEARS: Final = "SUTURE_HEARS"  # "lifeline": it alone ends this party, whatever Slurm signals to all of a job
 
 
 class LifelineCut(SutureError):
@@ -25,6 +27,8 @@ class Lifeline:
 
     def __init__(self, *, grace_seconds: float = GRACE_SECONDS) -> None:
         """Start watching from a thread, which leaves hard if the party has not left in time."""
+        if os.environ.get(HEARS) == "lifeline":
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
         self._reading, self._writing = os.pipe()
         self._grace_seconds = grace_seconds
         self._cut = threading.Event()

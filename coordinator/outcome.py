@@ -13,6 +13,7 @@ from pathlib import Path
 from coordinator.errors import ConfigError, DataError, PeerLost, PeerRemoved, ProtocolError, SutureError
 from coordinator.lease import take
 from coordinator.lifeline import LifelineCut
+from coordinator.shortage import shortage
 
 CAUSES: dict[type[SutureError], str] = {
     ConfigError: "config",
@@ -78,6 +79,8 @@ def end_of(error: Exception | None, state: Path) -> tuple[str, int, str]:
             return CAUSES[type(error)], error.exit_status, str(error)
         case OSError() if error.errno in DISK:
             return "disk", 1, f"{error.filename or state}: {error.strerror}; {DISK[error.errno]}"
+    if lacking := shortage(error):
+        return "memory", 1, lacking
     return "crash", 1, f"{type(error).__name__}: {error}"
 
 

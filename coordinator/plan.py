@@ -53,6 +53,7 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool, elsewhere: bool =
         "study": study.name,
         "runtime": study.runtime,
         "images": study.images,
+        "memory_mb": study.memory_mb,
         "tasks": {
             name: _task(study, sites, name, preparations[name], save, elsewhere) for name in study.tasks
         },

@@ -33,6 +33,15 @@ def raising(error):
     return work
 
 
+@pytest.mark.parametrize(
+    "error", [MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 8 bytes")]
+)
+def test_memory_that_ran_out_is_a_cause_of_its_own(tmp_path, error):
+    status, found = ending(tmp_path, raising(error))
+    assert (status, found["cause"]) == (1, "memory")
+    assert "`memory_mb`" in found["message"]
+
+
 def test_work_well_done(tmp_path):
     status, found = ending(tmp_path, lambda: None)
     assert status == 0

@@ -38,6 +38,15 @@ def add_runtime(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
 
 
+def add_memory(parser: argparse.ArgumentParser) -> None:
+    """Declare ``--memory``; its default is SUTURE_MEMORY_MB, which a workflow sets."""
+    handed_on = os.environ.get("SUTURE_MEMORY_MB")
+    parser.add_argument(
+        "--memory", type=int, metavar="BYTES", default=int(handed_on) * 2**20 if handed_on else None,
+        help="that each process may have of its own within walls (no limit)",
+    )  # fmt: skip
+
+
 def choose(name: str) -> str:
     """Return the runtime a person named, or for ``auto`` the strongest one that works here.
 

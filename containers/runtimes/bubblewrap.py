@@ -15,7 +15,7 @@ from containers.sandbox import Bind, Network, Sandbox
 
 ISOLATION = (
     "bubblewrap: each process in namespaces of its own, with no network, no other process and no file but "
-    "its own in sight, on a read-only root, without capabilities; memory is not limited"
+    "its own in sight, on a read-only root, without capabilities"
 )
 FORKS = False  # what is forked from another's program is inside that one's walls
 IMAGES = ""  # the host's own programs
@@ -49,6 +49,7 @@ def argv(sandbox: Sandbox) -> list[str]:
         *(() if sandbox.lifeline else ("--die-with-parent", "--new-session")),
         *_system(sandbox.network),
         *("--proc", "/proc", "--dev", "/dev", "--tmpfs", "/tmp"),
+        *(word for path in _gpus(sandbox.gpus) for word in ("--dev-bind", str(path), str(path))),
         *("--ro-bind-try", "/sys/devices/system/cpu", "/sys/devices/system/cpu"),
         *(word for bind in binds for word in _words(bind)),
         *("--dir", str(Path.cwd()), "--remount-ro", "/", "--chdir", str(Path.cwd())),
@@ -57,6 +58,11 @@ def argv(sandbox: Sandbox) -> list[str]:
         *(("prlimit", f"--data={sandbox.memory}", "--") if sandbox.memory else ()),
         *sandbox.command,
     ]
+
+
+def _gpus(wanted: int) -> list[Path]:
+    """Name the devices of NVIDIA's driver; its libraries lie in /usr."""
+    return sorted(Path("/dev").glob("nvidia*")) if wanted else []
 
 
 def _words(bind: Bind) -> tuple[str, str, str]:

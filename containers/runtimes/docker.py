@@ -55,7 +55,7 @@ def argv(sandbox: Sandbox) -> list[str]:
         *(("--memory", str(sandbox.memory), "--memory-swap", str(sandbox.memory)) if sandbox.memory else ()),
         *(("--cpus", str(sandbox.cpus)) if sandbox.cpus else ()),
         *(("--pids-limit", str(sandbox.pids)) if sandbox.pids else ()),
-        *(("--gpus", str(sandbox.gpus)) if sandbox.gpus else ()),
+        *(_gpus() if sandbox.gpus else ()),
         *(word for bind in binds for word in ("--mount", mount(bind))),
         *("--workdir", str(working_folder(sandbox, binds))),
         *(word for variable in _variables(sandbox) for word in ("--env", variable)),
@@ -73,6 +73,12 @@ def _client() -> list[str]:
     """Name the client, and the daemon that the environment asks for."""
     host = os.environ.get("DOCKER_HOST")
     return [_program() or "docker", *(("--host", host) if host else ())]
+
+
+def _gpus() -> tuple[str, str]:
+    """Show the GPUs; which of them a party takes, CUDA_VISIBLE_DEVICES says."""
+    podman = Path(_program() or "docker").name == "podman"
+    return ("--device", "nvidia.com/gpu=all") if podman else ("--gpus", "all")
 
 
 def _ask(*words: str, sent: bytes = b"") -> "subprocess.CompletedProcess[str]":

@@ -236,11 +236,10 @@ class Study(Record):
         description="whose programs run inside; auto: Suture's own images if they were made once (make "
         "containers) and the runtime takes any; built: make them if they are missing; host: this machine's",
     )
+    memory_mb: Count | None = Field(None, description="of each process within walls; who needs more ends")
     on_loss: OnLoss = Field(default_factory=OnLoss, description="a party ends or cannot be reached")
     commit_steps: Count = Field(
-        1000,
-        description="steps after which all parties commit within a round, so that a lost party costs no "
-        "more; at a round's end they do anyway",
+        1000, description="steps after which all commit within a round, as at its end; a loss costs no more"
     )
     reference: Name = Field("centralized", description="the strategy others are compared with")
     sites: dict[Name, Site] = Field(

@@ -14,14 +14,14 @@ DELAY_SECONDS = 1.0
 class Proxy:
     """Forwards connections to wherever the coordinator listens at the time; counts the bytes that go up."""
 
-    def __init__(self) -> None:
-        """Listen on a port of this machine."""
+    def __init__(self, host: str = "127.0.0.1") -> None:
+        """Listen on a port of this machine, at one of its addresses."""
         self.target: tuple[str, int] | None = None
         self.up = 0
         self._pairs: list[tuple[socket.socket, socket.socket]] = []
         self._delayed_until = 0.0
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.endpoint = f"tcp://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._listener = socket.create_server((host, 0))
+        self.endpoint = f"tcp://{host}:{self._listener.getsockname()[1]}"
         threading.Thread(target=self._accept, daemon=True).start()
 
     def cut(self) -> None:

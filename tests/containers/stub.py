@@ -1,6 +1,7 @@
 """Tiny real programs in the parties' place; what each does stands in the spec under `stub`."""
 
 import argparse
+import itertools
 import json
 import os
 import signal
@@ -30,7 +31,7 @@ def make_keys(arguments):
     folder = Path(arguments[1])
     for name in arguments[2:]:
         (folder / f"{name}.secret").write_text("secret")
-    (folder / "manifest.json").write_text("{}")
+    (folder / "manifest.json").write_text(json.dumps(dict.fromkeys(arguments[2:], "public")))
 
 
 def look(places):
@@ -80,6 +81,7 @@ def behave(party, options, does):
         "argv": sys.argv,
         "environment": dict(os.environ),
         "keys": options.secret.exists(),
+        "manifest": json.loads(options.manifest.read_text()),
         "pid": os.getpid(),
         "looked": look(does.get("looks", [])),
         "meeting": {
@@ -90,12 +92,18 @@ def behave(party, options, does):
     publish(options.state / "seen.json", json.dumps(seen))
     if party == "coordinator" and options.endpoint.startswith("tcp"):
         publish(options.state / "endpoint", "tcp://127.0.0.1:4711")
+    if "commits" in does:  # so many seconds apart
+        threading.Thread(
+            target=commit, args=(options.state / "commits", does["commits"]), daemon=True
+        ).start()
     if does.get("child"):
         subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)", str(options.state)])
     # written at once: a reader that counts the seconds between lines must not see any
     lines = [line if isinstance(line, str) else json.dumps(line) for line in does.get("prints", [])]
     print("".join(f"{line}\n" for line in lines), end="", flush=True)
     print(f"{party} is here", file=sys.stderr)
+    if "takes" in does:  # so many bytes
+        bytearray(does["takes"])
     if "lingers" in does:  # so long after the launcher is gone
         wait_for_the_end_of_the_lifeline()
     time.sleep(does.get("lingers", does.get("seconds", 0.1)))
@@ -111,6 +119,13 @@ def behave(party, options, does):
     if "cause" in does or code == 0:
         say_end(party, options.state, code, does.get("cause", "ok"), does.get("message", ""))
     os._exit(code)
+
+
+def commit(folder, seconds):
+    folder.mkdir(exist_ok=True)
+    for number in itertools.count():
+        publish(folder / f"{number}.safetensors", "")
+        time.sleep(seconds)
 
 
 def wait_for_death(seen):

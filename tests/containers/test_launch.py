@@ -53,6 +53,14 @@ def test_threads_come_from_the_spec(folder):
     assert seen_by(folder, "south")["environment"]["OPENBLAS_NUM_THREADS"] == "3"
 
 
+def test_gpus_are_dealt_to_the_parties_that_compute_there(folder, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
+    assert launched(folder, {}, devices={"north": "cuda", "south": "cuda"}).returncode == 0
+    given = {party: seen_by(folder, party)["environment"]["CUDA_VISIBLE_DEVICES"] for party in SITES}
+    assert given == {"north": "2", "south": "5"}
+    assert seen_by(folder, "coordinator")["environment"]["CUDA_VISIBLE_DEVICES"] == "2,5"
+
+
 def test_a_party_that_fails_ends_the_gang_and_is_named(folder):
     failing = {"code": 3, "cause": "data", "message": "row 7: 'abc' is no number", "seconds": 0.5}
     done = launched(folder, {"coordinator": FOREVER, "north": FOREVER, "south": failing})

@@ -109,6 +109,44 @@ def test_too_much_memory_ends_it(walls, folder):
     assert "MemoryError" in done.stderr
 
 
+def test_a_party_that_takes_too_much_memory_ends_the_run_and_is_named(walls, folder):
+    does = {"coordinator": FOREVER, "south": FOREVER, "north": {"takes": 500 * 2**20}}
+    done = launched(folder, does, "--runtime", walls, "--memory", str(200 * 2**20))
+    assert done.returncode == 1
+    assert "party 'north' ended first (crash, exit status 1): MemoryError" in done.stderr
+    nobody_left(folder / "state")
+
+
+@pytest.mark.parametrize(("name", "words"), [("apptainer", ["--nv"]), ("docker", ["--gpus", "all"])])
+def test_a_gpu_is_shown_where_it_is_asked_for(name, words):
+    with_gpu, without = (RUNTIMES[name].argv(Sandbox(command=("true",), gpus=gpus)) for gpus in (1, 0))
+    assert [word for word in with_gpu if word not in without] == words
+
+
+GREEDY = """
+import sys
+from coordinator.command_line import main
+
+def add_arguments(parser):
+    pass
+
+def run(options):
+    return len(bytearray(900 * 2**20)) * 0
+
+sys.modules["greedy"] = sys.modules[__name__]
+sys.exit(main("greedy", {"take": ("greedy", "takes much")}, ["take"]))
+"""
+
+
+def test_the_studys_limit_holds_for_a_preparation_too(walls, folder):
+    (folder / "greedy.py").write_text(GREEDY)
+    words = [sys.executable, "-m", "containers", "run", "--runtime", walls, "--", "python", "greedy.py"]
+    limited = {**environment(folder), "SUTURE_MEMORY_MB": "400"}
+    done = subprocess.run(words, cwd=folder, env=limited, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert "greedy take: memory ran out (its limit is 400 MB; `memory_mb` in the study" in done.stderr
+
+
 def test_a_party_sees_its_own_and_meets_over_the_socket_alone(walls, folder):
     """Whatever else it asks for is not there; only the coordinator can put a socket into its place."""
     names = [f"state/{party}" for party in ("coordinator", *SITES)] + [f"prepared/{site}" for site in SITES]

@@ -10,6 +10,7 @@ import pytest
 
 from containers.follow import Progress, follow
 from containers.gang import Gang
+from containers.gathering import Gathering
 from containers.member import start
 from containers.terminal import Lines, Voice
 from containers.watch import Watch
@@ -37,7 +38,7 @@ def begin(tmp_path, party, program):
 
 def follow_quietly(gang, watch, **options):
     voice = Voice()
-    return follow(gang, watch, Progress("run", Lines(voice.note), voice), voice, **options)
+    return follow(Gathering(gang), watch, Progress("run", Lines(voice.note), voice), voice, **options)
 
 
 def test_who_does_not_hear_the_lifeline_is_told_and_then_killed(tmp_path):

@@ -1,4 +1,4 @@
-"""A rehearsal across hospitals: no shared disk, no Snakemake, lasting keys, a slow link, a late comer.
+"""A rehearsal across hospitals: no shared disk or Snakemake, lasting keys, a slow link, a proxy, one late.
 
 Every place is a host of its own: a network namespace with an address, and walls that show its folder alone.
 What passes between places otherwise is copied by hand, as people would send it: the study's specs, a
@@ -22,13 +22,14 @@ import yaml
 
 from containers.runtimes import choose, problem
 from tests import namespaces
+from tests.chaos.proxy import Proxy
 from tests.conftest import ROOT, asked_for, require
 from tests.containers.gangs import wait_for
 from tests.e2e.checkout import snakemake
 
 pytestmark = pytest.mark.timeout(900)  # a hang, not slowness: this runs a whole study twice
 SITES = ("north", "south", "east", "west")
-SLOW, LATE = "east", "west"
+SLOW, LATE, BEHIND_A_PROXY = "east", "west", "north"
 NETWORK = namespaces.Network(
     "strh", "10.77.8.254",
     {"coordinator": "10.77.8.100", **{name: f"10.77.8.{number}" for number, name in enumerate(SITES, 1)}},
@@ -145,11 +146,16 @@ def gang(places: dict[str, Place], spec: str, state: str, *more: str) -> Path:
     wait_for(lambda: serving.poll() is not None or published.exists(), 120)
     assert published.exists(), serving.communicate()[0]
     endpoint = published.read_text(encoding="utf-8").strip()
-    joining = [join(places[name], options, endpoint, state) for name in SITES if name != LATE]
+    proxy = Proxy(NETWORK.here)  # this machine passes on what it is sent, and sees ciphertext alone
+    proxy.target = (address, int(endpoint.rpartition(":")[2]))
+    through = dict.fromkeys(SITES, endpoint) | {BEHIND_A_PROXY: proxy.endpoint}
+    joining = [join(places[name], options, through[name], state) for name in SITES if name != LATE]
     time.sleep(3)
-    joining.append(join(places[LATE], options, endpoint, state))
+    joining.append(join(places[LATE], options, through[LATE], state))
     for process in (*joining, serving):
         ended(process)
+    proxy.close()
+    assert proxy.up > 0
     return coordinator.folder / state / "out"
 
 

@@ -44,6 +44,7 @@ def read_plan():
 PLAN = read_plan()
 # not a parameter of the rules: the same numbers come out of any walls, so others rerun nothing
 os.environ |= {"SUTURE_RUNTIME": PLAN["runtime"], "SUTURE_IMAGES": PLAN["images"]}
+os.environ |= {"SUTURE_MEMORY_MB": str(PLAN["memory_mb"] or "")}
 STUDY = PLAN["study"]
 DEALS = {Path(task["deal"]["folder"]).name: task["deal"] for task in PLAN["tasks"].values() if task["deal"]}
 # A site's preparation lies under a digest of all it depends on, so tasks and studies share it.

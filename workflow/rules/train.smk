@@ -5,6 +5,7 @@
 rule train:
     """Start a coordinator and its sites, and collect what the sites release.
 
+    Where a profile gives `mpi: srun`, a launcher starts on each node of the job, with its own part of them.
     One thread: two gangs side by side keep two cores busy, since a gang's parties take turns.
     Commits, ledgers and logs of the parties lie under state/, which no rule declares: Snakemake
     would delete them at a job's start.
@@ -23,11 +24,14 @@ rule train:
     benchmark:
         "<benchmarks>/train/{task}/{strategy}/{seed}.tsv"
     threads: 1
+    resources:
+        mpi="",
     params:
         spec=lambda wildcards: run_of(wildcards)["spec"],
         state=f"state/{STUDY}/{{task}}/{{strategy}}/{{seed}}",
         results=lambda wildcards, output: Path(output.weights).parent,
     shell:
-        "exec python -m containers launch --parent $PPID --spec {params.spec:q}"
+        "export SRUN_CPUS_PER_TASK={threads}; "
+        "exec {resources.mpi} python -m containers launch --parent $PPID --spec {params.spec:q}"
         " --statistics {input.statistics:q}"
         " --state {params.state:q} --results {params.results:q} --log {log:q}"
