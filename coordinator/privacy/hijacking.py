@@ -47,8 +47,13 @@ class Scrutiny:
 
 
 def score(rows: Floats, positive: NDArray[np.bool_]) -> float | None:
-    """Give a batch's score; None where it has not two records of a label and one of the other."""
+    """Give a batch's score; None where it has not two records of a label and one of the other.
+
+    Zeros for all of them are not of the task either: they leave a front as the seed drew it.
+    """
     lengths = np.linalg.norm(rows, axis=1)
+    if 0 < positive.sum() < len(positive) > 2 and not (lengths > TINY).any():
+        return 0.0
     rows, positive = rows[lengths > TINY], positive[lengths > TINY]
     if positive.all() or not positive.any() or len(positive) < 3:
         return None

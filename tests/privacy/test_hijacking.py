@@ -27,7 +27,8 @@ def test_gradients_that_push_labels_apart_score_high_and_others_about_nothing():
     assert abs(score(common + 0.3 * draw(30, 20, seed=1).numpy(), labels)) < 0.05
     assert abs(score(draw(30, 200, seed=2).numpy(), labels)) < 0.2
     assert score(apart, np.zeros(30, dtype=bool)) is None
-    assert score(np.zeros((30, 4)), labels) is None
+    assert score(np.zeros((30, 4)), labels) == 0.0
+    assert score(np.zeros((30, 4)), np.zeros(30, dtype=bool)) is None
 
 
 def test_a_site_suspects_only_after_a_whole_window_and_not_for_one_odd_batch():
@@ -39,6 +40,11 @@ def test_a_site_suspects_only_after_a_whole_window_and_not_for_one_odd_batch():
     seen = [scrutiny.suspects(torch.ones(20, 5), labels) for _ in range(10)]
     assert seen[-1]
     assert not any(seen[:5])
+
+
+def test_a_front_that_is_left_as_the_seed_drew_it_is_noticed():
+    labels, scrutiny = torch.arange(20) % 2, Scrutiny()
+    assert any(scrutiny.suspects(torch.zeros(20, 5), labels) for _ in range(10))
 
 
 SPLIT = [name for name in PRESETS if PRESETS[name]["algorithm"] == "split"]
