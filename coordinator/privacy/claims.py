@@ -7,8 +7,7 @@ from coordinator.specs import Run
 
 EVERYWHERE = (
     "other runs on the same patients (seeds, strategies, which a policy's budget adds up; predictions), what "
-    "the agreement on statistics tells, losses and ranks of validation that a site reports, and what it estimates of "
-    "its test records"
+    "the agreement on statistics tells, losses and ranks of validation that a site reports, and its estimates"
 )
 PARTS = {
     "handed_on": "the site's layers, which other sites get",
