@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +16,8 @@ from sites.tables import MISSING, Flags, numbers, plain_words, read_cells, rejec
 from sites.times import hours_after
 
 SEXES = {"f": "female", "m": "male", "w": "female", "woman": "female", "man": "male"}
+CLASS_ROWS: Final = 10  # a word of neither outcome in so many rows is a class; in fewer, a slip
+SHOWN: Final = 6
 Floats = npt.NDArray[np.float64]
 
 
@@ -36,7 +39,7 @@ def read_columns(
         DataError: the file cannot be used as a whole.
     """
     raw, rejected = read_cells(path, needed(columns, path, known=known))
-    frame, problems = _places(raw, columns, known=known)
+    frame, problems = _places(raw, columns, path, known=known)
     for name in columns.numeric:
         frame[name], flags = numbers(_without(raw[name], columns.missing))
         problems[f"{name}: not a number"] = flags
@@ -103,15 +106,37 @@ def needed(columns: Columns, path: Path, *, known: bool = True) -> list[str]:
     return list(dict.fromkeys(name for name in wanted if name))
 
 
-def outcomes(cells: pd.Series, columns: Columns) -> npt.NDArray[np.object_]:
-    """Read the outcome: 1, 0, or None where a cell has none of the study's words."""
+def outcomes(cells: pd.Series, columns: Columns, source: Path) -> npt.NDArray[np.object_]:
+    """Read the outcome: 1, 0, or None where a cell has none of the study's words.
+
+    Raises:
+        DataError: a further word stands in so many rows of the source that it is a class, not a slip.
+    """
     words: dict[str, int] = dict.fromkeys(plain_words(pd.Series(columns.positive)), 1)
     words |= dict.fromkeys(plain_words(pd.Series(columns.negative)), 0)
-    return np.array([words.get(word) for word in plain_words(cells)], dtype=object)
+    found = plain_words(cells)
+    unnamed = found[~found.isin({*words, *MISSING, *plain_words(pd.Series(columns.missing, dtype=object))})]
+    counts = unnamed.value_counts()
+    if further := sorted(counts.index[counts >= CLASS_ROWS]):
+        raise DataError(_further(source, columns, further))
+    return np.array([words.get(word) for word in found], dtype=object)
 
 
-def _places(raw: pd.DataFrame, columns: Columns, *, known: bool) -> tuple[pd.DataFrame, dict[str, Flags]]:
+def _further(source: Path, columns: Columns, words: list[str]) -> str:
+    shown = ", ".join(f"'{word}'" for word in words[:SHOWN]) + (", ..." if len(words) > SHOWN else "")
+    return (
+        f"{source}: found {shown} in '{columns.label}' beside positive ({', '.join(columns.positive)}) "
+        f"and negative ({', '.join(columns.negative)}), expected two classes: outcomes are binary. In the "
+        "study's data.columns add each further word to positive or to negative (one class "
+        "against the rest), or to missing (its records are left out, and counted)"
+    )
+
+
+def _places(
+    raw: pd.DataFrame, columns: Columns, path: Path, *, known: bool
+) -> tuple[pd.DataFrame, dict[str, Flags]]:
     patients = raw[columns.patient].str.strip()
+    labels = outcomes(raw[columns.label], columns, path) if known else np.zeros(len(raw), dtype=object)
     named = raw[columns.record].str.strip() if columns.record else None
     frame = pd.DataFrame(
         {
@@ -119,7 +144,7 @@ def _places(raw: pd.DataFrame, columns: Columns, *, known: bool) -> tuple[pd.Dat
             "row": raw["row"],
             "record_id": named if named is not None else [f"{row:08d}" for row in raw["row"]],
             "patient_id": patients,
-            "label": outcomes(raw[columns.label], columns) if known else np.zeros(len(raw), dtype=object),
+            "label": labels,
         }
     )
     problems = {

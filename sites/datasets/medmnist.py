@@ -38,7 +38,7 @@ def deal(spec: Deal, out: Path) -> None:
     """
     source = archive_of(Path(str(spec.path)))
     classes = classes_of(source)
-    events = _outcomes(classes, spec.data) == 1
+    events = _outcomes(classes, spec.data, source) == 1
     sites = [site.name for site in spec.sites]
     hands = partition(events.astype(np.int64), sites, spec.data.partition, spec.seed, spec.data.source)
     for site, hand in hands.items():
@@ -55,7 +55,7 @@ def read(path: Path, data: Data, site: Site) -> Reading:
     """Parse one site's archive, or the one archive in a folder.
 
     Raises:
-        DataError: the archive is not one of MedMNIST's.
+        DataError: the archive is not one of MedMNIST's, or has classes that the study does not name.
     """
     source = archive_of(path)
     classes = classes_of(source)
@@ -63,7 +63,7 @@ def read(path: Path, data: Data, site: Site) -> Reading:
     # in this order, which is also that of the ids, an archive is read once from front to back
     ids = [f"{SPLITS.index(split)}_{split}_{row:07d}" for split, row in places]
     files = [f"{source.name}/{split}_images" for split, _ in places]
-    columns = (files, [row + 1 for _, row in places], ids, ids, _outcomes(classes, data))
+    columns = (files, [row + 1 for _, row in places], ids, ids, _outcomes(classes, data, source))
     frame = pd.DataFrame(dict(zip(PLACE, columns, strict=True)))
     frame[SOURCE_TEST] = [split == "test" for split, _ in places]
     frame["place"] = np.arange(len(places))
@@ -104,9 +104,9 @@ def classes_of(source: Path) -> dict[str, Integers]:
     return found
 
 
-def _outcomes(classes: Mapping[str, Integers], data: Data) -> npt.NDArray[np.object_]:
+def _outcomes(classes: Mapping[str, Integers], data: Data, source: Path) -> npt.NDArray[np.object_]:
     cells = pd.Series(np.concatenate([classes[split] for split in SPLITS])).astype(str)
-    return outcomes(cells, data.columns or BINARY)
+    return outcomes(cells, data.columns or BINARY, source)
 
 
 def _by_split(hand: Integers, classes: Mapping[str, Integers]) -> Iterator[tuple[str, Integers]]:

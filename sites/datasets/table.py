@@ -40,6 +40,9 @@ def dealt_patients(path: Path, spec: Deal) -> dict[str, str]:
     A patient has the outcome if one of their rows has it; `feature_skew` follows the patient's mean age, or
     the first number among the inputs where no column holds ages. A row without a patient goes where the
     draw puts "nobody", to be quarantined there.
+
+    Raises:
+        DataError: the table cannot be read, or has more than two classes.
     """
     columns = _columns(spec.data)
     shift = columns.age or next(iter(columns.numeric), None)
@@ -48,7 +51,7 @@ def dealt_patients(path: Path, spec: Deal) -> dict[str, str]:
     rows = pd.DataFrame(
         {
             "patient": cells[columns.patient].str.strip(),
-            "outcome": outcomes(cells[columns.label], columns) == 1,
+            "outcome": outcomes(cells[columns.label], columns, path) == 1,
             "shift": numbers(cells[shift])[0] if shift else np.nan,
         }
     )

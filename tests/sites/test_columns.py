@@ -8,7 +8,7 @@ import pytest
 
 from coordinator.config import Columns
 from coordinator.errors import DataError
-from sites.columns import latest, read_columns, table_file
+from sites.columns import CLASS_ROWS, latest, read_columns, table_file
 
 HEADER = "pid,visit,died,age,sex,hr,ward,hour_hr,hour"
 ROWS = (
@@ -96,6 +96,25 @@ def test_a_bad_row_is_rejected_with_file_row_and_rule(table, name, ending):
     frame, _, rejected = read_columns(path, TIMED)
     assert [tuple(each) for each in rejected] == [(path.name, 5 + (ending != "parquet"), reason)]
     assert len(frame) == 4
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_a_third_class_is_an_error_until_the_study_says_what_it_counts_as(table, ending):
+    rows = [f"q{i},w{i},{('yes', 'no', 'Maybe')[i % 3]},70,f,80,icu,3,24" for i in range(3 * CLASS_ROWS)]
+    path = table(*rows, ending=ending)
+    with pytest.raises(DataError, match=r"found 'maybe' in 'died'.*two classes.*negative") as refused:
+        read_columns(path, COLUMNS)
+    assert str(path) in str(refused.value)
+    rest = COLUMNS.model_copy(update={"negative": ("no", "maybe")})
+    frame, _, rejected = read_columns(path, rest)
+    assert (frame["label"].tolist(), rejected) == ([1, 0, 0] * CLASS_ROWS, [])
+    left_out = COLUMNS.model_copy(update={"missing": ("maybe",)})
+    frame, _, rejected = read_columns(path, left_out)
+    assert frame["label"].tolist() == [1, 0] * CLASS_ROWS
+    assert len(rejected) == CLASS_ROWS
+    # one row fewer is taken for slips, each quarantined
+    frame, _, rejected = read_columns(table(*rows[:-1], ending=ending), COLUMNS)
+    assert len(rejected) == CLASS_ROWS - 1
 
 
 def test_numbers_of_parquet_are_read_as_such(tmp_path):

@@ -82,7 +82,9 @@ def test_each_site_gets_its_own_archive_and_each_image_goes_to_one(tmp_path):
 
 
 def test_colours_and_several_classes(tmp_path):
-    columns = Columns(patient="image", label="label", positive=("2", "3"), negative=("0", "1"))
+    columns = Columns(
+        patient="image", label="label", positive=("2", "3"), negative=("0", "1"), missing=("4",)
+    )
     source = archive(tmp_path, colours=True, classes=5)
     ready, rejected = prepare(preparation(columns=columns, pixels=16), source)
     raw = arrays(colours=True, classes=5)
@@ -91,6 +93,21 @@ def test_colours_and_several_classes(tmp_path):
     assert int(ready.frame["label"].sum()) == np.isin(labels, (2, 3)).sum()
     assert {each.reason for each in rejected} == {"label: no class for an outcome or none"}
     assert len(rejected) == (labels == 4).sum()
+
+
+def test_further_classes_are_an_error_until_the_study_names_them(tmp_path):
+    source = archive(tmp_path, classes=9)
+    found = r"some\.npz: found '2', '3', '4', '5', '6', '7', \.\.\. in 'label'.*expected two classes"
+    with pytest.raises(DataError, match=found):
+        prepare(preparation(), source)
+    with pytest.raises(DataError, match=found):
+        deal(source, tmp_path / "dealt")
+    assert not (tmp_path / "dealt").exists()
+    rest = Columns(patient="image", label="label", positive=("4",), negative=tuple("01235678"))
+    ready, rejected = prepare(preparation(columns=rest), source)
+    raw = np.concatenate([arrays(classes=9)[f"{split}_labels"][:, 0] for split in SIZES])
+    assert rejected == []
+    assert int(ready.frame["label"].sum()) == (raw == 4).sum()
 
 
 def test_what_is_no_such_archive_is_refused(tmp_path):

@@ -55,6 +55,17 @@ def deal_of(path, columns=COLUMNS, **partition):
     return Deal(data=data, sites=SITES, seed=0, path=str(path))
 
 
+def test_a_third_class_stops_dealing_with_exit_code_2(tmp_path, capsys):
+    path = visits(tmp_path / "visits.csv")
+    path.write_text(path.read_text().replace(",0,4", ",transferred,4"))  # all without the outcome aged 40-49
+    spec = specs.write(deal_of(path), tmp_path)
+    arguments = ["deal", "--spec", str(spec), "--out", str(tmp_path / "dealt")]
+    assert main("sites", COMMANDS, arguments) == 2
+    said = capsys.readouterr().err
+    assert "visits.csv: found 'transferred' in 'died'" in said
+    assert "Traceback" not in said
+
+
 @pytest.fixture(scope="session")
 def melanoma(data_root, tmp_path_factory):
     """Deal and prepare the ready study; gives each site's records and what was rejected."""
@@ -198,7 +209,10 @@ def test_new_records_need_no_outcome_and_a_study_s_do(tmp_path, preparation):
         assert new_ids.tolist() == ids.tolist()
         assert found.frame[["age", "hr"]].equals(known.frame[["age", "hr"]])
         assert not found.frame["label"].any()
-        with pytest.raises(DataError, match="died" if outcome is None else "no word for an outcome"):
+        refused = {None: "column died", "": "no word for an outcome"}.get(
+            outcome, "found 'not yet' in 'died'"
+        )
+        with pytest.raises(DataError, match=refused):
             prepare_with_ids(spec, new)
 
 
