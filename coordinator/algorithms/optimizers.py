@@ -23,6 +23,7 @@ class Optimizer:
         """Start with no past: every moment is zero."""
         self._parameters: list[Tensor] = list(module.parameters())
         self.training, self._rate = training, learning_rate
+        self._contiguous = all(p.is_contiguous() for p in self._parameters)
         self._adam = training.optimizer != "sgd"
         self._first = (
             [torch.zeros_like(p) for p in self._parameters] if self._adam or training.momentum else []
@@ -77,7 +78,10 @@ class Optimizer:
             value.copy_(state[name])
 
     def _gradients(self) -> list[Tensor]:
-        return [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        gradients = [torch.zeros_like(p) if p.grad is None else p.grad for p in self._parameters]
+        if self._contiguous:
+            return gradients
+        return [_laid_out_like(*each) for each in zip(self._parameters, gradients, strict=True)]
 
     def _adam_step(self, gradients: list[Tensor], rate: float) -> None:
         adam(
@@ -94,3 +98,10 @@ class Optimizer:
             self._parameters, gradients, buffers, fused=True, weight_decay=self.training.weight_decay,
             momentum=self.training.momentum, lr=rate, dampening=0.0, nesterov=False, maximize=False,
         )  # fmt: skip
+
+
+def _laid_out_like(parameter: Tensor, gradient: Tensor) -> Tensor:
+    # the fused kernels walk through memory and look at no strides
+    if gradient.stride() == parameter.stride():
+        return gradient
+    return torch.empty_like(parameter).copy_(gradient)

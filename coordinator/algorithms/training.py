@@ -23,7 +23,7 @@ def loss_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> T
     With class weights, (1 / batch) sum_i w(y_i) l_i: not divided by the sum of the weights, so that the mean
     over several sites' batches is the loss of the batch that holds them all.
     """
-    labels = labels.to(logits.device)
+    labels = labels.to(logits.device, non_blocking=logits.is_cuda)
     return binary_cross_entropy_with_logits(logits[:, 0], labels, class_weight_of(labels, weights))
 
 
