@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from coordinator.algorithms.clipping import alone
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.models.stages import Part, Value
+from coordinator.models.stages import Part, Value, backward
 
 EVALUATION_BATCH = 256
 Draw = tuple[int | str, ...]
@@ -87,7 +87,7 @@ def train_batch(
     """
     loss = loss_of(model(inputs, draw), labels, weights)
     total = loss if extra is None else loss + extra(model)
-    total.backward()
+    backward(total)
     if correct is not None:
         correct(model)
     optimizer.descend(round_, alone(optimizer))

@@ -66,14 +66,15 @@ def channels_last(value: Tensor) -> Tensor:
     return value.clone(memory_format=torch.channels_last)
 
 
-def backward(output: Tensor, gradient: Tensor) -> None:
-    """Go on backwards from a received gradient, of the output's shape.
+def backward(output: Tensor, gradient: Tensor | None = None) -> None:
+    """Go on backwards from a received gradient, of the output's shape, or from a loss.
 
-    (``output.backward(gradient)`` does the same, but imports sympy to compare the shapes: a third of
-    a second at each site in its first turn.)
+    (``output.backward`` does the same, but imports sympy to compare the shapes: a third of a second at each
+    site in its first turn; and what it looks at takes 35 us a step, a twelfth of a small network's.)
     """
+    start = torch.ones_like(output) if gradient is None else gradient.to(output.device)
     ENGINE.run_backward(
-        (output,), (gradient.to(output.device),), False, False, (), allow_unreachable=True,
+        (output,), (start,), False, False, (), allow_unreachable=True,
         accumulate_grad=True,
     )  # fmt: skip
 
