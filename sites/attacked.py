@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
-from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.building import arithmetic_of, builders_of
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.training import logits_of
 from coordinator.attacks.defence import Known
@@ -109,8 +109,8 @@ class Attacked:
         return not private or (self.models / f"{site}.safetensors").exists()
 
     def _built(self, names: tuple[str, ...] | None = None) -> Part:
-        mixed = self.run.training.precision == "bf16_mixed"
-        return build(builders_of(self.run, self.cohort.shape), self.run.seed, names, mixed=mixed)
+        builders = builders_of(self.run, self.cohort.shape)
+        return build(builders, self.run.seed, names, arithmetic_of(self.run))
 
     def scored(self, index: int) -> Floats | None:
         """Give the recorded activations of a site's test records, in their order."""

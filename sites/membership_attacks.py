@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.building import arithmetic_of, builders_of
 from coordinator.algorithms.cohort import Cohort
 from coordinator.attacks.effort import Effort
 from coordinator.attacks.membership import (
@@ -82,9 +82,9 @@ def _shadows(
         return None
     inputs = Joined([each.inputs for each in own])
     builders = builders_of(run, Cohort.of(statistics, run.sites).shape)
-    mixed, seed = run.training.precision == "bf16_mixed", key(run.seed, own[0].site, len(own)) >> 1
+    how, seed = arithmetic_of(run), key(run.seed, own[0].site, len(own)) >> 1
     models = shadow_models(
-        lambda number: build(builders, number, mixed=mixed), inputs.__getitem__, torch.from_numpy(labels),
+        lambda number: build(builders, number, None, how), inputs.__getitem__, torch.from_numpy(labels),
         run.training, seed=seed, shadows=count,
     )  # fmt: skip
     trained_on = np.zeros((count, len(labels)), dtype=bool)

@@ -4,7 +4,7 @@ from importlib import import_module
 
 from coordinator.errors import ConfigError
 from coordinator.models.catalog import entry
-from coordinator.models.stages import Builders, Shape, Together
+from coordinator.models.stages import Arithmetic, Builders, Shape, Together
 from coordinator.specs import Run
 
 
@@ -18,6 +18,12 @@ def builders_of(run: Run, shape: Shape) -> Builders:
     if isinstance(builders, Together):
         check_cut(run, builders)
     return builders
+
+
+def arithmetic_of(run: Run, device: str = "cpu") -> Arithmetic:
+    """Say how the run's parts compute, the same at every party but for the device."""
+    training = run.training
+    return Arithmetic(training.precision == "bf16_mixed", training.memory_format == "channels_last", device)
 
 
 def check_cut(run: Run, builders: Together) -> None:

@@ -65,7 +65,7 @@ def coordinator_joint(party: Party, item: JointBatch, channel: CoordinatorChanne
     output = part(activations, draw_of(party, item))
     if party.run.labels == "shared":
         labels = [one(up.labels, (n,), s) for up, n, s in zip(heard, sizes, sites, strict=True)]
-        _loss(party, item, output.split(sizes), labels).backward()
+        backward(_loss(party, item, output.split(sizes), labels))
     else:
         _through_heads(item, output, sizes, sites, channel)
         for batch in item.batches:

@@ -5,7 +5,7 @@ from torch import Tensor
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.training import Draw
 from coordinator.models.stages import Value
-from coordinator.schedule import Batch, JointBatch
+from coordinator.schedule import Batch, Indices, JointBatch
 
 
 def draw_of(party: Party, item: Batch | JointBatch) -> Draw:
@@ -23,8 +23,18 @@ def batch_of(party: Party, item: Batch) -> tuple[Value, Tensor]:
     ahead, party.ahead = party.ahead, None
     if ahead is not None and ahead[0] is item:
         return ahead[1:]
+    return loaded(party, item.records, augment_of(party, item))
+
+
+def loaded(party: Party, records: Indices, draw: Draw) -> tuple[Value, Tensor]:
+    """Load records' inputs (batch, ...) and labels (batch,); for a GPU, whence it copies without waiting."""
     train = party.rows.train
-    return train.batch(item.records, augment_of(party, item)), train.labels[item.records]
+    inputs, labels = train.batch(records, draw), train.labels[records]
+    if party.device == "cpu":
+        return inputs, labels
+    if isinstance(inputs, dict):
+        return {name: each.pin_memory() for name, each in inputs.items()}, labels.pin_memory()
+    return inputs.pin_memory(), labels.pin_memory()
 
 
 def load_ahead(party: Party) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from coordinator.algorithms.loading import batch_of, draw_of
 from coordinator.algorithms.party import (
     Party,
     Validation,
@@ -147,11 +148,10 @@ def train_here(
     if party.run.privacy.dp_sgd is not None:
         import_module(PRIVATE_STEPS).train_privately(party, batch, extra)  # importing Opacus takes seconds
         return
-    train, seed = party.rows.train, party.run.seed
+    inputs, labels = batch_of(party, batch)
     loss = train_batch(
-        party.parts["model"], party.optimizers["model"],
-        train.batch(batch.records, (seed, "augment", *batch.draw)), train.labels[batch.records],
-        (seed, "forward", *batch.draw), extra, correct, round_=batch.round, weights=party.class_weights,
+        party.parts["model"], party.optimizers["model"], inputs, labels, draw_of(party, batch),
+        extra, correct, round_=batch.round, weights=party.class_weights,
     )  # fmt: skip
     party.count(loss, len(batch.records), batch.site)
 

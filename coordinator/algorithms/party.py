@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.building import arithmetic_of, builders_of
 from coordinator.algorithms.class_weights import agreed_weights, balanced
 from coordinator.algorithms.cohort import Cohort, Rows, SiteData
 from coordinator.algorithms.optimizers import Optimizer
@@ -130,11 +130,8 @@ def begin(party: Party, item: Begin, held: Mapping[str, tuple[str, ...] | None])
     """Build the parts that the party holds (part name to stage names, None: all), and their optimizers."""
     party.class_weights = class_weights_of(party)
     run, builders = party.run, builders_of(party.run, party.cohort.shape)
-    mixed = run.training.precision == "bf16_mixed"
-    party.parts = {
-        name: build(builders, run.seed, names, mixed=mixed, device=party.device)
-        for name, names in held.items()
-    }
+    how = arithmetic_of(run, party.device)
+    party.parts = {name: build(builders, run.seed, names, how) for name, names in held.items()}
     party.optimizers = {
         name: Optimizer(part, party.run.training, item.learning_rate) for name, part in party.parts.items()
     }

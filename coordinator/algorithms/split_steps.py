@@ -84,7 +84,7 @@ def head_batch(
     shape = (len(labels), *party.shapes["middle"])
     features = one(channel.receive(Features, item.position).tensor, shape, "coordinator").requires_grad_()
     loss = loss_of(party.parts["head"](features, draw_of(party, item)), labels, party.class_weights)
-    (loss if share is None else share * loss).backward()
+    backward(loss if share is None else share * loss)
     weight = (1.0 if share is None else share) / len(labels)
     rows = cast(Tensor, features.grad)
     channel.send(
@@ -106,7 +106,7 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     output, loss = part(activations, draw), torch.zeros(())
     if party.run.labels == "shared":
         loss = loss_of(output, one(up.labels, (len(item.records),), site), party.class_weights)
-        loss.backward()
+        backward(loss)
         crossing = [activations]
     else:
         channel.send(site, Features(item.position, sent(output)))

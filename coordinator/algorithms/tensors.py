@@ -42,11 +42,11 @@ def received(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]], sender:
 
 
 def apart(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Give tied weights, one tensor under several names, memory of their own: files hold no tensor twice."""
+    """Lay out tensors as files want them: contiguous, and none twice (tied weights have several names)."""
     seen: set[int] = set()
     found = {}
     for name, value in tensors.items():
         place = value.data_ptr() if value.numel() else 0
-        found[name] = value.clone() if place in seen else value
+        found[name] = value.clone().contiguous() if place in seen else value.contiguous()
         seen |= {place} - {0}
     return found

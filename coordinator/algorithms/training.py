@@ -10,7 +10,7 @@ from torch.nn.functional import binary_cross_entropy_with_logits
 
 from coordinator.algorithms.clipping import alone
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.models.stages import Part, Value
+from coordinator.models.stages import Part, Value, backward
 
 EVALUATION_BATCH = 256
 Draw = tuple[int | str, ...]
@@ -23,7 +23,7 @@ def loss_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> T
     With class weights, (1 / batch) sum_i w(y_i) l_i: not divided by the sum of the weights, so that the mean
     over several sites' batches is the loss of the batch that holds them all.
     """
-    labels = labels.to(logits.device)
+    labels = labels.to(logits.device, non_blocking=logits.is_cuda)
     return binary_cross_entropy_with_logits(logits[:, 0], labels, class_weight_of(labels, weights))
 
 
@@ -87,7 +87,7 @@ def train_batch(
     """
     loss = loss_of(model(inputs, draw), labels, weights)
     total = loss if extra is None else loss + extra(model)
-    total.backward()
+    backward(total)
     if correct is not None:
         correct(model)
     optimizer.descend(round_, alone(optimizer))

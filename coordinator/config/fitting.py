@@ -13,6 +13,7 @@ from coordinator.config.values import (
     Decay,
     Factor,
     ImportPath,
+    MemoryFormat,
     Name,
     Positive,
     Precision,
@@ -116,6 +117,9 @@ class Training(Record):
     clip: Clip | None = Field(None, description="limits the length of a step's gradient; empty: no limit")
     precision: Precision = Field(
         "float32", description="bf16_mixed: layers compute in bfloat16 where torch's autocast says so"
+    )
+    memory_format: MemoryFormat = Field(
+        "contiguous", description="how images lie in memory; channels_last: the channels of a pixel together"
     )
     class_weights: ClassWeights = Field(
         "none", description="balanced: both classes weigh the same in the loss, training and validation"

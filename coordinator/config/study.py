@@ -18,6 +18,7 @@ from coordinator.config.values import (
     Device,
     Factor,
     Gate,
+    MemoryFormat,
     Name,
     Positive,
     Precision,
@@ -74,6 +75,7 @@ class TrainingChange(Record):
     step_factor: Factor | None = Field(None, description="see training")
     clip: Clip | None = Field(None, description="see training")
     precision: Precision | None = Field(None, description="see training")
+    memory_format: MemoryFormat | None = Field(None, description="see training")
     class_weights: ClassWeights | None = Field(None, description="see training")
     epochs_by_site: dict[Name, Count] | None = Field(None, description="see training")
     patience: Count | None = Field(None, description="see training")

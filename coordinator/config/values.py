@@ -32,6 +32,7 @@ Rounds = Annotated[int, Field(ge=0, le=1_000_000)]
 Device = Literal["cpu", "cuda"]
 Gate = Literal["inside", "outside"]  # in which process a site's release gate is
 Precision = Literal["float32", "bf16_mixed"]
+MemoryFormat = Literal["contiguous", "channels_last"]
 Schedule = Literal["constant", "cosine", "step"]
 ClassWeights = Literal["none", "balanced"]
 

@@ -120,6 +120,8 @@ def _of_dp_sgd(run: Run) -> Iterator[tuple[str, str]]:
         yield key, "it shortens each patient's gradient itself; remove training.clip"
     if run.training.precision != "float32":
         yield key, "it is computed in float32; remove training.precision"
+    if run.training.memory_format != "contiguous":
+        yield key, "it is computed on contiguous tensors; remove training.memory_format"
 
 
 def _of_parts(run: Run) -> Iterator[tuple[str, str]]:

@@ -287,6 +287,7 @@ def arithmetic(run: Run) -> dict[str, Any]:
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
         "threads_per_process": run.threads,
         "precision": run.training.precision,
+        "memory_format": run.training.memory_format,
         "devices": run.devices or "cpu",
         "optimizer": f"{run.training.optimizer}, fused",
     }

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from federation import a_run, site_data
+from test_exactness import MODALITIES
 
 from coordinator.algorithms.cohort import Cohort
-from coordinator.algorithms.loading import batch_of, load_ahead
+from coordinator.algorithms.loading import batch_of, load_ahead, loaded
 from coordinator.algorithms.party import Party
 from coordinator.schedule import Batch, schedule
 
@@ -47,3 +49,17 @@ def test_another_site_s_batch_is_not_loaded(party, batches):
     party.upcoming = replace(batches[1], site=1)
     load_ahead(party)
     assert party.ahead is None
+
+
+@pytest.mark.parametrize("shape", [(6,), MODALITIES], ids=["tensor", "several"])
+def test_a_batch_for_a_gpu_lies_in_pinned_memory_and_is_the_same(monkeypatch, shape):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda value: pinned.append(value) or value.clone())
+    found = []
+    for devices in ({}, {"site0": "cuda"}):
+        run = a_run("split", SIZES).model_copy(update={"devices": devices})
+        party = Party(run, replace(COHORT, shape=shape), 0, site_data(COHORT, 0, shape))
+        inputs, labels = loaded(party, np.arange(3), (3, "augment", 0))
+        found.append((*(inputs.values() if isinstance(inputs, dict) else [inputs]), labels))
+        assert len(pinned) == (len(found[0]) if devices else 0)
+    assert all(torch.equal(one, other) for one, other in zip(*found, strict=True))

@@ -11,6 +11,7 @@ USUAL: Final = {
     "order": "fixed", "interleave": "cyclic", "batches": "shuffled", "participation": "1.0", "join": "",
     "leave": "", "site_weights": "records", "momentum": "0.0", "weight_decay": "0.0",
     "schedule": "constant", "warm_up": "0", "clip": "", "precision": "float32", "class_weights": "none",
+    "memory_format": "contiguous",
     "epochs_by_site": "", "patience": "",
     "secure_aggregation": "False", "privacy": "",
 }  # fmt: skip
