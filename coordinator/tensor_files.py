@@ -1,7 +1,8 @@
 """Tensors to a safetensors file and back, piece by piece: no copy of them all lies in memory meanwhile.
 
 The format is safetensors' own (its documentation, "Format"): eight bytes of length, a header in JSON, the
-tensors' memory, the widest types first. The library's own writers and readers hold a second copy.
+tensors' memory, type by type. The library's own writer to memory, and
+its reader from there, hold a second copy.
 """
 
 import json
@@ -14,9 +15,9 @@ from torch import Tensor
 
 LENGTH_BYTES: Final = 8
 METADATA: Final = "__metadata__"
-DTYPES: Final = {
-    "F64": torch.float64,
+DTYPES: Final = {  # in the order in which the library's writer puts them
     "I64": torch.int64,
+    "F64": torch.float64,
     "F32": torch.float32,
     "I32": torch.int32,
     "BF16": torch.bfloat16,
@@ -26,18 +27,21 @@ DTYPES: Final = {
     "U8": torch.uint8,
     "BOOL": torch.bool,
 }
+ORDER: Final = {dtype: place for place, dtype in enumerate(DTYPES.values())}
 NAMES: Final = {dtype: name for name, dtype in DTYPES.items()}
 
 
-def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterator[bytes | memoryview]:
-    """Give a file's content: the header, then each tensor's own memory.
+def pieces(
+    tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None
+) -> Iterator[bytes | memoryview]:
+    """Give a file's content, to the bit the library's: the header, then each tensor's own memory.
 
     Args:
         tensors: on the CPU, contiguous, none of them another's memory.
         metadata: stands in the header.
     """
-    order = sorted(tensors.items(), key=lambda each: (-each[1].element_size(), each[0]))
-    header: dict[str, Any] = {METADATA: dict(metadata)}
+    order = sorted(tensors.items(), key=lambda each: (ORDER[each[1].dtype], each[0]))
+    header: dict[str, Any] = {METADATA: dict(metadata)} if metadata else {}
     end = 0
     for name, tensor in order:
         start, end = end, end + tensor.nbytes
@@ -46,7 +50,7 @@ def pieces(tensors: Mapping[str, Tensor], metadata: Mapping[str, str]) -> Iterat
             "shape": list(tensor.shape),
             "data_offsets": [start, end],
         }
-    encoded = json.dumps(header, separators=(",", ":")).encode()
+    encoded = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
     encoded += b" " * (-len(encoded) % LENGTH_BYTES)
     yield len(encoded).to_bytes(LENGTH_BYTES, "little") + encoded
     for _, tensor in order:
