@@ -1,9 +1,9 @@
 """A long run of tiny batches by the real programs, and what memory each party takes as it goes on.
 
-Each party's resident memory is sampled beside the steps done; after a warm-up the samples of the training
-are averaged in blocks, and a line is laid through these. Exit status 1 where a slope is surely above `--most`
-bytes a step. What is done once, after the last round, is printed beside it: the test's scores, and the history and
-the ledger read back, which are as long as the run was.
+Each party's resident memory is sampled beside the steps done; after a warm-up the samples of the training are
+averaged in blocks, and a line is laid through these. Exit status 1 where a slope is surely above `--most`
+bytes a step. What is done once, after the last round, is printed beside it: the test's scores, and the
+history and the ledger read back, which are as long as the run was.
 """
 
 import argparse
