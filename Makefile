@@ -16,7 +16,7 @@ SOURCES := coordinator sites containers workflow tests
 
 .PHONY: run paper forecast download env test test-system docs-test containers test-containers runtimes rehearsal lint bench \
 	bench-peers bench-study bench-data floors exactness simulation chaos references audit network figures fuzz flood soak \
-	hijacking chaos-many clean-state
+	big hijacking chaos-many clean-state
 
 run: env
 	@PYTHON=$(VENV_PYTHON) STUDY='$(STUDY)' CORES='$(CORES)' DATA_ROOT='$(DATA_ROOT)' TASK='$(TASK)' SEEDS='$(SEEDS)' \
@@ -140,6 +140,11 @@ fuzz: env
 STEPS ?= 1000000
 soak: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.soak --steps $(STEPS)
+
+# a model and a pass of activations that are big, and each party's memory beside its formula: minutes, 14 GB for 2 GiB
+MEGABYTES ?= 2048
+big: env
+	@$(QUIET) $(VENV_PYTHON) -m tests.big --megabytes $(MEGABYTES)
 
 # connections that say nothing, under a run; as many as the limit of open files allows
 CONNECTIONS ?= 10000

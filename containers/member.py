@@ -30,7 +30,7 @@ class Process(Protocol):
 
 @dataclass
 class Member:
-    """A party's process; ``status`` is negative for a signal, ``ended`` in seconds since the epoch."""
+    """A party's process; ``status`` is negative for a signal, ``ended`` by the monotonic clock."""
 
     party: str
     process: Process
@@ -81,7 +81,7 @@ def note_end(member: Member) -> None:
     """Record how a party ended without reaping it, so that its pid and group stay its own."""
     found = os.waitid(os.P_PIDFD, member.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     if found is not None and member.ended is None:
-        member.ended = time.time()
+        member.ended = time.monotonic()
         member.status = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
         # settled now: what is sent later, to sweep its group, did not cause this end
         member.ended_by_us = member.asked_to_leave and (member.status >= 0 or -member.status in member.sent)

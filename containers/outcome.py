@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -100,7 +101,12 @@ def _inferred(member: Member) -> Outcome:
         cause, message = "crash", (last_lines(member.log, lines=1) or ["it said nothing"])[0]
     if member.status != 0 and member.ended_by_us:
         cause = "lifeline"
-    return Outcome(member.party, exit_status(member.status), cause, message, member.ended or 0.0)
+    return Outcome(member.party, exit_status(member.status), cause, message, _since_the_epoch(member))
+
+
+def _since_the_epoch(member: Member) -> float:
+    ago = time.monotonic() - member.ended if member.ended is not None else 0.0
+    return time.time() - ago
 
 
 def how(status: int) -> str:

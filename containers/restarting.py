@@ -59,7 +59,7 @@ class Restarting:
         """Go on without sites that failed, or were killed too often, or came when the work was done."""
         gang, members = self.starting.gang, list(self.watch.members)
         done = [each for each in members if each.party == COORDINATOR and each.ended and each.status == 0]
-        if done and time.time() > (done[0].ended or 0.0) + GOING_SECONDS:
+        if done and time.monotonic() > (done[0].ended or 0.0) + GOING_SECONDS:
             for member in self.watch.alive():
                 ask_to_leave(member)
         for member in [each for each in members if each.party != COORDINATOR and each.ended and each.status]:
@@ -76,7 +76,7 @@ class Restarting:
         done = [member for member in ended if member.party == COORDINATOR and member.status == 0]
         if self.starting.gang.goes_on:
             return False
-        late = bool(done) and time.time() > (done[0].ended or 0.0) + GOING_SECONDS
+        late = bool(done) and time.monotonic() > (done[0].ended or 0.0) + GOING_SECONDS
         return late and any(self.times[member.party] for member in self.watch.alive())
 
     def _start(self, ended: list[Member]) -> None:

@@ -7,24 +7,21 @@ passed over.
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any, Final
 
-import torch
-from safetensors.numpy import save as save_arrays
-from safetensors.torch import load, save
-from torch import Tensor
-
 from coordinator.algorithms.tensors import apart
 from coordinator.code import code_hash
 from coordinator.config import OnLoss
 from coordinator.errors import ProtocolError
-from coordinator.outcome import write_bytes
+from coordinator.outcome import sync, write_bytes
 from coordinator.specs import Run, run_digest
+from coordinator.tensor_files import pieces, read_metadata, read_tensors
 from coordinator.trees import flatten, rebuild
 
 FORMAT: Final = 2
@@ -34,6 +31,7 @@ HEAD: Final = "suture"  # in the file's metadata
 SPARE: Final = ".spare.partial"
 ASIDE: Final = "aside"
 COMMITS: Final = "commits"
+COPIED_BYTES: Final = 64 * 2**20  # of tensors: more are written where they lie, and waited for
 
 
 @dataclass(frozen=True)
@@ -82,12 +80,18 @@ class Commits:
         plain = {key: flatten(getattr(commit, key), key, tensors) for key in ("state", "extra")}
         head = {"format": FORMAT, "spec": self._spec, "number": commit.number, "item": commit.item, **plain}
         whole = apart({name: value.cpu().contiguous() for name, value in tensors.items()})
-        content = saved(whole, {HEAD: json.dumps(head)})
-        found = hashlib.sha256(content).hexdigest()
+        content = pieces(whole, {HEAD: json.dumps(head)})
         self._forget([commit.number])
         spare, self._spare = self._spare, None
-        path = self._path(commit.number, found)
-        self._writing = Writing(partial(write_bytes, path, content, over=spare)), commit.number, found
+        if sum(each.nbytes for each in whole.values()) > COPIED_BYTES:
+            written = spare or self.folder / SPARE
+            found = _stream(content, written)
+            work = partial(_settle, written, self._path(commit.number, found))
+        else:
+            copied = b"".join(content)
+            found = hashlib.sha256(copied).hexdigest()
+            work = partial(write_bytes, self._path(commit.number, found), copied, over=spare)
+        self._writing = Writing(work), commit.number, found
         return found
 
     def end(self) -> None:
@@ -117,8 +121,8 @@ class Commits:
         """
         if number not in self._hashes:
             raise ProtocolError(f"asked to go on from commit {number}, and {sorted(self._hashes)} are held")
-        content = self._path(number, self._hashes[number]).read_bytes()
-        head, tensors = _head(content), load(content)
+        path = self._path(number, self._hashes[number])
+        head, tensors = _head(path), read_tensors(path)
         state, extra = (rebuild(head[key], tensors) for key in ("state", "extra"))
         return Commit(number, head["item"], state, extra)
 
@@ -140,10 +144,10 @@ class Commits:
     def _look_at(self, path: Path) -> None:
         """Hold a commit if it is sound and of this run."""
         number, _, written = path.name.removesuffix(ENDING).partition(".")
-        content = path.read_bytes()
-        if hashlib.sha256(content).hexdigest() != written:
-            return
-        head = _head(content)
+        with path.open("rb") as file:
+            if hashlib.file_digest(file, "sha256").hexdigest() != written:
+                return
+        head = _head(path)
         if head["spec"] != self._spec or head["format"] != FORMAT:
             aside = self.folder / ASIDE
             aside.mkdir(exist_ok=True)
@@ -181,17 +185,31 @@ class Writing:
             self._error.append(error)
 
 
-def saved(tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> bytes:
-    """Give tensors as a safetensors file's content; by numpy, which is quicker, where it can."""
-    if any(each.dtype == torch.bfloat16 for each in tensors.values()):
-        return save(dict(tensors), metadata)
-    return save_arrays({name: each.numpy() for name, each in tensors.items()}, metadata)
+def _stream(content: Iterable[bytes | memoryview], path: Path) -> str:
+    """Write a file piece by piece, not yet onto the disk; give its hash."""
+    digest = hashlib.sha256()
+    try:
+        with path.open("wb") as file:
+            for piece in content:
+                file.write(piece)
+                digest.update(piece)
+    except OSError:  # a full disk: half a file gives its room back
+        path.unlink(missing_ok=True)
+        raise
+    return digest.hexdigest()
 
 
-def _head(content: bytes) -> dict[str, Any]:
+def _settle(written: Path, path: Path) -> None:
+    """Bring a written file onto the disk, and give it its name."""
+    with written.open("rb") as file:
+        os.fsync(file.fileno())
+    written.rename(path)
+    sync(path.parent)
+
+
+def _head(path: Path) -> dict[str, Any]:
     """Read what is not tensors out of a file's header."""
-    length = int.from_bytes(content[:8], "little")
-    found: dict[str, Any] = json.loads(json.loads(content[8 : 8 + length])["__metadata__"][HEAD])
+    found: dict[str, Any] = json.loads(read_metadata(path)[HEAD])
     return found
 
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from pydantic import ValidationError
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from torch import Tensor, nn
 
 from coordinator.algorithms.tensors import apart
@@ -18,6 +17,7 @@ from coordinator.final_model import FinalModel
 from coordinator.outcome import write_bytes
 from coordinator.specs import Run, digest
 from coordinator.statistics import normalisation_digest
+from coordinator.tensor_files import pieces
 
 ABOUT = "suture"
 Tensors = dict[str, dict[str, Tensor]]  # part to name to tensor
@@ -48,13 +48,20 @@ def write_parts(
     # one key only: safetensors keeps no order among several, and the file would differ from run to run
     metadata = {ABOUT: what.model_dump_json()} if what else None
     if tensors:
-        write_bytes(folder / f"{party}.safetensors", save(apart(tensors), metadata))
+        write_bytes(folder / f"{party}.safetensors", pieces(_on_cpu(tensors), metadata))
     return {name: part_hash(dict(part.state_dict())) for name, part in parts.items()}
 
 
 def part_hash(tensors: dict[str, Tensor]) -> str:
     """Hash a part's tensors (sha256 of their safetensors, hex)."""
-    return hashlib.sha256(save(apart(tensors))).hexdigest()
+    digest = hashlib.sha256()
+    for piece in pieces(_on_cpu(tensors)):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _on_cpu(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return apart({name: value.cpu().contiguous() for name, value in tensors.items()})
 
 
 def read_parts(path: Path) -> tuple[About, Tensors]:

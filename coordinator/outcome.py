@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -89,7 +89,9 @@ def write_json(path: Path, content: object) -> None:
     write_bytes(path, (json.dumps(content, indent=1) + "\n").encode())
 
 
-def write_bytes(path: Path, content: bytes, *, mode: int = 0o666, over: Path | None = None) -> None:
+def write_bytes(
+    path: Path, content: bytes | Iterable[bytes | memoryview], *, mode: int = 0o666, over: Path | None = None
+) -> None:
     """Write a file whole or not at all, and onto the disk; for others as far as mode and umask let them.
 
     Where a file that nobody needs is given, it is written over that one, whose room on the disk it takes.
@@ -100,7 +102,7 @@ def write_bytes(path: Path, content: bytes, *, mode: int = 0o666, over: Path | N
         over.rename(partial)
     try:
         with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode), "wb") as file:
-            file.write(content)
+            file.writelines([content] if isinstance(content, bytes) else content)
             file.truncate()
             os.fsync(file.fileno())
         partial.rename(path)

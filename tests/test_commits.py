@@ -8,15 +8,17 @@ import numpy as np
 import pytest
 import torch
 from federation import a_run
-from safetensors.torch import save
+from safetensors.torch import load, save
 
+from coordinator import commits as commits_file
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.party import Party
 from coordinator.checkpoint import state_of
-from coordinator.commits import Commit, Commits, saved, spec_hash
+from coordinator.commits import Commit, Commits, spec_hash
 from coordinator.config import OnLoss
 from coordinator.errors import ProtocolError
 from coordinator.keeping import Keeping
+from coordinator.tensor_files import pieces, read_metadata, read_tensors
 from coordinator.trees import flatten, rebuild
 
 STATE = {"parts": {"front": {"w": torch.arange(6.0).reshape(2, 3)}}, "seen": {0: (1.5, 2)}}
@@ -24,6 +26,14 @@ STATE = {"parts": {"front": {"w": torch.arange(6.0).reshape(2, 3)}}, "seen": {0:
 
 def commit(number):
     return Commit(number, 10 * number, STATE, {"bytes": {"up": number}})
+
+
+@pytest.fixture(params=["copied", "streamed"], autouse=True)
+def big(request, monkeypatch):
+    """Commits are copied and written by a thread, or, where they are big, written where they lie."""
+    if request.param == "streamed":
+        monkeypatch.setattr(commits_file, "COPIED_BYTES", 0)
+    return request.param == "streamed"
 
 
 @pytest.fixture
@@ -100,7 +110,7 @@ def test_rewinding_forgets_what_came_later(folder):
     assert Commits(folder, "spec").held() == {}
 
 
-def test_the_order_of_calls_survives_a_power_cut(tmp_path, monkeypatch):
+def test_the_order_of_calls_survives_a_power_cut(tmp_path, monkeypatch, big):
     """Write and sync a file, rename it, sync the folder; only then is the commit told of."""
     calls = []
 
@@ -115,7 +125,7 @@ def test_the_order_of_calls_survives_a_power_cut(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "fsync", noting("sync", os.fsync))
     monkeypatch.setattr(Path, "rename", noting("rename", Path.rename))
     commits.write(commit(1))
-    partial = f".00000001.{commits.held()[1]}.safetensors"
+    partial = commits_file.SPARE if big else f".00000001.{commits.held()[1]}.safetensors"
     assert calls == [("sync", partial), ("rename", partial), ("sync", tmp_path.name)]
 
 
@@ -185,6 +195,45 @@ def test_nested_values_come_back_as_they_were():
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int64, torch.bfloat16, torch.bool])
-def test_a_file_is_the_same_whichever_way_it_was_made(dtype):
-    tensors = {"b": torch.arange(6).reshape(2, 3).to(dtype), "a": torch.ones((), dtype=dtype)}
-    assert saved(tensors, {"suture": "{}"}) == save(tensors, {"suture": "{}"})
+def test_a_file_is_the_library_s_own(tmp_path, dtype):
+    tensors = {
+        "b": torch.arange(6).reshape(2, 3).to(dtype),
+        "a": torch.ones((), dtype=dtype),
+        "none": torch.empty(0, 3, dtype=dtype),
+        "wide": torch.ones(3, dtype=torch.float64),
+        "whole": torch.ones(3, dtype=torch.int32),
+    }
+    content = b"".join(pieces(tensors, {"suture": "{}"}))
+    assert content == save(tensors, {"suture": "{}"})
+    assert b"".join(pieces(tensors)) == save(tensors)
+    (tmp_path / "file").write_bytes(content)
+    assert read_metadata(tmp_path / "file") == {"suture": "{}"}
+    for found in (load(content), read_tensors(tmp_path / "file")):
+        assert found.keys() == tensors.keys()
+        assert all(torch.equal(found[name], tensors[name]) for name in tensors)
+
+
+def test_a_disk_that_is_full_loses_no_commit(folder, monkeypatch):
+    """Half a file gives its room back, and the commits before it stay."""
+
+    class Full:
+        def __init__(self, file):
+            self._file = file
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            self._file.close()
+
+        def write(self, piece):
+            raise OSError(28, "No space left on device")
+
+    commits, opened = Commits(folder, "spec"), Path.open
+    monkeypatch.setattr(commits_file, "COPIED_BYTES", 0)
+    monkeypatch.setattr(Path, "open", lambda path, mode: Full(opened(path, mode)))
+    with pytest.raises(OSError, match="No space"):
+        commits.write(commit(4))
+    monkeypatch.undo()
+    assert list(Commits(folder, "spec").held()) == [2, 3]
+    assert not list(folder.glob(".*"))

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from coordinator.algorithms.party import Party
+from coordinator.algorithms.training import blocks
 from coordinator.models.stages import Part
 
 Kind = Literal["update", "gradient"]
@@ -90,7 +91,11 @@ def length_of(*gradients: Tensor) -> float:
 
 
 def _distance(x: Tensors, y: Tensors) -> float:
-    squares = [((b.double() - a.double()) ** 2).sum() for a, b in zip(x, y, strict=True)]
+    squares = [
+        ((b.reshape(-1)[block].double() - a.reshape(-1)[block].double()) ** 2).sum()
+        for a, b in zip(x, y, strict=True)
+        for block in blocks(a.numel())
+    ]
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 

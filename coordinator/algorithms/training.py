@@ -1,6 +1,6 @@
 """What every algorithm trains with: the loss, the one training step, evaluation."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from math import nan
 from typing import Any
 
@@ -13,6 +13,7 @@ from coordinator.algorithms.optimizers import Optimizer
 from coordinator.models.stages import Part, Value, backward
 
 EVALUATION_BATCH = 256
+BLOCK = 2**22  # numbers that are made float64 at once
 Draw = tuple[int | str, ...]
 Weights = tuple[float, float]  # of a record without the outcome, and of one with it
 
@@ -119,7 +120,17 @@ def weighted_mean(tensors: Sequence[Sequence[Tensor]], weights: Sequence[float])
 
 
 def _mean(values: Sequence[Tensor], weights: Sequence[float], total: float) -> Tensor:
-    summed = torch.zeros_like(values[0], dtype=torch.float64)
-    for weight, value in zip(weights, values, strict=True):
-        summed += weight * value.double()
-    return (summed / total).to(values[0].dtype)
+    first, flat = values[0], [value.reshape(-1) for value in values]
+    mean = torch.empty(first.shape, dtype=first.dtype, device=first.device)
+    for block in blocks(mean.numel()):
+        summed = torch.zeros_like(flat[0][block], dtype=torch.float64)
+        for weight, value in zip(weights, flat, strict=True):
+            summed += weight * value[block].double()
+        mean.view(-1)[block] = (summed / total).to(mean.dtype)
+    return mean
+
+
+def blocks(count: int) -> Iterator[slice]:
+    """Cut so many numbers into pieces of which float64 copies are small."""
+    for start in range(0, count, BLOCK):
+        yield slice(start, start + BLOCK)

@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
-from coordinator.protocol.codec import Frames
+from coordinator.protocol.codec import Frames, frozen
 from coordinator.protocol.entrance import Entrance
 from coordinator.protocol.line import (
     AHEAD_MESSAGES,
@@ -226,9 +226,10 @@ class CoordinatorChannel:
                 raise PeerLost(f"site '{site}' is no longer connected; see its log, then run again")
 
     def broadcast(self, message: Message) -> None:
-        """Send the same message to every site that takes part."""
+        """Send the same message to every site that takes part, from one copy of its arrays."""
+        still = frozen(message)
         for site in self.spoken_to():
-            self.send(site, message)
+            self.send(site, still)
 
     def receive(self, site: str, kind: type[Kind], position: Position | None = None) -> Kind:
         """Wait for a site's next message, which must be of this kind and place."""

@@ -10,9 +10,10 @@ from typing import Any, Final
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.messages import AnyMessage, Array, Hello
+from coordinator.protocol.messages import AnyMessage, Array, Hello, Message
 
 CHUNK_BYTES: Final = 256 * 1024
 HEADER_BYTES: Final = 1024 * 1024
@@ -86,6 +87,30 @@ def chunks(arrays: Sequence[Array]) -> Iterator[Buffer]:
     for view in views:
         for start in range(0, view.nbytes, CHUNK_BYTES):
             yield view[start : start + CHUNK_BYTES]
+
+
+def unchanging(part: Buffer) -> Buffer:
+    """Give bytes that stay as they are: a copy, where they might not."""
+    return part if memoryview(part).readonly else bytes(part)
+
+
+def frozen(message: Message) -> Message:
+    """Give a message whose arrays nobody changes: one copy, for all to whom it is sent."""
+    fields = {name: getattr(message, name) for name in message.__struct_fields__}
+    arrays = {
+        name: tuple(map(_still, value)) if isinstance(value, tuple) else _still(value)
+        for name, value in fields.items()
+        if isinstance(value, tuple | np.ndarray)
+    }
+    return replace(message, **arrays)
+
+
+def _still(value: Any) -> Any:
+    if not isinstance(value, np.ndarray):
+        return value
+    copy = value.copy()
+    copy.flags.writeable = False
+    return copy
 
 
 class Arriving:

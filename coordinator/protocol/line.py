@@ -4,7 +4,7 @@ from collections import Counter, deque
 from typing import Any, Protocol, TypeVar
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.codec import Assembly, Envelope, Frames, encode
+from coordinator.protocol.codec import Assembly, Envelope, Frames, encode, unchanging
 from coordinator.protocol.messages import Hello, Message, Position, Refused, Welcome, phase_of
 from coordinator.protocol.sizes import Counts, Size, size_of
 
@@ -38,7 +38,7 @@ class SiteLink(Protocol):
 
 
 class Unheard:
-    """Messages sent and not yet acknowledged, copied, up to a number of bytes; beyond, the oldest go."""
+    """Messages sent and not yet acknowledged, up to a number of bytes; beyond, the oldest go."""
 
     def __init__(self, most: int) -> None:
         """Hold none."""
@@ -46,8 +46,8 @@ class Unheard:
         self._messages: deque[tuple[int, Message, list[Frames], int]] = deque()
 
     def add(self, sequence: int, message: Message, frames: list[Frames], size: int) -> None:
-        """Keep a message; its tensors may change once it is sent."""
-        self._messages.append((sequence, message, [[bytes(part) for part in pair] for pair in frames], size))
+        """Keep a message, in frames that nobody changes."""
+        self._messages.append((sequence, message, frames, size))
         self._bytes += size + MESSAGE_BYTES
         while self._bytes > self._most:
             self._drop()
@@ -105,7 +105,8 @@ class Line:
         self.sent += 1
         self.released += 1
         envelope = Envelope(self.generation, 0, self.sent, self.seen, message)  # type: ignore[arg-type]
-        frames = list(encode(envelope))
+        # copied, and sent from there: a model's tensors may change before the socket has read them
+        frames = [[unchanging(part) for part in pair] for pair in encode(envelope)]
         size = size_of(frames)
         self._count(message, self._out, size)
         if self.unheard:

@@ -7,6 +7,7 @@ import pytest
 import torch
 from federation import a_run, federate
 
+from coordinator.algorithms import norms, training
 from coordinator.algorithms.robust import aggregated
 from coordinator.algorithms.training import weighted_mean
 from coordinator.config import Model, Norms, Strategy
@@ -253,3 +254,18 @@ def test_what_is_defined_is_taken():
     refused("fedavg", aggregate="trimmed_mean", trimmed_share=0.4)
     refused("splitfed_v3", aggregate="median", norms={"update": 1, "gradient": 2, "action": "clip"})
     refused("split", norms={"gradient": 1, "action": "drop"})
+
+
+def test_large_tensors_are_averaged_piece_by_piece_to_the_same_bit(monkeypatch):
+    models = [
+        [torch.randn(7, 5, generator=torch.Generator().manual_seed(n)), torch.tensor(n)] for n in (1, 2)
+    ]
+    models = [[each.float() for each in model] for model in models]
+    whole = weighted_mean(models, [1.0, 3.0])
+    monkeypatch.setattr(training, "BLOCK", 4)
+    pieces = weighted_mean(models, [1.0, 3.0])
+    assert all(torch.equal(a, b) for a, b in zip(whole, pieces, strict=True))
+    assert torch.equal(whole[1], torch.tensor(1.75))
+    assert norms._distance(*models) == pytest.approx(
+        float(torch.cat([(a - b).double().reshape(-1) for a, b in zip(*models, strict=True)]).norm())
+    )

@@ -1,6 +1,7 @@
 """Which end came first."""
 
 import json
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -52,11 +53,13 @@ def member(tmp_path):
     ],
 )
 def test_an_outcome_is_written_for_a_party_that_could_not(
-    member, tmp_path, status, by_us, code, cause, message
+    member, tmp_path, monkeypatch, status, by_us, code, cause, message
 ):
+    monkeypatch.setattr(time, "monotonic", lambda: 15.0)  # ten seconds after its end
+    monkeypatch.setattr(time, "time", lambda: 1010.0)
     member.status, member.ended_by_us = status, by_us
     found = outcome(member, tmp_path)
-    assert found == Outcome("north", code, cause, message, 5.0)
+    assert found == Outcome("north", code, cause, message, 1000.0)
     assert json.loads((tmp_path / "exit.json").read_text())["cause"] == cause
 
 

@@ -9,8 +9,9 @@ from protocol.messages_drawn import framed
 
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.codec import CHUNK_BYTES, frozen
 from coordinator.protocol.inproc import Hub
-from coordinator.protocol.line import Unheard
+from coordinator.protocol.line import Line, Unheard
 from coordinator.protocol.messages import (
     Activations,
     Bye,
@@ -22,6 +23,7 @@ from coordinator.protocol.messages import (
     Sealed,
     Validated,
     Verdict,
+    Weights,
     Welcome,
 )  # fmt: skip
 from coordinator.protocol.site_channel import SiteChannel
@@ -516,3 +518,22 @@ def test_what_waits_to_be_acknowledged_is_bounded():
     assert [frames for _, frames in unheard.after(2, 4)] == [[[b"x" * 500]]] * 2
     assert unheard.after(4, 4) == []
     assert unheard.after(5, 4) is None
+
+
+def test_a_tensor_that_changes_changes_no_message_under_way():
+    """Sent without waiting, and perhaps once more after a cut: in both cases as it was said."""
+    line, tensor = Line("east", sends="down", limit=LIMIT, ahead=LIMIT), np.zeros(CHUNK_BYTES, np.float32)
+    line.unheard = Unheard(LIMIT)
+    sent = line.frames(Weights((0, 0, 0, -1), (tensor,), 1))
+    tensor[:] = 1.0
+    ((_, again),) = line.unheard.after(0, 1)
+    assert {bytes(chunk) for _, chunk in sent} == {bytes(chunk) for _, chunk in again} == {bytes(CHUNK_BYTES)}
+
+
+def test_what_all_are_told_is_copied_once():
+    tensor = np.zeros(CHUNK_BYTES, np.float32)
+    message = frozen(Weights((0, 0, 0, -1), (tensor,), 1))
+    lines = [Line(site, sends="down", limit=LIMIT, ahead=LIMIT) for site in SITES]
+    first, second = ([np.frombuffer(chunk, np.uint8) for _, chunk in line.frames(message)] for line in lines)
+    assert all(np.shares_memory(a, b) for a, b in zip(first, second, strict=True))
+    assert not any(np.shares_memory(a, tensor) for a in first)
