@@ -1,6 +1,7 @@
 """A small study's results folder with known scores, in the formats that runs write."""
 
 import json
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,12 @@ def study(**changes: Any) -> Study:
 def evaluation(folder: Path, **changes: Any) -> Evaluation:
     """Plan the study's evaluation, with prepared folders below ``folder``."""
     planned = study(**changes)
-    prepared = {site: str(folder / "prepared" / f"tumour-{site}") for site in SITES}
+    prepared = {
+        name: {site: str(folder / "prepared" / f"tumour-{site}") for site in task.sites}
+        for name, task in planned.tasks.items()
+    }
     sites = {name: Site(name=name, title=f"{name.title()} hospital") for name in SITES}
-    runs = runs_of(planned, {"tumour": prepared}, sites)
+    runs = runs_of(planned, prepared, sites)
     return Evaluation(study=planned, sites=sites, runs=runs, identical=identical(runs))
 
 
@@ -70,10 +74,10 @@ def write_study(folder: Path, **changes: Any) -> tuple[Path, Path]:
         _write_run(results / "runs" / run.task / run.strategy / str(run.seed), run)
     for site in SITES:
         write_prepared(folder / "prepared" / f"tumour-{site}", site)
-    for seed in spec.study.seeds:
-        path = results / "statistics" / "tumour" / str(seed) / "statistics.json"
+    for task, seed in product(spec.study.tasks, spec.study.seeds):
+        path = results / "statistics" / task / str(seed) / "statistics.json"
         path.parent.mkdir(parents=True)
-        path.write_text(json.dumps(_statistics(seed)))
+        path.write_text(json.dumps(_statistics(task, seed)))
     return specs.write(spec, folder / "state" / "known" / "specs"), results
 
 
@@ -99,11 +103,11 @@ def groups(site: str) -> dict[str, list[str | None]]:
 
 
 def _write_run(folder: Path, run: specs.Run) -> None:
-    same = "split" if run.strategy == "split_u" else run.strategy
+    same = "split" if run.preset == "split_u" else run.preset
     noise = np.random.default_rng([run.seed, STRATEGIES.index(same)])
-    for site in SITES:
+    for site in run.sites:
         patients = np.random.default_rng(SITES.index(site)).normal(size=SIZES[site])
-        raw = SKILL[run.strategy] * (labels(site) - 0.5) + patients + 0.1 * noise.normal(size=SIZES[site])
+        raw = SKILL[run.preset] * (labels(site) - 0.5) + patients + 0.1 * noise.normal(size=SIZES[site])
         write_scores(folder / "predictions" / f"{site}.parquet", site, 1 / (1 + np.exp(-raw)))
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _history(run)))
     (folder / "costs.json").write_text(json.dumps(_costs(run)))
@@ -135,7 +139,7 @@ def _history(run: specs.Run) -> list[dict[str, Any]]:
         }
         for trial, rate in enumerate((0.1, 0.001))
         for number in range(3)
-        for index, site in enumerate(("all", *SITES))
+        for index, site in enumerate(("all", *run.sites))
     ]
 
 
@@ -143,7 +147,7 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for number, party in enumerate(("coordinator", *run.parties)):
         times = len(run.parties) if party == "coordinator" else 1  # it counts what all sites sent
-        kinds = {kind: times * value for kind, value in UP[run.strategy].items()}
+        kinds = {kind: times * value for kind, value in UP[run.preset].items()}
         found[party] = {
             "bytes_up": sum(kinds.values()),
             "bytes_down": times * (1234 + run.seed),
@@ -162,12 +166,12 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
     return found
 
 
-def _statistics(seed: int) -> dict[str, Any]:
+def _statistics(task: str, seed: int) -> dict[str, Any]:
     size = {"name": "size", "n": 200, "missing": 9, "mean": 3.0, "std": 1.0, "quartiles": [2, 3, 4]}
     rate = {"name": "rate", "n": 2400, "missing": 0, "mean": 80.0, "std": 9.0, "quartiles": [70, 80, 90]}
     counts = {"train": 3, "validation": 2, "test": 4}
     return {
-        "task": "tumour", "seed": seed, "sites": dict.fromkeys(SITES, counts),
+        "task": task, "seed": seed, "sites": dict.fromkeys(SITES, counts),
         "numeric": [{**size, "uncounted": 11 + seed}], "series": [{**rate, "uncounted": 0}], "image": [],
         "categorical": [], "suppressed": {"north": 0, "south": 4 + seed, "west": 2},
         "input_shapes": {"table": [1]},

@@ -4,59 +4,20 @@ import json
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 import pytest
 
 from coordinator import specs
 from coordinator.algorithms.estimating import coordinator_estimate
 from coordinator.comparison.evaluate import compare
 from coordinator.errors import ConfigError, DataError, ProtocolError
-from coordinator.estimations import estimation_of
 from coordinator.metrics import METRICS
 from coordinator.protocol.messages import Estimated
-from coordinator.server.estimating import coordinate
 from coordinator.specs import Estimation, Evaluation
 from sites.estimating import estimate
-from sites.kept_scores import keep
+from tests.federated_results import Channel, estimate_task
 from tests.synthetic_results import SITES, write_study
 
 CELL = 3
-
-
-class Channel:
-    """Sites that have sent what they had to say."""
-
-    def __init__(self, told):
-        self.sites, self._told = tuple(told), list(told.values())
-
-    def gather(self, kind):
-        assert kind is Estimated
-        return self._told
-
-    def admit(self, waiting): ...
-
-    def welcome(self, records): ...
-
-    def finish(self): ...
-
-    def dismiss(self): ...
-
-    def close(self): ...
-
-
-def kept_of(folder, spec, results):
-    """Give each site the scores that the runs released, as it would have kept them."""
-    planned = estimation_of(spec.study, list(spec.runs.values()))
-    scores = {site: {} for site in SITES}
-    for run in spec.runs.values():
-        for site in SITES:
-            released = (
-                results / "runs" / run.task / run.strategy / str(run.seed) / f"predictions/{site}.parquet"
-            )
-            path = folder / "kept" / run.strategy / str(run.seed) / f"{site}.parquet"
-            keep(pq.read_table(released).to_pandas(), path, specs.run_digest(run))
-            scores[site][f"{run.strategy}/{run.seed}"] = str(path)
-    return planned.model_copy(update={"scores": scores})
 
 
 @pytest.fixture(scope="module")
@@ -65,15 +26,7 @@ def both(tmp_path_factory):
     folder = tmp_path_factory.mktemp("both")
     path, results = write_study(folder, min_cell=CELL)
     spec = specs.read(Evaluation, path)
-    asked = kept_of(folder, spec, results)
-    told = {site: estimate(asked, site) for site in SITES}
-    (folder / "spec.json").write_text(asked.model_dump_json())
-
-    class Options:
-        spec, state = folder / "spec.json", results / "estimates" / "tumour"
-
-    coordinate(Options, lambda *_: Channel(told))
-    (Options.state / "out" / "estimates.json").rename(Options.state / "estimates.json")
+    asked, told = estimate_task(folder, spec, results, "tumour")
     for scores in results.rglob("predictions"):
         scores.rename(scores.with_name("gone"))
     study = spec.study.model_copy(update={"evaluation": "federated", "release": "nothing"})

@@ -374,7 +374,10 @@ def test_split_and_federated_are_compared_in_words_and_images_are_shown(tmp_path
     assert wrong_numbers(page, folder) == []
     said = " ".join(page.text.split())
     assert "split_u is not more private than fedavg by what was found" in said
-    assert "tables (collusion: 81 %, trivial guess 26 %; against 31 %, trivial guess 29" in said
+    found = (
+        "tables (collusion: 81 %, 95 % interval 78 % to 83 %, trivial guess 26 %; against 31 %, 95 % interval"
+    )
+    assert f"{found} 28 % to 33 %, trivial guess 29 %)" in said
     assert "leaks more than was found of the other" in said
     assert "decoder (not validated)" in said
     assert [f"base64,{image}" in html for image in ("QUJD", "REVG", "R0hJ")] == [True] * 3

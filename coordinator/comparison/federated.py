@@ -91,16 +91,17 @@ def _by_run(told: Told) -> Iterator[dict[str, Any]]:
 
 
 def _over_sites(told: Told, run: int) -> Iterator[tuple[str, str, tuple[float, ...], int, str]]:
-    counted = [site.n for site in told.estimates if site.n != HIDDEN]
+    counted = sum(site.n for site in told.estimates if site.n != HIDDEN)
+    ranked = sum(site.n for site in told.estimates if site.events != HIDDEN)
     for metric in METRICS:
-        value, why = np.nan, NEEDS_SCORES
+        value, why, n = np.nan, NEEDS_SCORES, counted
         if metric == PRIMARY:
-            value, why = pooled_of(told.estimates, run)[0], FEW
+            value, why, n = pooled_of(told.estimates, run)[0], FEW, ranked
         elif metric in OVER_RECORDS:
             own = np.array([each.values[run, NAMES.index(metric), 0] for each in told.metrics])
             there = np.array([site.n for site in told.estimates], float)
             value, why = float((own[there != 0] * there[there != 0]).sum() / there.sum()), FEW
-        yield ALL, metric, (value, np.nan, np.nan), sum(counted), why
+        yield ALL, metric, (value, np.nan, np.nan), n, why
     yield STRATIFIED, PRIMARY, *_stratified(told, [run])
 
 

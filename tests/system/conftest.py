@@ -1,11 +1,14 @@
-"""What tests of whole studies share: the weights that a study has without any walls."""
+"""What tests of whole studies share: the weights that a study has without any walls, and reports."""
 
 from collections.abc import Mapping
 
 import pytest
 
 from tests.e2e.checkout import snakemake
+from tests.system.reports import browser, federated, results
 from tests.system.test_walls import WEIGHTS, study
+
+__all__ = ["browser", "federated", "reference", "results"]
 
 
 @pytest.fixture(scope="session")

@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import require
-from tests.system.test_browser import browser, look, results
+from tests.system.reports import look
 
-__all__ = ["browser", "results"]  # fixtures
 RUN = """<script>
 document.querySelectorAll("details").forEach((each) => { each.open = true; });
 axe.run(document, {resultTypes: ["violations", "passes"]}).then((found) => {
@@ -51,10 +50,12 @@ def violations(
     return list(answer["violations"])
 
 
-@pytest.mark.parametrize("dark", [False, True])
-def test_axe_finds_no_violation(browser: str, results: Path, axe: str, tmp_path: Path, dark: bool) -> None:
+@pytest.mark.parametrize(("name", "dark"), [("results", False), ("results", True), ("federated", False)])
+def test_axe_finds_no_violation(
+    browser: str, request: pytest.FixtureRequest, axe: str, tmp_path: Path, name: str, dark: bool
+) -> None:
     scheme = ["--blink-settings=preferredColorScheme=0"] if dark else []
-    text = (results / "report.html").read_text(encoding="utf-8")
+    text = (request.getfixturevalue(name) / "report.html").read_text(encoding="utf-8")
     assert violations(browser, text, axe, tmp_path, "--window-size=1280,900", *scheme, dark=dark) == []
 
 

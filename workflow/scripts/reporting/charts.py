@@ -71,7 +71,7 @@ def draw(chart: Chart, name: str, *, title: str, description: str, source: str) 
     spec = _styled(chart).to_dict()
     svg = vl_convert.vegalite_to_svg(spec)
     svg = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", svg)  # several drawings share one page
-    svg = re.sub(r' width="(\d+)" height="\d+"', _bounded, svg, count=1)
+    svg = re.sub(r' width="([\d.]+)" height="[\d.]+"', _bounded, svg, count=1)
     svg = re.sub(r'<path aria-label="([^"]+)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)  # on hover
     svg = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", svg)
     for placeholder, variable in VARIABLES.items():
@@ -83,7 +83,7 @@ def draw(chart: Chart, name: str, *, title: str, description: str, source: str) 
 
 def _bounded(size: re.Match[str]) -> str:
     # as wide as its column, and a little larger than drawn at most
-    return f' style="max-width:{int(size[1]) * 1.15:.0f}px"'
+    return f' style="max-width:{float(size[1]) * 1.15:.0f}px"'
 
 
 def _styled(chart: Chart) -> Chart:

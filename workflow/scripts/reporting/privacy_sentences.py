@@ -59,13 +59,23 @@ def _listed(rows: list[Row]) -> Markup:
 
 
 def _finding(row: Row) -> Markup:
-    shown = unit_of(row)
-    columns = ("value", "baseline", "reference_value", "reference_baseline")
-    return Markup("{} ({}: {}, trivial guess {}; against {}, trivial guess {})").format(
+    return Markup("{} ({}: {}; against {})").format(
         ASSETS[row["asset"]],
         row["threat_model"].replace("_", " "),
-        *(number(row, name, shown) for name in columns),
+        _found(row, ""),
+        _found(row, "reference_"),
     )
+
+
+def _found(row: Row, side: str) -> Markup:
+    shown = unit_of(row)
+    value, low, high, guess = (
+        number(row, side + name, shown) for name in ("value", "low", "high", "baseline")
+    )
+    interval = Markup("")
+    if row[f"{side}low"] != row[f"{side}high"]:  # else the attack gave none
+        interval = Markup(", 95\u00a0% interval {} to {}").format(low, high)
+    return Markup("{}{}, trivial guess {}").format(value, interval, guess)
 
 
 def unit_of(row: Row) -> Callable[[str], str]:

@@ -18,6 +18,11 @@ METRICS = {
 
 
 OF_ALL = ("auroc", "accuracy", "brier")  # what is known over all sites where no score leaves
+MEANS = (
+    "AUROC: the mean of the sites\u2019, weighted by positive \u00d7 negative records, with DeLong\u2019s "
+    "interval on the log odds scale. Accuracy, at a score of 0.5, and the Brier score, where lower is "
+    "better: means over records, without an interval."
+)
 
 
 def shown_of_all(results: Results) -> list[str]:
@@ -37,20 +42,24 @@ def metrics(results: Results, task: str) -> Table:
         own = [found.get((strategy, metric)) for metric in names]
         table.rows.append((strategy, [metric_cell(row, reason(results, row)) for row in own]))
     table.notes = [
+        MEANS if results.federated else explained(results),
+        *[note for note in undefined(results, task) if note.startswith("\u2013 at all:")],
+    ]
+    if several := _of_several_models(results, task):
+        pool = "are means over" if results.federated else "pool the scores of"
+        table.notes.append(f"For {', '.join(several)} these numbers {pool} different models.")
+    return table
+
+
+def explained(results: Results) -> str:
+    """Say what the metrics are and where they are taken."""
+    return (
         "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
         "are taken at a score of 0.5; the calibration error has 15 bins of equal width; the intercept is "
         "best at 0, the slope at 1. Sensitivity is taken at a specificity of "
         f"{results.provenance['config']['specificity']:g}. Intervals of AUROC are DeLong\u2019s, on the log "
-        "odds scale; of the others the bootstrap\u2019s over patients.",
-        *[note for note in undefined(results, task) if note.startswith("\u2013 at all:")],
-    ]
-    if results.federated:
-        table.notes.insert(
-            0, "AUROC: the mean of the sites\u2019, weighted by positive \u00d7 negative records."
-        )
-    if several := _of_several_models(results, task):
-        table.notes.append(f"For {', '.join(several)} these numbers pool the scores of different models.")
-    return table
+        "odds scale; of the others the bootstrap\u2019s over patients."
+    )
 
 
 def _of_several_models(results: Results, task: str) -> list[str]:

@@ -172,7 +172,7 @@ def reference_sentence(results: Results, task: str) -> Markup:
     if not row["value"]:
         return Markup("The AUROC of the reference {} is undefined.").format(reference)
     seeds = int(row["seeds"])
-    mean = ", the sites\u2019 mean," if results.federated else ""
+    mean = ", the sites\u2019 mean" if results.federated else ""
     return Markup("{} reaches an AUROC of {}{} (95\u00a0% interval {} to {}) on {} test records{}.").format(
         reference, number(row, "value"), mean, *(number(row, column) for column in ("ci_low", "ci_high")),
         number(row, "n", units.count),

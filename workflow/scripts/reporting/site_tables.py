@@ -4,7 +4,7 @@ from reporting import units
 from reporting.cells import Table, cell, with_interval
 from reporting.files import Results, Row, distinct
 from reporting.patient_tables import smallest
-from reporting.result_tables import METRICS, metric_cell, pair, reason, stratified_cell
+from reporting.result_tables import METRICS, explained, metric_cell, pair, reason, stratified_cell
 from reporting.sentences import undefined
 
 
@@ -28,13 +28,17 @@ def by_site(results: Results, task: str) -> Table:
         ]
         table.rows.append((site, cells))
     table.notes = [
-        f"all: every test record ranked against every other, also across hospitals{_bound(results, task)}. "
+        f"all: {_ranked(results)} ranked against every other, also across hospitals{_bound(results, task)}. "
         "stratified: the mean "
         "of the sites\u2019 AUROCs, weighted by positive \u00d7 negative records. An interval from few "
         "records is rough, and a perfect ranking has none: it shows no error to estimate one from.",
         *[note for note in undefined(results, task) if not note.startswith("\u2013 at all:")],
     ]
     return table
+
+
+def _ranked(results: Results) -> str:
+    return f"every test record{' of the sites that tell' if results.federated else ''}"
 
 
 def _bound(results: Results, task: str) -> str:
@@ -59,6 +63,7 @@ def each_site(results: Results, task: str) -> Table | None:
         for site in distinct(rows, "site"):
             own = [found[strategy, site, metric] for metric in METRICS]
             table.rows.append((site, [metric_cell(row, reason(results, row)) for row in own]))
+    table.notes = [explained(results)]
     return table
 
 
@@ -93,9 +98,8 @@ def _pooled(results: Results, rows: list[Row]) -> Table | None:
                   group="strategy")  # fmt: skip
     for row in rows:
         table.rows.append((row["strategy"], [cell(row, "binned"), cell(row, "bound")]))
-    table.notes = (
-        [f"{_estimates(results, rows)} It ranks patients of different hospitals too."] if rows else []
-    )
+    ranks = "It ranks patients of different hospitals too, over the sites that tell."
+    table.notes = [f"{_estimates(results, rows)} {ranks}"] if rows else []
     return table if rows else None
 
 
