@@ -113,8 +113,8 @@ def learning(
     title, what = LEARNING[against], MEASURED[measure]
     # bytes differ by orders of magnitude between strategies
     scale = FREE if against != "bytes" else alt.Scale(type="log", nice=False)
-    whole = {"tickMinStep": 1} if against == "round" else {}
-    axis = alt.Axis(tickCount=5, format="~s" if against == "bytes" else "~r", **whole)
+    step = 1 if against == "round" else alt.Undefined
+    axis = alt.Axis(tickCount=5, format="~s" if against == "bytes" else "~r", tickMinStep=step)
     x = alt.X(f"{against}:Q", title=title, scale=scale, axis=axis)
     y = alt.Y(f"{measure}:Q", title=what, scale=FREE, axis=FEW)
     last = {point["strategy"]: point[measure] for point in points}
