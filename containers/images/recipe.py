@@ -20,15 +20,19 @@ LICENCE: Final = "Apache-2.0"
 TRIMMED: Final = (
     *("usr/share/doc", "usr/share/man", "usr/share/locale", "usr/share/info", "usr/share/lintian"),
     *("var/cache/*", "var/log/*", "var/lib/apt/lists/*", "etc/hostname", "etc/resolv.conf", "etc/machine-id"),
-    *(f"{WHEELS}/{name}" for name in ("bin", "torch/include", "torch/share", "torch/lib/*.a", "torch/test")),
+    *(f"{WHEELS}/{name}" for name in ("bin", "examples", "benchmarks", "_gdcm/gdcm[!s.]*")),
+    *(f"{WHEELS}/torch/{name}" for name in ("include", "share", "lib/*.a", "test")),
     *(f"{WHEELS}/torch/bin/{name}" for name in ("*Test", "protoc*", "test_*")),
     *(f"{WHEELS}/pyarrow/{name}" for name in ("include", "*flight*", "*_s3fs*", "libarrow_s3*")),
     *(f"{WHEELS}/{name}" for name in ("PIL/_avif*", "pillow.libs/libavif*", "sympy/**/benchmarks")),
     "usr/lib/*/gconv",
     *(f"{WHEELS}/{name}" for name in ("**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.h")),
 )
-# what our imports never reach is not compiled: a tenth of the image
-UNCOMPILED: Final = "/torch/(_inductor|onnx|ao|testing)/|/(networkx|setuptools|pygments|fsspec)/"
+# what neither our imports nor a first optimizer step reach is not compiled (sr: DICOM reports)
+UNCOMPILED: Final = (
+    "/torch/(_inductor/(codegen|fx_passes|kernel)|testing/_internal)/|/sympy/(physics|combinatorics|stats)/"
+    "|/(networkx|setuptools|pygments|fsspec|sr)/|/numpy/distutils/|/pydantic/v1/"
+)
 COMPILE: Final = ("-m", "compileall", "-q", "-x", UNCOMPILED, "--invalidation-mode", "unchecked-hash")
 
 
@@ -46,7 +50,7 @@ COORDINATOR: Final = Recipe(
     name="coordinator",
     title="Suture's coordinator: holds no program that could read a record",
     distributions=(
-        *("monai", "msgspec", "numpy", "pyarrow", "pydantic", "pynacl", "pyyaml", "pyzmq", "rich"),
+        *("monai", "msgspec", "numpy", "opacus", "pyarrow", "pydantic", "pynacl", "pyyaml", "pyzmq", "rich"),
         *("safetensors", "scikit-learn", "scipy", "setproctitle", "torch"),
     ),
     packages={"coordinator": ()},

@@ -1,11 +1,14 @@
 """What goes into an image, and what makes two builds equal."""
 
+import ast
 import json
 import os
 import sys
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from containers.errors import ConfigError
 from containers.images import closure, furnishing
@@ -192,3 +195,23 @@ def test_a_command_starts_where_it_was_asked_to_if_that_is_shown(tmp_path, monke
     assert working_folder(sandbox, [Bind(tmp_path / "a", tmp_path / "a")]) == tmp_path
     assert working_folder(sandbox, [Bind(tmp_path.parent, tmp_path.parent)]) == tmp_path
     assert working_folder(sandbox, [Bind(Path("/usr"), Path("/usr"))]) == Path("/")
+
+
+def imported(name, left_out):
+    """Name the packages of others that one of ours imports, at its top or late."""
+    trees = [ast.parse(path.read_text()) for path in files_of(name, left_out) if path.suffix == ".py"]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    whole = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
+    parts = {str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)}
+    return (
+        {found.split(".")[0] for found in whole | parts} - sys.stdlib_module_names - {"coordinator", "sites"}
+    )
+
+
+@pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+def test_an_image_has_the_distribution_of_each_import(recipe):
+    installed = Path(pytest.__file__).parent.parent
+    inside = closure.needed(installed, recipe.distributions)
+    origins = packages_distributions()
+    for name in sorted(set().union(*(imported(*package) for package in recipe.packages.items()))):
+        assert {canonicalize_name(origin) for origin in origins.get(name, [name])} & inside, name

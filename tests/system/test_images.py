@@ -34,6 +34,18 @@ there = [name for name in wanted if importlib.util.find_spec(name)]
 print(json.dumps({"failed": failed, "there": there}))
 """
 
+# a party's first optimizer step makes torch import as many modules again as its own import does
+STEP_ONCE = """
+import importlib.util, os, sys
+import torch
+weights = torch.nn.Parameter(torch.ones(1))
+torch.optim.Adam([weights]).step()
+files = [getattr(module, "__file__", None) or "" for module in list(sys.modules.values())]
+read = [name for name in files if os.path.isabs(name) and name.endswith(".py")]
+bare = [name for name in read if not os.path.exists(importlib.util.cache_from_source(name))]
+print(sum(map(os.path.getsize, bare)))
+"""
+
 
 @pytest.fixture(scope="module")
 def images() -> Path:
@@ -85,6 +97,10 @@ def test_an_image_is_small_and_says_what_it_is(images: Path, name: str) -> None:
     assert (
         inside(images, name, "sha256sum", "/opt/suture/coordinator/__init__.py").split()[0] == line.split()[2]
     )
+
+
+def test_a_start_compiles_next_to_nothing(images: Path) -> None:
+    assert int(inside(images, "site", "env", "USER=suture", "python3", "-c", STEP_ONCE)) < 100_000  # bytes
 
 
 def test_what_is_built_is_not_built_again(images: Path) -> None:
