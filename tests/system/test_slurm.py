@@ -23,6 +23,7 @@ from tests.system.test_walls import WEIGHTS, study
 
 pytestmark = pytest.mark.timeout(1800)  # a hang, not slowness: a cluster is asked for its jobs' states slowly
 PROFILE = ("--workflow-profile", "workflow/profiles/slurm")
+SOON = ("--slurm-init-seconds-before-status-checks", "1")  # jobs of seconds: the next look is 11 s later
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_a_study_on_a_cluster_gives_the_same_weights(
     study(tmp_path, "apptainer", rounds=2)
     for name in ("workflow", "profiles"):
         (tmp_path / name).symlink_to(ROOT / name)
-    where = ("-s", str(ROOT / "Snakefile"), "--configfile", "config/study.yaml", *PROFILE)
+    where = ("-s", str(ROOT / "Snakefile"), "--configfile", "config/study.yaml", *PROFILE, *SOON)
     said = snakemake(tmp_path, *where, "--", *WEIGHTS)
     assert {name: (tmp_path / name).read_bytes() for name in WEIGHTS} == reference, said
     walls = json.loads((tmp_path / WEIGHTS[0]).with_name("isolation.json").read_text(encoding="utf-8"))
@@ -136,7 +137,7 @@ def test_snakemake_itself_is_a_job_that_submits_the_others(slurm: Path, tmp_path
     words = ["sbatch", "--wait", str(profile / "suture.sbatch"), "-s", str(ROOT / "Snakefile")]
     settings = {"PROFILE": str(profile), "PYTHON": sys.executable}
     submitted = subprocess.run(
-        [*words, "--configfile", "config/study.yaml", "--", dealt],
+        [*words, "--configfile", "config/study.yaml", *SOON, "--", dealt],
         cwd=tmp_path, env=outside | settings, capture_output=True, text=True,
     )  # fmt: skip
     [log] = tmp_path.glob("suture-*.log")
