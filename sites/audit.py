@@ -29,6 +29,7 @@ from sites.membership_attacks import Targets, membership_rows, targets_of
 from sites.peer_attacks import peer_rows
 from sites.reconstruction import reconstruction_rows
 from sites.records import load
+from sites.turn_attacks import turn_rows
 from sites.update_attacks import update_rows
 
 
@@ -114,6 +115,7 @@ def attack(
         *label_rows(attacked, effort),
         *membership_rows(attacked, targets),
         *peer_rows(attacked, targets),
+        *turn_rows(attacked, effort),
         *dependence_rows(attacked),
         *hijacked.get(same, []),
     ]

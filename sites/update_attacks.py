@@ -43,11 +43,13 @@ def update_rows(attacked: Attacked, effort: Effort) -> Rows:
     if (update := recorded_update(attacked, site)) is not None:
         truth = inputs_of_site(hospital, slice(None))
         labels = hospital.roles["train"].labels
-        rows += _attack(attacked, effort, [(update, truth, labels, None)], "an update")
+        rows += inverted_rows(attacked, effort, [(update, truth, labels, None)], "an update", WHO)
     if update is not None and len(hospital.roles["train"].labels) >= BATCH:
-        rows += _attack(attacked, effort, _gradients(attacked, hospital, effort), f"a gradient of {BATCH}")
+        gradients = _gradients(attacked, hospital, effort)
+        rows += inverted_rows(attacked, effort, gradients, f"a gradient of {BATCH}", WHO)
     if (summed := recorded_sum(attacked)) is not None:
-        rows += _attack(attacked, effort, [_of_all(attacked, *summed)], "the sum of all updates")
+        every = [_of_all(attacked, *summed)]
+        rows += inverted_rows(attacked, effort, every, "the sum of all updates", WHO)
     return rows
 
 
@@ -79,23 +81,25 @@ def _gradients(attacked: Attacked, hospital: Hospital, effort: Effort) -> list[T
     return found
 
 
-def _attack(attacked: Attacked, effort: Effort, targets: list[Target], what: str) -> Rows:
+def inverted_rows(attacked: Attacked, effort: Effort, targets: list[Target], what: str, who: str) -> Rows:
+    """Invert updates of one kind by each attack, and score records and labels."""
     names = ["inverting_gradients", *(["dlg"] if effort.members > 3 else [])]
     rows: Rows = []
     if set(attacked.statistics["input_shapes"]) == {"table"}:
-        rows += _tableak(attacked, effort, targets, what)
+        rows += _tableak(attacked, effort, targets, what, who)
     for name in names:
         found = [_inverted(attacked, effort, target, name) for target in targets]
         rows += _scored(
-            attacked, name, what, _joined([each for each, _ in found]), _joined([each[1] for each in targets])
-        )
+            attacked, name, (what, who), _joined([each for each, _ in found]),
+            _joined([each[1] for each in targets]),
+        )  # fmt: skip
         if targets[0][3] is None:
             told = leakage.inferred(targets[0][2].astype(np.int64), found[0][1])
-            rows += rows_of(name, f"labels from {what}", WHO, told)
+            rows += rows_of(name, f"labels from {what}", who, told)
     return rows
 
 
-def _tableak(attacked: Attacked, effort: Effort, targets: list[Target], what: str) -> Rows:
+def _tableak(attacked: Attacked, effort: Effort, targets: list[Target], what: str, who: str) -> Rows:
     layout, seed = Layout.of(attacked.statistics), attacked.run.seed
     tables, truths, doubts = [], [], []
     for number, (update, truth, _, labels) in enumerate(targets):
@@ -109,8 +113,8 @@ def _tableak(attacked: Attacked, effort: Effort, targets: list[Target], what: st
         truths.append(truth)
     guess, truth = {"table": np.concatenate(tables)}, _joined(truths)
     sure = _sure(attacked, guess["table"], truth["table"], np.concatenate(doubts))
-    rows = _scored(attacked, "tableak", what, guess, truth)
-    return rows + rows_of("tableak", f"table from {what}", WHO, sure)
+    rows = _scored(attacked, "tableak", (what, who), guess, truth)
+    return rows + rows_of("tableak", f"table from {what}", who, sure)
 
 
 def _sure(attacked: Attacked, guess: Floats, truth: Floats, doubt: NDArray[np.float64]) -> list[Measure]:
@@ -152,8 +156,11 @@ def _joined(several: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
 
 
 def _scored(
-    attacked: Attacked, name: str, what: str, guess: Mapping[str, Floats], truth: Mapping[str, Floats]
-) -> Rows:
+    attacked: Attacked, name: str, of: tuple[str, str], guess: Mapping[str, Floats],
+    truth: Mapping[str, Floats],
+) -> Rows:  # fmt: skip
+    """Score a guess at what by whom."""
+    what, who = of
     auxiliary = together([each.roles["auxiliary"] for each in attacked.hospitals])
     show(attacked, name, guess, truth, auxiliary)
     chance = _by_chance(auxiliary, truth, attacked.run.seed)
@@ -163,7 +170,7 @@ def _scored(
     return [
         row
         for modality, measures in found.items()
-        for row in rows_of(name, f"{modality} from {what}", WHO, beside(measures, trivial[modality]))
+        for row in rows_of(name, f"{modality} from {what}", who, beside(measures, trivial[modality]))
     ]
 
 

@@ -34,6 +34,10 @@ ON_PSEUDO_CLIENT: Final = (
     "labels validated: within .05 of .93 to .98 (PCAT 2023) on studies/attack_references.yaml, on breast "
     "cancer for images; reconstruction not validated"
 )
+UPDATES: Final = (
+    "a site's update of one round, or what its first turn changed of parts it hands on; beside an update one "
+    "gradient of the first model"
+)
 
 ATTACKS: Final[dict[str, Attack]] = {
     "sent": Attack("the messages themselves", "-", "exact: it is what was sent", ("",)),
@@ -67,18 +71,18 @@ ATTACKS: Final[dict[str, Attack]] = {
         NOT_VALIDATED,
     ),
     "tableak": Attack(
-        "a site's update of one round; beside it one gradient of the first model",
+        UPDATES,
         "TabLeak (Vero 2023)",
         ON_HEART,
         ("table from a gradient",),
     ),
     "inverting_gradients": Attack(
-        "a site's update of one round; beside it one gradient of the first model",
+        UPDATES,
         "Inverting Gradients (Geiping 2020)",
         NOT_VALIDATED,
     ),
     "dlg": Attack(
-        "a site's update of one round; beside it one gradient of the first model",
+        UPDATES,
         "DLG (Zhu 2019), by Adam",
         NOT_VALIDATED,
     ),
@@ -105,6 +109,11 @@ ATTACKS: Final[dict[str, Attack]] = {
     "isolated_average": Attack(
         "the average of a round, a site's own update in it; labels of records",
         "after Nasr 2019, isolation; loss threshold (Yeom 2018)",
+        NOT_VALIDATED,
+    ),
+    "update_cosine": Attack(
+        "what a site's first turn changed of parts it hands on; records and their labels",
+        "Li, Li & Ribeiro 2023, cosine attack",
         NOT_VALIDATED,
     ),
     "lira_offline": Attack(

@@ -16,13 +16,13 @@ from torch import Tensor, nn
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.attacks.defence import UNDEFENDED, Known
+from coordinator.attacks.early_stopping import CHECK_EVERY, Best, set_aside
 from coordinator.config import Training
 from coordinator.draws import key
 
 Floats = NDArray[np.float32]
 BATCH: Final = 32
 WIDTH: Final = 128
-CHECK_EVERY: Final = 25
 STRENGTHS: Final = tuple(10.0**power for power in range(-4, 5))  # of the ridge, chosen by leaving one out
 
 
@@ -48,7 +48,7 @@ def train_decoder(
     def standardised(values: Floats) -> Floats:
         return (values.reshape(len(values), -1) - mean) / scale
 
-    check, learn = _parted(len(activations), len(several), seed)
+    check, learn = set_aside(len(activations), seed, "decoder", len(several))
     inputs, records = standardised(flat), np.concatenate([records] * len(several))
     ridge = _ridge(inputs, records, learn, check if len(several) > 1 else None)
 
@@ -65,16 +65,6 @@ def train_decoder(
             return straight(ready) + network(torch.from_numpy(ready)).numpy()
 
     return decode
-
-
-def _parted(records: int, copies: int, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Set a fifth of the records aside to check on, all copies of a record on one side."""
-    order = np.random.default_rng(key(seed, "decoder", "check")).permutation(records)
-    check, learn = (
-        np.concatenate([part + records * copy for copy in range(copies)])
-        for part in np.split(order, [max(1, records // 5)])
-    )
-    return check, learn
 
 
 def _ridge(
@@ -95,14 +85,15 @@ def _fit(
     optimizer = Optimizer(network, Training(), 1e-3)
     draws = np.random.default_rng(key(seed, "decoder", "batches"))
     x, y = torch.from_numpy(inputs), torch.from_numpy(rest)
-    best, kept = _error(network, x[check], y[check]), _copy(network)
+    best = Best([network])
+    best.check(_error(network, x[check], y[check]))  # the ridge alone
     for step in range(1, steps + 1):
         batch = draws.choice(learn, size=min(BATCH, len(learn)), replace=False)
         ((network(x[batch]) - y[batch]) ** 2).mean().backward()
         optimizer.descend(0)
-        if step % CHECK_EVERY == 0 and (now := _error(network, x[check], y[check])) < best:
-            best, kept = now, _copy(network)
-    network.load_state_dict(kept)
+        if step % CHECK_EVERY == 0:
+            best.check(_error(network, x[check], y[check]))
+    best.restore()
     return network
 
 
@@ -119,7 +110,3 @@ def _network(inputs: int, outputs: int, seed: int) -> nn.Module:
 @torch.inference_mode()
 def _error(network: nn.Module, inputs: Tensor, outputs: Tensor) -> float:
     return float(((network(inputs) - outputs) ** 2).mean())
-
-
-def _copy(network: nn.Module) -> dict[str, Tensor]:
-    return {name: value.detach().clone() for name, value in network.state_dict().items()}

@@ -3,7 +3,7 @@
 It trains an autoencoder on auxiliary records, and sends sites the gradient not of the task but of a
 discriminator that tells their activations from its encoder's. The front becomes that encoder, and the
 decoder reads what it sends. (Wasserstein with a gradient penalty, as published; layers are small ones, to fit
-tables too.)
+tables too.) Once the autoencoder gives records set aside no better, it is fixed, and the front follows that.
 """
 
 from typing import Final
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.attacks.defence import UNDEFENDED, Known
+from coordinator.attacks.early_stopping import CHECK_EVERY, Best, set_aside
 from coordinator.config import Training
 from coordinator.draws import key
 from coordinator.models.stages import Part, Value
@@ -24,6 +25,7 @@ RATE: Final = 0.001
 PENALTY: Final = 10.0
 WIDTH: Final = 128
 CRITIC_STEPS: Final = 3  # for each of the site's
+PATIENCE: Final = 8  # checks without a better one
 
 
 class Hijacker:
@@ -54,11 +56,14 @@ class Hijacker:
             part: Optimizer(part, adam, RATE) for part in (self.encoder, self._decoder, self._critic)
         }
         self._draws = np.random.default_rng(key(seed, "hijacker"))
+        self._check, self._learn = set_aside(len(records), seed, "hijacker")
+        self._best, self._steps = Best([self.encoder, self._decoder]), 0
         self._noise = torch.Generator().manual_seed(key(seed, "hijacker", "penalty") >> 1)
 
     def answer(self, activations: Tensor) -> Tensor:
         """Give the gradient that goes down for a batch's activations, and learn from them."""
-        self._learn_autoencoder(len(activations))
+        if self._best.worse < PATIENCE:
+            self._learn_autoencoder(len(activations))
         self._learn_to_tell(activations.detach())
         up = activations.detach().clone().requires_grad_()
         loss = -self._critic(up.flatten(1)).mean()
@@ -72,11 +77,19 @@ class Hijacker:
         return found
 
     def _learn_autoencoder(self, size: int) -> None:
-        inputs, records = self._some(size)
-        own = self.defence.released(self.encoder(inputs)).flatten(1)
-        ((self._decoder(own) - records) ** 2).mean().backward()
+        self._error(*self._some(size)).backward()
         for part in (self.encoder, self._decoder):
             self._optimizers[part].descend(0)
+        self._steps += 1
+        if self._steps % CHECK_EVERY == 0:
+            with torch.no_grad():
+                self._best.check(float(self._error(*self._those(self._check))))
+        if self._best.worse == PATIENCE:
+            self._best.restore()
+
+    def _error(self, inputs: Value, records: Tensor) -> Tensor:
+        own = self.defence.released(self.encoder(inputs)).flatten(1)
+        return ((self._decoder(own) - records) ** 2).mean()
 
     def _learn_to_tell(self, theirs: Tensor) -> None:
         with torch.no_grad():
@@ -95,8 +108,11 @@ class Hijacker:
         return ((slope.norm(dim=1) - 1) ** 2).mean()
 
     def _some(self, size: int) -> tuple[Value, Tensor]:
-        count = len(self._records)
-        chosen = torch.from_numpy(self._draws.choice(count, size=min(size, count), replace=False))
+        few = min(size, len(self._learn))
+        return self._those(self._draws.choice(self._learn, size=few, replace=False))
+
+    def _those(self, records: NDArray[np.int64]) -> tuple[Value, Tensor]:
+        chosen = torch.from_numpy(records)
         if isinstance(self._inputs, dict):
             return {name: value[chosen] for name, value in self._inputs.items()}, self._records[chosen]
         return self._inputs[chosen], self._records[chosen]

@@ -10,10 +10,11 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.attacks.defence import UNDEFENDED, Known
+from coordinator.attacks.early_stopping import CHECK_EVERY, Best, set_aside
 from coordinator.config import Training
 from coordinator.draws import key
 
@@ -41,15 +42,14 @@ def train_image_decoder(
     mean, spread = (how(passed, axis=(0, 2, 3), keepdims=True) for how in (np.mean, np.std))
     scale = np.where(spread > 1e-6, spread, np.float32(1))
     network = _network(activations.shape[1], images.shape[1:], seed)
-    optimizer = Optimizer(network, Training(optimizer="adam", schedule="cosine", rounds=steps), RATE)
-    draws = np.random.default_rng(key(seed, "image decoder"))
-    x, y = torch.from_numpy(activations), torch.from_numpy(images)
     middle, width = torch.from_numpy(mean), torch.from_numpy(scale)
-    for step in range(steps):
-        batch = torch.from_numpy(draws.choice(len(x), size=min(BATCH, len(x)), replace=False))
-        seen = (defence.released(x[batch]) - middle) / width
-        ((network(seen) - y[batch]) ** 2).mean().backward()
-        optimizer.descend(step)
+    x, y = torch.from_numpy(activations), torch.from_numpy(images)
+
+    def error(records: NDArray[np.int64]) -> Tensor:
+        chosen = torch.from_numpy(records)
+        return ((network((defence.released(x[chosen]) - middle) / width) - y[chosen]) ** 2).mean()
+
+    _fit(network, error, *set_aside(len(x), seed, "image decoder"), seed=seed, steps=steps)
 
     def decode(values: Floats) -> Floats:
         with torch.inference_mode():
@@ -57,6 +57,23 @@ def train_image_decoder(
         return found
 
     return decode
+
+
+def _fit(
+    network: nn.Module, error: Callable[[NDArray[np.int64]], Tensor], check: NDArray[np.int64],
+    learn: NDArray[np.int64], *, seed: int, steps: int,
+) -> None:  # fmt: skip
+    """Descend on the error of some records; the network is kept as it was best on others."""
+    optimizer = Optimizer(network, Training(optimizer="adam", schedule="cosine", rounds=steps), RATE)
+    draws, best = np.random.default_rng(key(seed, "image decoder")), Best([network])
+    for step in range(steps + 1):
+        if step % CHECK_EVERY == 0 or step == steps:  # before any step too
+            with torch.no_grad():
+                best.check(float(error(check)))
+        if step < steps:
+            error(draws.choice(learn, size=min(BATCH, len(learn)), replace=False)).backward()
+            optimizer.descend(step)
+    best.restore()
 
 
 def _network(units: int, shape: tuple[int, ...], seed: int) -> nn.Module:

@@ -38,19 +38,25 @@ class Share(NamedTuple):
 
 @dataclass(frozen=True)
 class Update:
-    """What a coordinator has of a site's round: the model that went down, and how what came up differs.
+    """What is seen of a site's steps: the model before them, and how what came of it differs.
 
-    `others` are shares in it of further sites, whose records are numbered on; `weight` is the first one's.
+    `names` are of the parameters that are seen, where not all are. `others` are shares in it of further
+    sites, whose records are numbered on; `weight` is the first one's.
     """
 
     model: Part
-    change: tuple[Tensor, ...]  # in the order of the model's parameters
+    change: tuple[Tensor, ...]  # in the order of the model's parameters, as far as they are seen
     steps: tuple[Step, ...]
     training: Training
     rate: float
     weights: Weights | None = None
     weight: float = 1.0
     others: tuple[Share, ...] = ()
+    names: tuple[str, ...] | None = None
+
+    def shows(self, name: str) -> bool:
+        """Say whether a parameter's change is seen."""
+        return self.names is None or name in self.names
 
     @property
     def shares(self) -> tuple[Share, ...]:
@@ -84,7 +90,7 @@ def _made_by_site(update: Update, share: Share, inputs: Value, labels: Tensor) -
         gradients = torch.autograd.grad(loss, list(now.values()), create_graph=True)
         moves = moments.moves(gradients, list(now.values()), update.rate)
         now = {name: value + move for (name, value), move in zip(now.items(), moves, strict=True)}
-    return [share.weight * (now[name] - before[name]) for name in before]
+    return [share.weight * (now[name] - before[name]) for name in before if update.shows(name)]
 
 
 def gradient_of(model: Part, inputs: Value, labels: Tensor, weights: Weights | None = None) -> Update:

@@ -4,7 +4,8 @@ The coordinator's layers are kept as they are; a front (and, U-shaped, a head) b
 task from auxiliary records. What it gives then resembles what the sites send: a decoder trained on it
 reads theirs, its head labels them. Its activations go through the sites' defence as theirs do. SDAR (Zhu
 2025) aligns the two by a discriminator; here it is done by means and covariances (Sun & Saenko 2016), which
-few auxiliary records suffice for.
+few auxiliary records suffice for. A fifth of them is set aside, and the client kept as it was when these were
+most like what sites send: the task's loss on so few says less (heart: 69 % of features, by loss 59 %).
 """
 
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from torch import Tensor
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import Weights, loss_of
 from coordinator.attacks.defence import UNDEFENDED, Known
+from coordinator.attacks.early_stopping import CHECK_EVERY, Best, set_aside
 from coordinator.config import Training
 from coordinator.draws import key
 from coordinator.models.stages import Part, Value
@@ -69,22 +71,38 @@ def train_pseudo_client(
     theirs = torch.from_numpy(seen).flatten(1)
     for part in (*own, client.middle):
         part.eval()
-    for _ in range(steps):
-        batch = draws.choice(len(labels), size=min(BATCH, len(labels)), replace=False)
+    check, learn = set_aside(len(labels), seed, "pseudo client")
+    best = Best(own)
+    for step in range(1, steps + 1):
+        batch = draws.choice(learn, size=min(BATCH, len(learn)), replace=False)
         here = theirs[torch.from_numpy(draws.choice(len(theirs), size=min(BATCH, len(theirs))))]
-        clean = client.front(inputs(batch))
-        activations = defence.released(clean)
-        output = client.middle(activations)
-        logits = output if client.head is None else client.head(output)
-        loss = loss_of(logits, labels[torch.from_numpy(batch)], weights)
-        if defence.privacy.no_peek:
-            hidden = no_peek.distance_correlation(no_peek.flat(inputs(batch)), clean)
-            loss = loss + defence.privacy.no_peek * hidden
-        (loss + ALIGNED * apart(activations.flatten(1), here)).backward()
+        chosen = labels[torch.from_numpy(batch)]
+        _loss(client, inputs(batch), chosen, here, weights, defence).backward()
         for optimizer in optimizers:
             optimizer.descend(0)
         client.middle.zero_grad()
+        if step % CHECK_EVERY == 0:
+            with torch.no_grad():
+                aside = defence.released(client.front(inputs(check)))
+                best.check(float(apart(aside.flatten(1), theirs)))
+    best.restore()
     return client
+
+
+def _loss(
+    client: PseudoClient, inputs: Value, labels: Tensor, theirs: Tensor, weights: Weights | None,
+    defence: Known,
+) -> Tensor:  # fmt: skip
+    """Give the task's loss on own records, and how far their activations are from the sites' ()."""
+    clean = client.front(inputs)
+    activations = defence.released(clean)
+    output = client.middle(activations)
+    logits = output if client.head is None else client.head(output)
+    loss = loss_of(logits, labels, weights)
+    if defence.privacy.no_peek:
+        hidden = no_peek.distance_correlation(no_peek.flat(inputs), clean)
+        loss = loss + defence.privacy.no_peek * hidden
+    return loss + ALIGNED * apart(activations.flatten(1), theirs)
 
 
 def apart(own: Tensor, theirs: Tensor) -> Tensor:

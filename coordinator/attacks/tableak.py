@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
+from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from coordinator.attacks.gradient_inversion import Guess, invert
@@ -85,8 +86,7 @@ def word_columns(layout: Layout) -> list[slice]:
 
 def rows_matched(one: Floats, other: Floats) -> NDArray[np.int64]:
     """Order the rows of `other` so that each is nearest to its row of `one` (the Hungarian method)."""
-    costs = np.abs(one[:, None, :] - other[None, :, :]).sum(axis=2)
-    order: NDArray[np.int64] = linear_sum_assignment(costs)[1]
+    order: NDArray[np.int64] = linear_sum_assignment(cdist(one, other, "cityblock"))[1]
     return order
 
 
