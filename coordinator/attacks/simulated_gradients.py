@@ -69,12 +69,14 @@ def gradients_of(head: Part, features: Floats, labels: Floats, weights: Weights 
 
 @torch.inference_mode()
 def looks(head: Part, direction: Floats, features: Floats, gradients: Floats) -> Floats:
-    """Give of each record (records, 3) its gradient along a direction and across it, and the head's logit."""
-    rows, unit = (
-        gradients.reshape(len(gradients), -1),
-        direction / max(float(np.linalg.norm(direction)), TINY),
-    )
+    """Give of each record (records, 3) its gradient along a direction and across it, and the head's logit.
+
+    In float64, since a rate that is too high makes gradients whose squares float32 cannot hold; what is no
+    number tells nothing.
+    """
+    rows = gradients.reshape(len(gradients), -1).astype(np.float64)
+    unit = direction.astype(np.float64) / max(float(np.linalg.norm(direction)), TINY)
     along = rows @ unit
-    across = np.sqrt(np.maximum((rows**2).sum(axis=1) - along**2, 0))
+    across = np.linalg.norm(rows - np.outer(along, unit), axis=1)
     said = head(torch.from_numpy(features))[:, 0].numpy()
-    return np.stack([along, across, said], axis=1).astype(np.float32)
+    return np.nan_to_num(np.stack([along, across, said], axis=1), posinf=0.0, neginf=0.0)
