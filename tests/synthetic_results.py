@@ -103,11 +103,12 @@ def groups(site: str) -> dict[str, list[str | None]]:
 
 
 def _write_run(folder: Path, run: specs.Run) -> None:
-    same = "split" if run.preset == "split_u" else run.preset
+    known = run.strategy if run.strategy in SKILL else run.preset
+    same = "split" if known == "split_u" else known
     noise = np.random.default_rng([run.seed, STRATEGIES.index(same)])
     for site in run.sites:
         patients = np.random.default_rng(SITES.index(site)).normal(size=SIZES[site])
-        raw = SKILL[run.preset] * (labels(site) - 0.5) + patients + 0.1 * noise.normal(size=SIZES[site])
+        raw = SKILL[known] * (labels(site) - 0.5) + patients + 0.1 * noise.normal(size=SIZES[site])
         write_scores(folder / "predictions" / f"{site}.parquet", site, 1 / (1 + np.exp(-raw)))
     (folder / "history.jsonl").write_text("".join(json.dumps(line) + "\n" for line in _history(run)))
     (folder / "costs.json").write_text(json.dumps(_costs(run)))
