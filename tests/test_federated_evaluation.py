@@ -9,7 +9,6 @@ import pytest
 from coordinator import specs
 from coordinator.algorithms.estimating import coordinator_estimate
 from coordinator.comparison.evaluate import compare
-from coordinator.comparison.per_site import HIDDEN
 from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.metrics import METRICS
 from coordinator.protocol.messages import Estimated
@@ -63,12 +62,6 @@ def test_accuracy_is_told_only_where_each_count_behind_it_is_of_enough_patients(
             told, hidden = told + (not np.isnan(known)), hidden + np.isnan(known)
     assert told > 2
     assert hidden > 2
-
-
-def test_a_pooled_area_counts_the_records_of_the_sites_that_tell(both):
-    theirs = by_place(both[1]["comparison.csv"])
-    telling = sum(told.n for told in both[2].values() if told.events != HIDDEN)
-    assert theirs["split", 0, "all", "auroc"]["n"] == telling < theirs["split", 0, "all", "brier"]["n"]
 
 
 def test_means_over_records_are_those_over_all_records(both):
