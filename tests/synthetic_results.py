@@ -148,7 +148,8 @@ def _costs(run: specs.Run) -> dict[str, dict[str, float]]:
     found: dict[str, dict[str, float]] = {}
     for number, party in enumerate(("coordinator", *run.parties)):
         times = len(run.parties) if party == "coordinator" else 1  # it counts what all sites sent
-        kinds = {kind: times * value for kind, value in UP[run.strategy if run.strategy in UP else run.preset].items()}
+        known = UP[run.strategy if run.strategy in UP else run.preset]
+        kinds = {kind: times * value for kind, value in known.items()}
         found[party] = {
             "bytes_up": sum(kinds.values()),
             "bytes_down": times * (1234 + run.seed),
