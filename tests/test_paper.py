@@ -33,7 +33,7 @@ def paper(results: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_figure_of_the_page_is_an_svg_and_a_pdf(paper: Path) -> None:
     drawings = sorted(paper.glob("*.svg"))
-    assert len(drawings) == 14
+    assert len(drawings) == 16
     for drawing in drawings:
         text = drawing.read_text(encoding="utf-8")
         assert "var(--" not in text, drawing.name
