@@ -20,6 +20,8 @@ def main(wanted: list[str]) -> None:
     """Measure the rows, all by default, print the table, write the file."""
     from tests.bench.rows import ROWS
 
+    if unknown := [name for name in wanted if name not in ROWS]:
+        sys.exit(f"tests.bench: no row {', '.join(unknown)}; there are {', '.join(ROWS)}")
     rows = []
     for name in wanted or ROWS:
         print(f"{name} ...", file=sys.stderr, flush=True)
