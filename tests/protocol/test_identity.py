@@ -339,7 +339,7 @@ def test_when_the_handler_died_nobody_new_gets_in_and_who_is_in_stays(monkeypatc
 
 
 def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
-    monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(sockets, "RETRY_SECONDS", 1.0)  # longer than a handshake, also on a loaded machine
     monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
     late, said = PrivateKey.generate(), []
     parties.keys["west"] = late
