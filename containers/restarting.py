@@ -15,6 +15,7 @@ from containers.terminal import Voice
 from containers.watch import Watch
 
 GOING_SECONDS = 10.0  # what parties may take to leave once the coordinator is done
+LATEST_SECONDS = 60.0  # and one that was never started again: it may be slow to leave
 
 
 @dataclass
@@ -69,15 +70,16 @@ class Restarting:
                 self.watch.forget(member)
 
     def _waits_in_vain(self, ended: list[Member]) -> bool:
-        """Say whether a party that was started again waits for a coordinator that has done its work.
+        """Say whether a party waits for a coordinator that has done its work.
 
-        It was killed between its last word and the Bye: what it waits for is said once more.
+        It was killed, or cut off, between its last word and the Bye: what it waits for is said once more.
         """
         done = [member for member in ended if member.party == COORDINATOR and member.status == 0]
-        if self.starting.gang.goes_on:
+        if self.starting.gang.goes_on or not done or not (alive := self.watch.alive()):
             return False
-        late = bool(done) and time.monotonic() > (done[0].ended or 0.0) + GOING_SECONDS
-        return late and any(self.times[member.party] for member in self.watch.alive())
+        again = any(self.times[member.party] for member in alive)
+        since = time.monotonic() - (done[0].ended or 0.0)
+        return since > (GOING_SECONDS if again else LATEST_SECONDS)
 
     def _start(self, ended: list[Member]) -> None:
         """Start parties again, and those that never were: the coordinator first."""

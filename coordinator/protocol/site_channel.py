@@ -80,11 +80,11 @@ class SiteChannel:
             self.line.restart()
         self.send(hello)
         while not self.line.waiting():
-            self._pump()
+            came = self._pump()
             if self._link.refusals > refusals:
                 refusals = self._link.refusals
                 waiting(refusals)
-            if self._link.retry():
+            if not came and self._link.retry():
                 self.line.restart()
                 self.send(hello)
             if seconds is not None and time.monotonic() > began + seconds:
@@ -128,9 +128,8 @@ class SiteChannel:
 
     def _next(self) -> Message:
         while not self.line.waiting():
-            self._pump()
-            cut = self._entered and self._link.connections_lost and not self.line.waiting()
-            if cut and not self._resumed():
+            came = self._pump()
+            if not came and self._entered and self._link.connections_lost and not self._resumed():
                 raise PeerLost("the coordinator ended or the connection broke; see its log, then run again")
         message = self.line.hear()
         self.listener(message)
@@ -139,12 +138,14 @@ class SiteChannel:
                 self.kept = number
         return message
 
-    def _pump(self) -> None:
+    def _pump(self) -> bool:
+        """Take what comes next; say whether anything came: what came before a cut is still to be read."""
         began = time.perf_counter()
         frames = self._link.receive(WAIT_SECONDS)
         self.waited += time.perf_counter() - began
         if frames:
             self.line.accept(frames)
+        return bool(frames)
 
     def _resumed(self) -> bool:
         """Connect anew, say what was seen last, and let both sides send the rest again, if that can be."""

@@ -1,4 +1,4 @@
-"""The encrypted sockets; the only module that imports zmq.
+"""The encrypted sockets; with `waiting`, all that imports zmq.
 
 Sites connect out (DEALER), the coordinator binds (ROUTER). CURVE always, an allow-list by key, and
 the site's identity is the key that the handshake proved, never what the peer says.
@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import zmq
 from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
-from zmq.utils.monitor import parse_monitor_message
 
 from coordinator.errors import ConfigError, PeerRemoved
 from coordinator.protocol.codec import Frames
+from coordinator.protocol.waiting import Waiting, Wake, events_of
 
 ZAP_DOMAIN: Final = "suture"
 HEARTBEAT_SECONDS: Final = 5
@@ -28,23 +28,12 @@ SILENCE_SECONDS: Final = 60
 HANDSHAKE_SECONDS: Final = 5
 RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
+LEAVE_SECONDS: Final = 10  # what sites may take to hang up once they were told to leave
 RECONNECT_SECONDS: Final = 1
-QUICK_MILLISECONDS: Final = 5  # how long nothing but messages is waited for
-GLANCE_SECONDS: Final = 0.1  # between two looks around while messages keep coming
 LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at
 DENIED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 # without a detail: another key was pinned than the coordinator's, or the connection was lost meanwhile
 REFUSED: Final = DENIED | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-
-
-class Wake(Protocol):
-    """Something with a descriptor that turns readable when waiting must end."""
-
-    def fileno(self) -> int:
-        """Give the descriptor."""
-
-    def check(self) -> None:
-        """Raise if waiting must end."""
 
 
 class _AllowList:
@@ -91,8 +80,7 @@ class Router:
         self._socket.set(zmq.ROUTER_MANDATORY, 1)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
         self.endpoint = _bind(self._socket, endpoint)
-        self._wake = wake
-        self._waiting = _Waiting(self._socket, self._monitor, self._wake, self._look_around)
+        self._waiting = Waiting((self._socket, self._monitor), wake, self._look_around, self._proved)
 
     def receive(self, seconds: float) -> tuple[str, bytes, Frames] | None:
         """Give the next message as (site, route, frames), or None after the time.
@@ -102,20 +90,7 @@ class Router:
         Raises:
             PeerRemoved: a connected site is admitted no more.
         """
-        got = self._waiting.next(seconds)
-        if got is None:
-            return None
-        route, *frames = got
-        site = self._sites.get(str(frames[0].get("User-Id"))) if frames else None
-        if site is None:
-            return None
-        descriptor = frames[0].get(zmq.SRCFD)
-        before = self._connections.get(descriptor)
-        if before is not None and before != route.bytes:  # its end is still to be told, and is not this one's
-            self._gone.append(before)
-            self._replaced[descriptor] += 1
-        self._connections[descriptor], self._names[descriptor] = route.bytes, site
-        return site, route.bytes, [frame.buffer for frame in frames]
+        return self._waiting.next(seconds)
 
     def gone(self) -> list[bytes]:
         """Give the routes of the connections that ended since the last call."""
@@ -133,10 +108,30 @@ class Router:
         return True
 
     def close(self) -> None:
-        """Send what is on its way, for a few seconds at most, and close."""
+        """Wait until those who were told to leave have hung up, for a few seconds at most, and close.
+
+        A socket that closes first loses what it sent last where the other side still sends: TCP resets.
+        """
+        end = time.monotonic() + LEAVE_SECONDS
+        while self._connections and (rest := end - time.monotonic()) > 0:
+            self._waiting.next(rest)
         _close(self._socket, self._monitor, LINGER_SECONDS)
         _stop(self._authenticator)
         self._context.term()
+
+    def _proved(self, got: "list[zmq.Frame]") -> tuple[str, bytes, Frames] | None:
+        """Name the site of a message as it is read, and note over which connection it came."""
+        route, *frames = got
+        site = self._sites.get(str(frames[0].get("User-Id"))) if frames else None
+        if site is None:
+            return None
+        descriptor = frames[0].get(zmq.SRCFD)
+        before = self._connections.get(descriptor)
+        if before is not None and before != route.bytes:  # its end is still to be told, and is not this one's
+            self._gone.append(before)
+            self._replaced[descriptor] += 1
+        self._connections[descriptor], self._names[descriptor] = route.bytes, site
+        return site, route.bytes, [frame.buffer for frame in frames]
 
     def _look(self) -> None:
         """Take over who is admitted now; shut exactly the connections of who is not any more."""
@@ -155,8 +150,7 @@ class Router:
     def _look_around(self) -> bool:
         if time.monotonic() > self._looked + LOOK_SECONDS:
             self._look()
-        while self._monitor.poll(0):
-            event: Any = parse_monitor_message(self._monitor.recv_multipart())
+        for event in events_of(self._monitor, self._waiting):
             if self._replaced[event["value"]]:
                 self._replaced[event["value"]] -= 1
                 continue
@@ -187,22 +181,27 @@ class Dealer:
 
     def receive(self, seconds: float) -> Frames | None:
         """Give the next message's frames, or None after the time."""
-        got = self._waiting.next(seconds)
-        return None if got is None else [frame.buffer for frame in got]
+        return self._waiting.next(seconds)
 
     def heard(self, seconds: float, also: int) -> bool:
         """Wait until something is to be received here, has happened, or came at another descriptor.
 
         False where nothing did but that.
         """
+        if self._waiting.ahead:
+            return True
         poller = zmq.Poller()
         for item in (self._socket, self._monitor, also, *([self._wake.fileno()] if self._wake else [])):
             poller.register(item, zmq.POLLIN)
         return bool({each for each, _ in poller.poll(int(seconds * 1000))} - {also})
 
     def send(self, frames: Frames) -> None:
-        """Queue a message; libzmq sends it."""
-        self._socket.send_multipart(frames, copy=False)
+        """Queue a message, and libzmq sends it; drop it where the socket was refused meanwhile.
+
+        A refused socket has nowhere to queue and would block for ever; who tries again says all again.
+        """
+        with suppress(zmq.Again):
+            self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
 
     def retry(self) -> bool:
         """Try a new socket if this one was refused 10 s ago or lost its connection; say whether it did.
@@ -235,54 +234,22 @@ class Dealer:
         self._socket.set(zmq.CURVE_SECRETKEY, secret)
         self._socket.set(zmq.CURVE_PUBLICKEY, public)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | REFUSED)
-        self._waiting = _Waiting(self._socket, self._monitor, self._wake, self._look_around)
+        self._waiting = Waiting((self._socket, self._monitor), self._wake, self._look_around, _buffers)
         self._socket.connect(self._endpoint)
 
     def _look_around(self) -> bool:
-        heard = False
-        while self._monitor.poll(0):
-            event: Any = parse_monitor_message(self._monitor.recv_multipart())
+        events = events_of(self._monitor, self._waiting)
+        for event in events:
             if event["event"] & DENIED:
                 self._refused_at = self._refused_at or time.monotonic()
             else:
                 self.connections_lost += 1
             self.refusals += event["event"] != zmq.EVENT_DISCONNECTED
-            heard = True
-        return heard or self.connections_lost > 0
+        return bool(events) or self.connections_lost > 0
 
 
-class _Waiting:
-    """Waits for a socket's messages: at first for them alone, then for whatever else may happen, too.
-
-    In a split step the answer is there in a millisecond or two, and to poll all for it would cost every step.
-    """
-
-    def __init__(self, socket: Any, monitor: Any, wake: Wake | None, look_around: Callable[[], bool]) -> None:
-        """Take what sees to all but messages, and says whether waiting must end."""
-        self._socket, self._wake, self._look_around, self._due = socket, wake, look_around, 0.0
-        socket.set(zmq.RCVTIMEO, QUICK_MILLISECONDS)
-        self._poller = zmq.Poller()
-        for item in (socket, monitor, *([wake.fileno()] if wake else [])):
-            self._poller.register(item, zmq.POLLIN)
-
-    def next(self, seconds: float) -> "list[zmq.Frame] | None":
-        """Give the next message's frames, or None after the time or where waiting must end."""
-        end = time.monotonic() + seconds
-        while True:
-            try:
-                frames = self._socket.recv_multipart(copy=False)
-            except zmq.Again:
-                frames = None
-            if self._wake:
-                self._wake.check()
-            now = time.monotonic()
-            if frames is None or now > self._due:
-                self._due = now + GLANCE_SECONDS
-                if self._look_around():
-                    return frames
-            if frames is not None or now >= end:
-                return frames
-            self._poller.poll(int((end - now) * 1000) + 1)
+def _buffers(frames: list[zmq.Frame]) -> Frames:
+    return [frame.buffer for frame in frames]
 
 
 def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":

@@ -58,11 +58,9 @@ def serve(options: argparse.Namespace) -> None:
     model = final_model.read(options.run)
     party = coordinator_part(model, options.run)
     callers = open_callers(model, party, options)
-    try:
-        while options.times is None or callers.served < options.times:
-            callers.serve(WAIT_SECONDS, partial(answer, party))
-    finally:
-        callers.close()
+    while options.times is None or callers.served < options.times:
+        callers.serve(WAIT_SECONDS, partial(answer, party))
+    callers.close()
 
 
 def coordinator_part(model: FinalModel, folder: Path) -> Party:

@@ -8,6 +8,7 @@ from protocol.meeting import LIMIT, SITES, SPEC, hello, meeting, wait_for
 from protocol.messages_drawn import framed
 
 from coordinator.errors import PeerLost, ProtocolError
+from coordinator.protocol import sockets
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.codec import CHUNK_BYTES, frozen
 from coordinator.protocol.inproc import Hub
@@ -20,6 +21,7 @@ from coordinator.protocol.messages import (
     Done,
     HeadGradient,
     Hello,
+    Kept,
     Sealed,
     Validated,
     Verdict,
@@ -278,12 +280,13 @@ def test_the_coordinator_cannot_send_to_a_site_that_left():
         assert "site 'east' is no longer connected" in wait_for(sends)
 
 
-def test_a_lost_coordinator_is_named():
+def test_a_lost_coordinator_is_named(monkeypatch):
     with meeting() as parties:
         channel, sites = parties.entered()
         channel.welcome((1, 1))
         waiting = sites["east"]
         assert waiting.enter(hello("east"), print) == Welcome((1, 1))
+        monkeypatch.setattr(sockets, "LEAVE_SECONDS", 0)
         parties.router.close()
         with pytest.raises(PeerLost, match="coordinator ended"):
             waiting.receive(CutGradient)
@@ -316,6 +319,63 @@ def test_bye_reaches_a_site_although_the_coordinator_closes_at_once():
             channel.close()
             for each in leaving:
                 each.result(30)
+
+
+def test_the_last_word_is_heard_though_the_connection_ended_meanwhile(monkeypatch):
+    """A message and the end may both come after the socket was read, before the end is looked for."""
+    with meeting(sites=("east",)) as parties, ThreadPoolExecutor(1) as pool:
+        channel, sites = parties.entered()
+        channel.welcome((1,))
+        site = sites["east"]
+        site.enter(hello("east"), print)
+        site._link.receive(0.2)  # nothing: what else may happen is looked at next time
+        link, look = site._link, site._link._look_around
+
+        def late():
+            if parties.router._context.closed:
+                return look()
+            for number in range(3):
+                channel.send("east", Kept(number))
+            channel.dismiss()
+            monkeypatch.setattr(sockets, "LEAVE_SECONDS", 0)
+            channel.close()  # which waits for nobody here
+            assert link._monitor.poll(20_000)
+            return look()
+
+        link._waiting._look_around = late
+        assert pool.submit(site.receive, Bye).result(30) == Bye()
+
+
+def test_a_connection_s_last_message_is_its_own():
+    """What is read after word of its end must not count as another's, which may have its number."""
+    with meeting(sites=("east",)) as parties:
+        link, look = parties.router, parties.router._look_around
+        site = parties.site("east")
+
+        def late():
+            if not site._link._context.closed:
+                site.send(hello("east"))
+                site._link.close()
+                assert link._monitor.poll(20_000)
+            return look()
+
+        link._waiting._look_around = late
+        heard = wait_for(lambda: link.receive(0.2))
+        assert heard[0] == "east"
+        assert link.gone() == [heard[1]]
+        assert link._connections == link._names == {}
+
+
+def test_the_coordinator_stays_until_all_have_hung_up(monkeypatch):
+    with meeting() as parties, ThreadPoolExecutor(1) as pool:
+        channel, sites = parties.entered()
+        channel.dismiss()
+        sites["east"]._link.close()
+        closing = pool.submit(channel.close)
+        wait_for(lambda: len(parties.router._connections) == 1)
+        assert not closing.done()
+        sites["west"]._link.close()
+        closing.result(30)
 
 
 def test_a_site_that_leaves_after_bye_is_not_lost():

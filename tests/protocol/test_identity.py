@@ -339,14 +339,14 @@ def test_when_the_handler_died_nobody_new_gets_in_and_who_is_in_stays(monkeypatc
 
 
 def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
-    monkeypatch.setattr(sockets, "RETRY_SECONDS", 1.0)  # longer than a handshake, also on a loaded machine
+    monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.2)
     monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
     late, said = PrivateKey.generate(), []
     parties.keys["west"] = late
     channel, site = parties.coordinator(), parties.site("west")
     parties.site("east").send(hello("east"))
     with ThreadPoolExecutor(1) as pool:
-        entering = pool.submit(site.enter, hello("west"), said.append)
+        entering = pool.submit(site.enter, hello("west"), said.append, seconds=60)
         wait_for(lambda: channel._pump(0.05) or len(said) >= 2)
         assert channel.absent() in (["west"], list(SITES))
         parties.admitted[bytes(late.public_key)] = "west"
@@ -358,6 +358,20 @@ def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
         time.sleep(2 * STILL_SECONDS + 1)  # longer than a site waits before it looks whether it was lost
         channel.send("west", Verdict(PLACE, True))
         assert going_on.result(30).best
+
+
+def test_who_is_refused_before_it_says_hello_does_not_hang(monkeypatch, parties):
+    monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.2)
+    late = parties.keys["west"] = PrivateKey.generate()
+    channel, site = parties.coordinator(), parties.site("west")
+    parties.site("east").send(hello("east"))
+    wait_for(lambda: not site._link._socket.poll(50, zmq.POLLOUT))  # refused: there is nowhere to queue
+    parties.admitted[bytes(late.public_key)] = "west"
+    with ThreadPoolExecutor(1) as pool:
+        entering = pool.submit(site.enter, hello("west"), print, seconds=60)
+        channel.admit()
+        channel.welcome((1, 2))
+        assert entering.result(60) == Welcome((1, 2))
 
 
 def test_a_removed_site_is_shut_out_at_once_and_nobody_else(monkeypatch, parties):
