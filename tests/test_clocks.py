@@ -10,7 +10,7 @@ import pytest
 
 from containers.gang import COORDINATOR
 from containers.member import Member
-from containers.restarting import GOING_SECONDS, Restarting
+from containers.restarting import GOING_SECONDS, LATEST_SECONDS, Restarting
 
 ROOT = Path(__file__).resolve().parent.parent
 # who reads the clock on the wall, and why that decides nothing here
@@ -61,3 +61,25 @@ def test_a_clock_that_jumps_hurries_nobody(monkeypatch, jump: float, ago: float,
     os.close(reading)
     if not asked:
         os.close(writing)
+
+
+@pytest.mark.parametrize(
+    ("ago", "times", "again"),
+    [
+        (GOING_SECONDS / 2, 1, 0),
+        (GOING_SECONDS * 2, 1, 1),
+        (LATEST_SECONDS / 2, 0, 0),
+        (LATEST_SECONDS * 2, 0, 1),
+    ],
+)
+def test_who_waits_for_a_coordinator_that_is_done_hears_the_end_again(monkeypatch, ago, times, again) -> None:
+    site = Member("north", None, -1, -1, Path())
+    done = Member(COORDINATOR, SimpleNamespace(returncode=0), -1, -1, Path(), ended=time.monotonic() - ago)
+    watch = SimpleNamespace(members=[done, site], alive=lambda: [site], ending_since=None, stopped_by=None)
+    here = (COORDINATOR, "north")
+    starting = SimpleNamespace(gang=SimpleNamespace(goes_on=False, here=here, restarts=1))
+    restarting = Restarting(starting, watch, None, None, None)
+    restarting.times["north"], started = times, []
+    monkeypatch.setattr(restarting, "_start", started.append)
+    restarting.revive()
+    assert started == [[done]] * again
