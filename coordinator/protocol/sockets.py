@@ -6,9 +6,7 @@ the site's identity is the key that the handshake proved, never what the peer sa
 
 import os
 import resource
-import socket as plain_socket
 import time
-from collections import Counter
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +18,7 @@ from zmq.utils import z85
 
 from coordinator.errors import ConfigError, PeerRemoved
 from coordinator.protocol.codec import Frames
+from coordinator.protocol.connections import Connections
 from coordinator.protocol.waiting import Waiting, Wake, events_of
 
 ZAP_DOMAIN: Final = "suture"
@@ -63,10 +62,7 @@ class Router:
         _raise_open_files()
         self._list, self._admitted = _AllowList(), sites
         self._sites: dict[str, str] = {}
-        self._connections: dict[int, bytes] = {}
-        self._names: dict[int, str] = {}
-        self._gone: list[bytes] = []
-        self._replaced: Counter[int] = Counter()  # connections whose descriptor another has already
+        self._connections = Connections()
         self._look()
         self._context = zmq.Context()
         self._authenticator = ThreadAuthenticator(self._context)
@@ -94,8 +90,7 @@ class Router:
 
     def gone(self) -> list[bytes]:
         """Give the routes of the connections that ended since the last call."""
-        gone, self._gone = self._gone, []
-        return gone
+        return self._connections.gone()
 
     def send(self, route: bytes, frames: Frames) -> bool:
         """Send without blocking; False where that connection is no more."""
@@ -115,6 +110,7 @@ class Router:
         end = time.monotonic() + LEAVE_SECONDS
         while self._connections and (rest := end - time.monotonic()) > 0:
             self._waiting.next(rest)
+            self.gone()
         _close(self._socket, self._monitor, LINGER_SECONDS)
         _stop(self._authenticator)
         self._context.term()
@@ -125,12 +121,7 @@ class Router:
         site = self._sites.get(str(frames[0].get("User-Id"))) if frames else None
         if site is None:
             return None
-        descriptor = frames[0].get(zmq.SRCFD)
-        before = self._connections.get(descriptor)
-        if before is not None and before != route.bytes:  # its end is still to be told, and is not this one's
-            self._gone.append(before)
-            self._replaced[descriptor] += 1
-        self._connections[descriptor], self._names[descriptor] = route.bytes, site
+        self._connections.heard(frames[0].get(zmq.SRCFD), route.bytes, site)
         return site, route.bytes, [frame.buffer for frame in frames]
 
     def _look(self) -> None:
@@ -138,26 +129,18 @@ class Router:
         keys = self._admitted()
         self._looked, self._list.keys = time.monotonic(), frozenset(keys)
         self._sites = {z85.encode(key).decode(): name for key, name in keys.items()}
-        removed = {at: name for at, name in self._names.items() if name not in keys.values()}
-        for descriptor in removed:
-            del self._names[descriptor]
-            with suppress(OSError), plain_socket.socket(fileno=os.dup(descriptor)) as connection:
-                connection.shutdown(plain_socket.SHUT_RDWR)
-        if removed:
-            names = ", ".join(sorted(set(removed.values())))
-            raise PeerRemoved(f"'{names}' was removed from the manifest; its connection was shut")
+        if removed := set(self._connections.sites.values()) - set(keys.values()):
+            self._connections.shut(removed)
+            raise PeerRemoved(
+                f"'{', '.join(sorted(removed))}' was removed from the manifest; its connection was shut"
+            )
 
     def _look_around(self) -> bool:
         if time.monotonic() > self._looked + LOOK_SECONDS:
             self._look()
         for event in events_of(self._monitor, self._waiting):
-            if self._replaced[event["value"]]:
-                self._replaced[event["value"]] -= 1
-                continue
-            self._names.pop(event["value"], None)
-            if route := self._connections.pop(event["value"], None):
-                self._gone.append(route)
-        return bool(self._gone)
+            self._connections.ended(event["value"])
+        return self._connections.settle()
 
 
 class Dealer:

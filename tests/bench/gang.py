@@ -167,7 +167,7 @@ def _rows(count: int, shape: tuple[int, ...], seed: int) -> Rows:
 
 def _received(link: Router) -> int:
     """Ask the kernel how many bytes came over all connections."""
-    return sum(map(_received_by, list(link._names)))
+    return sum(map(_received_by, list(link._connections.sites)))
 
 
 def _received_by(descriptor: int) -> int:

@@ -43,7 +43,7 @@ def test_the_kernel_counts_what_the_closed_form_says(monkeypatch):
     monkeypatch.setattr(sockets, "HEARTBEAT_SECONDS", 3600)
     with meeting("tcp") as parties:
         channel, sites = parties.entered()
-        names = parties.router._names  # descriptor to site
+        names = parties.router._connections.sites  # descriptor to site
         assert set(names.values()) == set(sites)
         before = {at: kernel(at) - wire(channel.lines[name]) for at, name in names.items()}
         channel.welcome((3, 4))
