@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from coordinator.attacks.effort import Effort
 from coordinator.attacks.labels import clustering, gradient_cosine, gradient_norm
+from coordinator.attacks.randomized_labels import randomized_labels
 from coordinator.attacks.simulated_gradients import simulated_gradients
 from coordinator.attacks.unsplit_labels import unsplit_labels
+from coordinator.schedule import Batch
 from sites.attacked import LEAST, Attacked, Rows, activations, rows_of
 from sites.joined import Joined
 from sites.leakage import inferred
@@ -27,8 +29,10 @@ BY_GRADIENT: Final[dict[str, Callable[[Array], Array]]] = {
 def label_rows(attacked: Attacked, effort: Effort) -> Rows:
     """Infer the training labels from activations, from the coordinator's features and from gradients."""
     run = attacked.run
-    if run.algorithm != "split" or run.labels == "shared" or not attacked.wire:
+    if run.algorithm != "split" or not attacked.wire:
         return []
+    if run.labels == "shared":
+        return _randomized(attacked)
     rows: Rows = []
     for kind, target in CLUSTERED.items():
         seen, labels = _recorded(attacked, kind)
@@ -50,6 +54,21 @@ def label_rows(attacked: Attacked, effort: Effort) -> Rows:
         *_unsplit(attacked, effort, (features, gradients), labels),
         *_simulated(attacked, (features, gradients), labels),
     ]
+
+
+def _randomized(attacked: Attacked) -> Rows:
+    """Undo what randomized response did to the labels; nothing where they were sent as they are."""
+    epsilon = attacked.run.privacy.label_epsilon
+    sent = {heard.position: heard.arrays["labels"] for heard in attacked.wire if "labels" in heard.arrays}
+    seen = [(batch, up) for batch, up in _of_one_model(attacked, "Activations") if batch.position in sent]
+    if epsilon is None or not seen:
+        return []
+    told = np.concatenate([sent[batch.position] for batch, _ in seen])
+    labels = np.concatenate([attacked.labels_of(batch) for batch, _ in seen])
+    ups = np.concatenate([up for _, up in seen])
+    scores = randomized_labels(ups, told, epsilon=epsilon, seed=attacked.run.seed)
+    found = inferred(labels, scores, scores > 0)
+    return rows_of("randomized_labels", "labels that were sent", "curious_coordinator", found)
 
 
 def _unsplit(
@@ -88,14 +107,15 @@ def _recorded(attacked: Attacked, kind: str) -> tuple[Array, NDArray[np.int64]]:
     found = list(_of_one_model(attacked, kind))
     if not found:
         return np.empty((0, 1), dtype=np.float32), np.empty(0, dtype=np.int64)
-    return np.concatenate([seen for seen, _ in found]), np.concatenate([labels for _, labels in found])
+    labels = [attacked.labels_of(batch) for batch, _ in found]
+    return np.concatenate([seen for _, seen in found]), np.concatenate(labels)
 
 
-def _of_one_model(attacked: Attacked, kind: str) -> Iterator[tuple[Array, NDArray[np.int64]]]:
+def _of_one_model(attacked: Attacked, kind: str) -> Iterator[tuple[Batch, Array]]:
     """Walk a round's messages; where each site has layers of its own, those of the largest site alone."""
     alone = attacked.largest() if attacked.run.site_parts == "private" else None
     for batch, tensor in attacked.steps(kind):
         if alone is None or batch.site == alone:
             # a gradient is that of a mean over the site's batch, or over all sites' records of a joint step
             each = len(tensor) if kind == "HeadGradient" and attacked.run.back != "joint" else 1
-            yield tensor * np.float32(each), attacked.labels_of(batch)
+            yield batch, tensor * np.float32(each)

@@ -9,10 +9,12 @@ from coordinator.specs import Run
 NONE: Final = "no defence"  # the run has some, and the attack knows of none of them
 KNOWING: Final = ", knowing "
 SECURE: Final = "secure aggregation"
+RANDOMIZED: Final = "randomized response"
 FRONT_IS_KNOWN: Final = ("decoder", "white_box")  # as training left it, whatever it was trained by
 TRAINED_SO: Final = (*FRONT_IS_KNOWN, "pseudo_client", "hijacking")
 ON_ACTIVATIONS: Final = (*TRAINED_SO, "unsplit", "frozen_front")
 ON_GRADIENTS: Final = ("simulated_gradients",)
+ON_SENT_LABELS: Final = ("randomized_labels",)
 ON_SUMS: Final = ("tableak", "inverting_gradients", "dlg")
 
 
@@ -30,6 +32,11 @@ def defences_known(run: Run, attack: str) -> str:
         found.append("DP-SGD")
     if attack in ON_GRADIENTS:
         found += [*_at_the_cut(privacy), *_on_gradients(privacy)]
+    if attack in ON_SENT_LABELS:
+        found += [
+            *_at_the_cut(privacy),
+            RANDOMIZED,
+        ]  # it learns from what was sent, whatever that went through
     if attack in ON_SUMS and run.secure_aggregation:
         found.append(SECURE)
     if attack in ("sent", "distance_correlation"):  # what is measured as it is
@@ -55,7 +62,7 @@ def _all(run: Run) -> Iterator[str]:
     named = {
         "NoPeek": privacy.no_peek,
         "DP-SGD": privacy.dp_sgd,
-        "randomized response": privacy.label_epsilon,
+        RANDOMIZED: privacy.label_epsilon,
         "hijacking detection": privacy.detect_hijacking,
         SECURE: run.secure_aggregation,
     }

@@ -99,6 +99,11 @@ ATTACKS: Final[dict[str, Attack]] = {
         "a classifier of gradients simulated under the run's defence; the adversary that Li 2022 ask for",
         NOT_VALIDATED,
     ),
+    "randomized_labels": Attack(
+        "activations of one round, and the labels that randomized response sent with them",
+        "Bayes, with a prior learned from such labels (Ghazi 2021)",
+        NOT_VALIDATED,
+    ),
     "unsplit_labels": Attack(
         "features that go down and gradients that come up in one round, the head's architecture",
         "Erdogan 2022, UnSplit, label inference",

@@ -30,6 +30,7 @@ UNITS: Final = {
 }
 UP: Final = "bytes_up."
 # what a site's message gives to whoever receives it; a message not named here is listed as itself
+RANDOMIZED: Final = "labels, some wrong"
 TARGETS: Final = {
     "activations": "activations",
     "weights": "parameters",
@@ -80,16 +81,24 @@ def spent_rows(rows: Rows) -> Rows:
 def privacy_rows(spec: Evaluation, costs: dict[str, dict[str, dict[str, float]]]) -> Rows:
     """List what all sites sent up: what a curious coordinator, or the pool, holds.
 
-    The share of training records whose labels left follows from the strategy; bytes are as counted, and
-    a run that does not count by kind has no rows for them. No attack is made here.
+    The share of training records whose labels left follows from the strategy, and does not count labels that
+    randomized response made wrong now and then: in a study with such a strategy these are a row of their own.
+    Bytes are as counted, and a run that does not count by kind has no rows for them. No attack is made here.
     """
     rows: Rows = []
+    randomizes = any(run.privacy.label_epsilon is not None for run in spec.runs.values())
     for key, parties in costs.items():
         run = spec.runs[key]
         place = {**_run(run), "attack": "sent"}
         view = {"baseline": 0, "n": len(run.parties), "threat_model": "curious_coordinator"}
-        labels = float(run.preset == "centralized" or (run.algorithm == "split" and run.labels == "shared"))
-        rows.append({**place, "target": "labels", "measure": "share", "value": labels, **view})
+        shared = run.preset == "centralized" or (run.algorithm == "split" and run.labels == "shared")
+        sent = {"labels": shared and run.privacy.label_epsilon is None}
+        if randomizes:
+            sent[RANDOMIZED] = shared and not sent["labels"]
+        rows += [
+            {**place, "target": target, "measure": "share", "value": float(all_left), **view}
+            for target, all_left in sent.items()
+        ]
         rows += [
             {**place, "target": target, "measure": "bytes", "value": value, **view}
             for target, value in _sent(run, parties).items()

@@ -101,3 +101,5 @@ def test_a_row_says_which_defence_its_adversary_knew() -> None:
     private = a_run("fedavg", (40, 30), privacy=Privacy(dp_sgd=DpSgd(clip=1.0, scale=1.0)))
     assert defences_known(private, "tableak") == NONE
     assert defences_known(a_run("fedavg", (40, 30, 20), secure_aggregation=True), "tableak") == SECURE
+    wrong = a_run("split", (40, 30), privacy=Privacy(label_epsilon=1.0, dropout=0.1))
+    assert defences_known(wrong, "randomized_labels") == "dropout, randomized response"
