@@ -124,10 +124,12 @@ chaos: env
 references: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.references
 
-# every attack with many steps on real records, at two cuts, undefended and defended; needs the data: about an hour
+# every attack with many steps on real records, at two cuts, undefended and defended; needs the data: hours;
+# EFFORT=small takes few steps, AUDITS=heart one study alone
+AUDITS ?= heart physionet2012 pneumonia
 audit: env
-	@for study in heart physionet2012 pneumonia; do \
-		PYTHON=$(VENV_PYTHON) STUDY=config/studies/privacy_$$study.yaml CORES='$(CORES)' \
+	@for study in $(AUDITS); do \
+		PYTHON=$(VENV_PYTHON) STUDY=config/studies/privacy_$$study.yaml CORES='$(CORES)' EFFORT='$(EFFORT)' \
 			DATA_ROOT="$${DATA_ROOT:-$$SUTURE_DATA_ROOT}" workflow/run.sh || exit 1; \
 	done
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # One study from its config to its report: check, take the folder, run, say where the report lies.
-# Called by `make run` and `make paper`; reads STUDY, CORES, DATA_ROOT, TASK, SEEDS and PYTHON from the environment.
+# Called by `make run` and `make paper`; reads STUDY, CORES, DATA_ROOT, TASK, SEEDS, EFFORT and PYTHON from the environment.
 # `run.sh forecast` starts nothing and says what would run, and how long that will take.
 set -euo pipefail
 
@@ -12,6 +12,7 @@ if [ -n "${DATA_ROOT:-}" ]; then
 fi
 [ -z "${TASK:-}" ] || settings+=("only=[$TASK]")
 [ -z "${SEEDS:-}" ] || settings+=("seeds=[$SEEDS]")
+[ -z "${EFFORT:-}" ] || settings+=("audit=$EFFORT")
 
 plan=$(mktemp)
 trap 'rm -f "$plan"' EXIT
