@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from coordinator import specs
+from coordinator.attacks.adapted import whole_models_are_private
 from coordinator.config import Data, Record, Site, Study, Task
 from coordinator.consistency import check
 from coordinator.errors import ConfigError
@@ -35,6 +36,7 @@ GATES: dict[str, tuple[str, ...]] = {"inside": (), "outside": ("sites.gatekeepin
 # what a site loads where models, or parts of one, that leave are trained by DP-SGD
 PRIVATE = ("coordinator.algorithms.private_steps", "coordinator.privacy.sampled_accounting")
 PRIVATE_PARTS = ("coordinator.algorithms.private_fronts",)
+PRIVATE_SHADOWS = ("coordinator.attacks.private_shadows",)
 
 
 def plan(study: Study, sites: dict[str, Site], *, write: bool, elsewhere: bool = False) -> dict[str, Any]:
@@ -200,10 +202,11 @@ def _audit(study: Study, runs: dict[str, Run], save: Save) -> dict[str, Any]:
         study=first.study, task=first.task, seed=first.seed, runs=runs, threads=first.threads,
         effort="full" if study.audit == "full" else "small", gallery=study.gallery,
     )  # fmt: skip
+    shadows = PRIVATE_SHADOWS if any(whole_models_are_private(run) for run in runs.values()) else ()
     return {
         "spec": str(save(spec, Path("state", first.study, "specs"))),
         "runs": [f"{first.task}/{label}/{first.seed}" for label in runs],
-        "code": used_by(["sites.__main__", "sites.audit", *code_of(first.model)]),
+        "code": used_by(["sites.__main__", "sites.audit", *shadows, *code_of(first.model)]),
     }
 
 

@@ -131,11 +131,11 @@ class Attacked:
 
     def known(self, attack: str) -> Known:
         """Give the run's defence at the cut as an attack knows it, under draws of the attack's own."""
-        return Known(self.run.privacy, self._scale(), key(self.run.seed, "defence", attack) >> 1)
+        return Known(self.run.privacy, self.scale(), key(self.run.seed, "defence", attack) >> 1)
 
-    def _scale(self) -> float:
+    def scale(self) -> float:
         """Give the noise's scale, in clips: as set, or the mean of those that sites found and told."""
-        noise = self.run.privacy.noise
+        noise = self.run.privacy.noise or self.run.privacy.dp_sgd
         if noise is None or noise.scale is not None:
             return noise.scale or 0.0 if noise else 0.0
         told = [_account(path)["scale"] for path in sorted((self.models.parent / "privacy").glob("*.json"))]

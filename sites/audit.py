@@ -8,14 +8,17 @@ import argparse
 import json
 import time
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import torch
 
 from coordinator import specs
-from coordinator.attacks.adapted import knowing
+from coordinator.algorithms.training import train_batch
+from coordinator.attacks.adapted import knowing, whole_models_are_private
 from coordinator.attacks.effort import EFFORTS, Effort
+from coordinator.attacks.membership import Step
 from coordinator.comparison.tables import write_tables
 from coordinator.errors import DataError
 from coordinator.specs import Audit, Run
@@ -31,6 +34,8 @@ from sites.reconstruction import reconstruction_rows
 from sites.records import load
 from sites.turn_attacks import turn_rows
 from sites.update_attacks import update_rows
+
+PRIVATE: Final = "coordinator.attacks.private_shadows"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,20 +55,36 @@ def run(options: argparse.Namespace) -> int:
     first = next(iter(spec.runs.values()))
     hospitals = [hospital_of(first, statistics, site) for site in first.sites]
     effort = EFFORTS[spec.effort]
-    chosen = with_chosen_rate(first, options.results)
-    targets = targets_of(chosen, statistics, hospitals, effort)
     rows, pictures = [], []
+    targets: dict[
+        str, Targets
+    ] = {}  # by how whole models are trained; the first run's serve all ordinary ones
     hijacked: dict[tuple[str, ...], Rows] = {}  # by cut and defence: the same of every strategy
     for each in spec.runs.values():
         attacked = read_run(each, statistics, hospitals, options, gallery=spec.gallery)
         began = time.monotonic()
-        own = attack(attacked, targets, effort, hijacked)
+        private = whole_models_are_private(each)
+        kind = each.privacy.model_dump_json() if private else ""
+        if kind not in targets:
+            like = with_chosen_rate(each if private else first, options.results)
+            targets[kind] = targets_of(like, statistics, hospitals, effort, step_of(attacked))
+        own = attack(attacked, targets[kind], effort, hijacked)
         print(f"{each.strategy}: {len(own)} measures in {time.monotonic() - began:.0f} s", flush=True)
         rows += own
         pictures += attacked.pictures
     write_tables(options.out, {"privacy.csv": rows, "figures/gallery.csv": pictures})
     print(f"{len(rows)} measures of attacks on {len(spec.runs)} runs of {spec.task}: {options.out}")
     return 0
+
+
+def step_of(attacked: Attacked) -> Step:
+    """Give the kind of step by which a run's whole models were trained."""
+    settings = attacked.run.privacy.dp_sgd
+    if settings is None or not whole_models_are_private(attacked.run):
+        return train_batch
+    return import_module(PRIVATE).private_step(
+        settings.clip, attacked.scale()
+    )  # importing Opacus takes seconds
 
 
 def hospital_of(run_: Run, statistics: Mapping[str, Any], site: str) -> Hospital:

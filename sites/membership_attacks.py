@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 
 from coordinator.algorithms.building import arithmetic_of, builders_of
 from coordinator.algorithms.cohort import Cohort
+from coordinator.algorithms.training import train_batch
 from coordinator.attacks.effort import Effort
 from coordinator.attacks.membership import (
+    Step,
     half_of,
     lira_offline,
     loss_threshold,
@@ -55,11 +57,13 @@ class Targets:
     peer_shadows: Shadows | None = None
 
 
-def targets_of(run: Run, statistics: dict[str, Any], hospitals: list[Hospital], effort: Effort) -> Targets:
+def targets_of(
+    run: Run, statistics: dict[str, Any], hospitals: list[Hospital], effort: Effort, step: Step = train_batch
+) -> Targets:
     """Take the site with most training records, and train shadow models on all sites' auxiliary records.
 
     The curious site is the one with most records among the others; its shadows learn from its training
-    records. One set serves every strategy of a task and seed: a shadow is trained the ordinary way.
+    records. One set serves every strategy of a task and seed that was trained by the same kind of `step`.
     """
     hospital = hospitals[largest(hospitals)]
     others = [each for each in hospitals if each is not hospital]
@@ -68,14 +72,19 @@ def targets_of(run: Run, statistics: dict[str, Any], hospitals: list[Hospital], 
     few = max(2, effort.shadows // PEERS)
     return Targets(
         hospital,
-        _shadows(run, statistics, hospital, auxiliary, effort.shadows),
+        _shadows(run, statistics, hospital, auxiliary, effort.shadows, step),
         peer,
-        _shadows(run, statistics, hospital, [peer.roles["train"]], few) if peer else None,
+        _shadows(run, statistics, hospital, [peer.roles["train"]], few, step) if peer else None,
     )
 
 
 def _shadows(
-    run: Run, statistics: dict[str, Any], hospital: Hospital, own: Sequence[Records], count: int
+    run: Run,
+    statistics: dict[str, Any],
+    hospital: Hospital,
+    own: Sequence[Records],
+    count: int,
+    step: Step,
 ) -> Shadows | None:
     labels = np.concatenate([each.labels for each in own])
     if len(labels) < LEAST:
@@ -85,7 +94,7 @@ def _shadows(
     how, seed = arithmetic_of(run), key(run.seed, own[0].site, len(own)) >> 1
     models = shadow_models(
         lambda number: build(builders, number, None, how), inputs.__getitem__, torch.from_numpy(labels),
-        run.training, seed=seed, shadows=count,
+        run.training, seed=seed, shadows=count, step=step,
     )  # fmt: skip
     trained_on = np.zeros((count, len(labels)), dtype=bool)
     for number in range(count):

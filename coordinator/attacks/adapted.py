@@ -14,6 +14,7 @@ FRONT_IS_KNOWN: Final = ("decoder", "white_box")  # as training left it, whateve
 TRAINED_SO: Final = (*FRONT_IS_KNOWN, "pseudo_client", "hijacking")
 ON_ACTIVATIONS: Final = (*TRAINED_SO, "unsplit", "frozen_front")
 ON_GRADIENTS: Final = ("simulated_gradients",)
+TRAINED_ALIKE: Final = ("lira_offline", "shadow")  # their shadow models
 ON_SENT_LABELS: Final = ("randomized_labels",)
 ON_SUMS: Final = ("tableak", "inverting_gradients", "dlg")
 
@@ -30,6 +31,8 @@ def defences_known(run: Run, attack: str) -> str:
         found.append("NoPeek")
     if attack in FRONT_IS_KNOWN and privacy.dp_sgd:
         found.append("DP-SGD")
+    if attack in TRAINED_ALIKE and whole_models_are_private(run):
+        found.append("DP-SGD")
     if attack in ON_GRADIENTS:
         found += [*_at_the_cut(privacy), *_on_gradients(privacy)]
     if attack in ON_SENT_LABELS:
@@ -42,6 +45,11 @@ def defences_known(run: Run, attack: str) -> str:
     if attack in ("sent", "distance_correlation"):  # what is measured as it is
         return ""
     return ", ".join(found) or NONE
+
+
+def whole_models_are_private(run: Run) -> bool:
+    """Say whether whole models are trained by DP-SGD, not parts of a cut one."""
+    return run.privacy.dp_sgd is not None and run.algorithm != "split"
 
 
 def knowing(target: str, run: Run, attack: str) -> str:

@@ -1,7 +1,7 @@
 """Membership: was this record trained on? Arrays of logits and labels in, a score per record out."""
 
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from coordinator.algorithms.class_weights import balanced
 from coordinator.algorithms.optimizers import Optimizer
-from coordinator.algorithms.training import train_batch
+from coordinator.algorithms.training import Draw, Weights, train_batch
 from coordinator.config import Training
 from coordinator.draws import key
 from coordinator.models.stages import Part, Value
@@ -22,6 +22,16 @@ from coordinator.schedule import Indices
 
 Floats = NDArray[np.float64]
 EPOCHS: Final = 15
+
+
+class Step(Protocol):
+    """A step of training a whole model on a batch, as `train_batch`."""
+
+    def __call__(
+        self, model: Part, optimizer: Optimizer, inputs: Value, labels: Tensor, draw: Draw, *,
+        round_: int, weights: Weights | None,
+    ) -> object:  # fmt: skip
+        """Do it."""
 
 
 def loss_threshold(logits: Floats, labels: Floats) -> Floats:
@@ -56,7 +66,7 @@ def confidence(logits: Floats, labels: Floats) -> Floats:
 
 def shadow_models(
     build: Callable[[int], Part], inputs: Callable[[Indices], Value], labels: Tensor, training: Training, *,
-    seed: int, shadows: int, epochs: int = EPOCHS,
+    seed: int, shadows: int, epochs: int = EPOCHS, step: Step = train_batch,
 ) -> list[Part]:  # fmt: skip
     """Train models as the attacked one was, each on a random half of the attacker's own records.
 
@@ -68,9 +78,10 @@ def shadow_models(
         seed: keys halves, first parameters and batches.
         shadows: how many models.
         epochs: passes of each over its half.
+        step: how the attacked model was trained.
     """
     return [
-        _shadow(build, inputs, labels, training, key(seed, "shadow", number), epochs)
+        _shadow(build, inputs, labels, training, key(seed, "shadow", number), epochs, step)
         for number in range(shadows)
     ]
 
@@ -112,7 +123,7 @@ def half_of(records: int, seed: int, number: int) -> NDArray[np.int64]:
 
 def _shadow(
     build: Callable[[int], Part], inputs: Callable[[Indices], Value], labels: Tensor, training: Training,
-    seed: int, epochs: int,
+    seed: int, epochs: int, one_step: Step,
 ) -> Part:  # fmt: skip
     draws = np.random.default_rng(seed)
     half = draws.permutation(len(labels))[: -(-len(labels) // 2)]
@@ -125,7 +136,7 @@ def _shadow(
         order = draws.permutation(half)
         for step, start in enumerate(range(0, len(order), training.batch_size)):
             batch = order[start : start + training.batch_size]
-            train_batch(
+            one_step(
                 model, optimizer, inputs(batch), labels[torch.from_numpy(batch)], (seed, epoch, step),
                 round_=min(epoch, training.rounds - 1), weights=weights,
             )  # fmt: skip
