@@ -11,7 +11,9 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import nn
 
+from coordinator.attacks.catalog import GROUP_NORM
 from coordinator.attacks.decoder import train_decoder
 from coordinator.attacks.defence import Known
 from coordinator.attacks.effort import Effort
@@ -129,7 +131,17 @@ def scored_rows(
     """Score a guess by modality, and show some of its images where that is allowed."""
     show(attacked, name, guess, scene.truth, scene.auxiliary)
     found = scored(guess, scene.truth, scene.auxiliary, attacked.statistics, attacked.run.seed)
-    return [row for modality, measures in found.items() for row in rows_of(name, modality, threat, measures)]
+    behind = f" {GROUP_NORM}" if normalises_groups(attacked) else ""
+    return [
+        row
+        for modality, measures in found.items()
+        for row in rows_of(name, modality + (behind if modality == "image" else ""), threat, measures)
+    ]
+
+
+def normalises_groups(attacked: Attacked) -> bool:
+    """Say whether group norm stands below the cut, which an image's level and contrast do not pass whole."""
+    return any(isinstance(module, nn.GroupNorm) for module in attacked.first(0).modules())
 
 
 def _some(inputs: Value, records: NDArray[np.int64]) -> Value:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from coordinator.attacks.catalog import ATTACKS, NOT_VALIDATED, is_validated
+from coordinator.attacks.catalog import ATTACKS, GROUP_NORM, NOT_VALIDATED, is_validated
 from coordinator.comparison.private import ALSO, ASSETS, plain, private_rows, strongest, verdict
 
 SPEC = SimpleNamespace(
@@ -100,6 +100,14 @@ def test_a_validation_says_what_it_is_of(name: str) -> None:
     none = attack.validation == NOT_VALIDATED or name == "distance_correlation"
     assert none == (not attack.holds_for)
     assert not is_validated(name, "another target") or name == "sent"
+
+
+@pytest.mark.parametrize("name", ["decoder", "white_box"])
+def test_inversions_are_validated_on_images_but_for_group_norm(name: str) -> None:
+    assert is_validated(name, "image")
+    assert is_validated(name, "image, knowing int8")
+    for other in (f"image {GROUP_NORM}", f"image {GROUP_NORM}, knowing int8", "table", "series"):
+        assert not is_validated(name, other)
 
 
 def test_whoever_may_do_more_may_do_what_weaker_attackers_do() -> None:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import torch
 
 from coordinator import specs
-from coordinator.attacks.catalog import is_validated
+from coordinator.attacks.catalog import GROUP_NORM, is_validated
 from coordinator.attacks.effort import EFFORTS, Effort
 from coordinator.specs import Audit
 from coordinator.statistics import read_statistics
@@ -50,10 +50,10 @@ REFERENCES = (
     Reference("tableak", "heart", "table from a gradient of 8", "features_recovered", 0.95, 0.05),
     Reference("unsplit_labels", "breast_cancer", "labels from gradients", "accuracy", 1.00, 0.05),
     Reference("pseudo_client", "breast_cancer", "labels of test records", "accuracy", 0.93, 0.05),
-    Reference("decoder", "radiographs", "image", "psnr", 38.0, 3.0),
-    Reference("decoder", "radiographs", "image", "ssim", 0.99, 0.05),
-    Reference("white_box", "radiographs", "image", "psnr", 38.0, 3.0),
-    Reference("white_box", "radiographs", "image", "ssim", 0.99, 0.05),
+    Reference("decoder", "radiographs", f"image {GROUP_NORM}", "psnr", 38.0, 3.0),
+    Reference("decoder", "radiographs", f"image {GROUP_NORM}", "ssim", 0.99, 0.05),
+    Reference("white_box", "radiographs", f"image {GROUP_NORM}", "psnr", 38.0, 3.0),
+    Reference("white_box", "radiographs", f"image {GROUP_NORM}", "ssim", 0.99, 0.05),
     Reference("decoder", "radiographs_batch_norm", "image", "psnr", 41.8, 3.0),
     Reference("decoder", "radiographs_batch_norm", "image", "ssim", 0.995, 0.05),
     Reference("white_box", "radiographs_batch_norm", "image", "psnr", 41.8, 3.0),

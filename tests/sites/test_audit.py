@@ -21,8 +21,9 @@ from sites.hijacked import hijacking_rows
 from sites.inputs import Inputs
 from sites.label_attacks import label_rows
 from sites.membership_attacks import Targets, membership_rows, targets_of
-from sites.reconstruction import reconstruction_rows
+from sites.reconstruction import reconstruction_rows, scored_rows
 from sites.records import Records
+from sites.scene import Scene
 from tests.federation import a_run, federate, rows
 from tests.test_wire import listened
 
@@ -202,3 +203,14 @@ def test_a_front_is_hijacked_at_its_cut_and_activations_depend_on_inputs(
     assert frozen["mae"]["value"] < 0.6 * frozen["mae"]["baseline"]
     (measured,) = dependence_rows(found)
     assert measured["baseline"] < measured["ci_low"] < measured["value"] <= 1
+
+
+@pytest.mark.parametrize(("norm", "target"), [("group", "image behind group norm"), ("batch", "image")])
+def test_images_say_whether_group_norm_stands_before_the_cut(tmp_path: Path, norm: str, target: str) -> None:
+    model = Model(name="resnet18", width=8, stem="3x3", norm=norm)
+    run = a_run("split", SIZES, model=model, cut=("act",))
+    statistics = {**STATISTICS, "input_shapes": {"image": [1, 8, 8]}, "image": [{"mean": 0.5, "std": 0.25}]}
+    found = Attacked(run, statistics, [], [], tmp_path)
+    images = {"image": np.random.default_rng(0).normal(size=(4, 1, 8, 8)).astype(np.float32)}
+    scene = Scene(images["image"], images, np.zeros(4, dtype=np.int64), images, ())
+    assert {row["target"] for row in scored_rows(found, scene, images, "decoder", "collusion")} == {target}
