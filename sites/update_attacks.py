@@ -44,13 +44,20 @@ def update_rows(attacked: Attacked, effort: Effort) -> Rows:
         truth = inputs_of_site(hospital, slice(None))
         labels = hospital.roles["train"].labels
         rows += inverted_rows(attacked, effort, [(update, truth, labels, None)], "an update", WHO)
-    if update is not None and len(hospital.roles["train"].labels) >= BATCH:
-        gradients = _gradients(attacked, hospital, effort)
-        rows += inverted_rows(attacked, effort, gradients, f"a gradient of {BATCH}", WHO)
+        rows += gradient_rows(attacked, effort)
     if (summed := recorded_sum(attacked)) is not None:
         every = [_of_all(attacked, *summed)]
         rows += inverted_rows(attacked, effort, every, "the sum of all updates", WHO)
     return rows
+
+
+def gradient_rows(attacked: Attacked, effort: Effort) -> Rows:
+    """Invert gradients of few records, which no run sent, of the site with fewest: the sources' setting."""
+    hospital = attacked.hospitals[fewest(attacked.hospitals)]
+    if len(hospital.roles["train"].labels) < BATCH:
+        return []
+    gradients = _gradients(attacked, hospital, effort)
+    return inverted_rows(attacked, effort, gradients, f"a gradient of {BATCH}", WHO)
 
 
 def _of_all(attacked: Attacked, update: Update, sites: list[int]) -> "Target":

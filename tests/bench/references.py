@@ -27,12 +27,15 @@ from sites.audit import hospital_of, read_run
 from sites.label_attacks import label_rows
 from sites.reconstruction import ATTACKS
 from sites.scene import scene_of
-from sites.update_attacks import update_rows
+from sites.update_attacks import gradient_rows
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = "config/studies/attack_references.yaml"
 RESULTS = ROOT / "results" / "attack_references"
 STATE = ROOT / "state" / "attack_references"
+
+
+ON_UPDATES = ("tableak",)
 
 
 class Reference(NamedTuple):
@@ -67,7 +70,7 @@ def attack(attacked: Attacked, name: str, effort: Effort) -> Rows:
         scene = scene_of(attacked)
         return ATTACKS[name][0](attacked, scene, effort, name, "") if scene else []
     kinds: dict[str, Callable[[Attacked, Effort], Rows]]
-    kinds = {"tableak": update_rows, "unsplit_labels": label_rows}
+    kinds = {"tableak": gradient_rows, "unsplit_labels": label_rows}
     return kinds[name](attacked, effort)
 
 
@@ -80,8 +83,11 @@ def found_in(task: str, spec: Audit) -> dict[tuple[str, ...], dict[str, Any]]:
     options = argparse.Namespace(results=RESULTS, state=STATE)
     found = {}
     for run in spec.runs.values():
+        federated = run.algorithm == "federated"
         attacked = read_run(run, statistics, hospitals, options, gallery=False)
         for name in dict.fromkeys(each.attack for each in REFERENCES if each.task == task):
+            if federated != (name in ON_UPDATES):
+                continue
             began = time.monotonic()
             rows = attack(attacked, name, EFFORTS[spec.effort])
             found |= {
