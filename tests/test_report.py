@@ -300,6 +300,8 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     for seed in (0, 1):
         rows = [
             f"tumour,split_u,{seed},decoder,table,mae,0.25{seed},0.75,0.2,0.3,12,collusion",
+            f"tumour,split_u,{seed},white_box,image behind group norm,ssim,0.81,0.53,,,12,collusion",
+            f"tumour,split_u,{seed},white_box,image,ssim,0.99,0.53,,,12,collusion",
             f"tumour,split_u,{seed},gradient_norm,labels,auroc,0.97,0.5,,,40,curious_coordinator",
         ]
         path = folder / "audit" / "tumour" / str(seed) / "privacy.csv"
@@ -313,12 +315,17 @@ def test_attacks_stand_beside_a_trivial_guess_and_say_how_far_they_are_validated
     assert {"0.250", "0.75", "0.97"} <= shown
     assert "0.251" not in shown  # the other seed
     text = page.text[page.text.index("What attacks found") :]
-    assert text.index("not validated") < text.index("validated: within")
+    assert text.index("not validated on such targets") < text.index("white_box: image behind group norm")
+    behind = text.index("white_box: image behind group norm")
+    plain = text.index("white_box: image", behind + 1)
+    assert "not validated on such targets" in text[behind:plain]
+    assert "validated: within" not in text[behind:plain]
+    assert "images validated: within" in text[plain:]
     assert "Attacks: not measured." not in page.text
     assert "No attack was made." not in page.text
     assert "Measured in part, no verdict." in page.text
     answer = page.text[page.text.index("More private?") :]
-    assert "split_u: labels can be learned: AUROC 0.970, a trivial guess 0.500 (gradient norm" in answer
+    assert "labels can be learned: AUROC 0.970, a trivial guess 0.500 (gradient norm" in answer
     assert "centralized: records and labels leave the sites as they are." in answer
     assert "holds a few attacks" in page.text
 

@@ -42,9 +42,16 @@ def gallery_rows(spec: Evaluation, results: Path) -> Rows:
 
 
 def catalog_rows() -> Rows:
-    """List every attack: what it reads, where it is from, and how far it was validated."""
+    """List every attack: what it reads, where it is from, how far it was validated, and of which targets."""
     return [
-        {"attack": name, "reads": attack.reads, "source": attack.source, "validation": attack.validation}
+        {
+            "attack": name,
+            "reads": attack.reads,
+            "source": attack.source,
+            "validation": attack.validation,
+            "holds_for": "|".join(attack.holds_for),
+            "but_for": attack.but_for,
+        }
         for name, attack in ATTACKS.items()
     ]
 

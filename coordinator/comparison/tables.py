@@ -17,7 +17,7 @@ COLUMNS: Final[dict[str, str]] = {
     "differences.csv": "task,strategy,reference,metric,difference,ci_low,ci_high,margin,verdict",
     "costs.csv": "task,strategy,seed,party,measure,value,unit",
     "privacy.csv": "task,strategy,seed,attack,target,measure,value,baseline,ci_low,ci_high,n,threat_model",
-    "figures/attacks.csv": "attack,reads,source,validation",
+    "figures/attacks.csv": "attack,reads,source,validation,holds_for,but_for",
     "figures/private.csv": "task,strategy,reference,asset,threat_model,measure,attack,value,baseline,low,"
     "high,validated,reference_attack,reference_value,reference_baseline,reference_low,reference_high,"
     "reference_validated,verdict",
