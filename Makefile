@@ -49,8 +49,10 @@ test-system: env
 docs-test: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.docs $(PAGES)
 
-# the images that Apptainer and Docker run parties in; the base is made once for a requirements.txt
+# each site's own layer, and the images below it that Apptainer and Docker run parties in; their base is made
+# once for a requirements.txt
 containers: env
+	@$(VENV_PYTHON) -m containers layers $(wildcard config/sites/*.yaml)
 	@$(VENV_PYTHON) -m containers build
 
 # walls, images and whole studies in every runtime; SUTURE_REQUIRE says which must be there

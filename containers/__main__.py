@@ -13,6 +13,7 @@ from containers.errors import EXIT_BAD_INPUT, ConfigError  # noqa: E402
 
 COMMANDS = {
     "build": "build the images that walls are built around, where they are missing",
+    "layers": "lay each site's config over the shared image, as a small layer of its own",
     "recipes": "write the images' recipes out, for Docker and Apptainer",
     "launch": "start a coordinator and its sites, watch them, collect their results",
     "run": "run one command in its own sandbox",

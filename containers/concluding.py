@@ -5,6 +5,7 @@ from containers.follow import LINGER_SECONDS, Ending
 from containers.gang import Gang
 from containers.gathering import Gathering
 from containers.images.furnishing import digests
+from containers.images.layer import digests_of
 from containers.outcome import ECHOES, Outcome, earliest, outcome
 from containers.progress import clock
 from containers.report import failure, lingering
@@ -71,9 +72,11 @@ def was_stopped(ending: Ending, outcomes: list[Outcome], *, alone: bool) -> bool
 
 def hand_over(gang: Gang, setting: Setting) -> None:
     """Collect the results of all parties; what a finished run could have gone on from is not needed."""
-    images = digests(RUNTIMES[setting.runtime].IMAGES)
+    runtime = RUNTIMES[setting.runtime]
     walls = {"runtime": setting.runtime, "isolation": isolation(gang, setting)}
-    collect(gang, {**walls, "images": images} if images else walls)
+    walled = not setting.isolation.startswith("none")
+    inside = {"images": digests(runtime.IMAGES), "layers": digests_of(gang.sites) if walled else {}}
+    collect(gang, walls | {name: found for name, found in inside.items() if found})
     forget_commits(gang)
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from containers.environment import environment
 from containers.gang import COORDINATOR, Gang, gate_of
+from containers.images.layer import binds_of
 from containers.runtime_folder import gate_path, socket_path
 from containers.sandbox import Bind, Network, Sandbox, same_place
 
@@ -71,11 +72,12 @@ def coordinator(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, 
 def site(
     gang: Gang, meeting: Meeting, name: str, endpoint: str, programs: Mapping[str, tuple[str, ...]]
 ) -> Sandbox:
-    """Describe a site: its own prepared data, read-only, and the socket, whose place it cannot take.
+    """Describe a site: its layer and prepared data, read-only, and the socket, whose place it cannot take.
 
     Where its gate stands outside it has no key and no network, whatever the others meet over.
     """
-    data, program = tuple(map(same_place, gang.shown_to(name))), (*programs["site"], "--site", name)
+    data = (*map(same_place, gang.shown_to(name)), *binds_of(name))
+    program = (*programs["site"], "--site", name)
     if gang.gates:
         door = gate_path(meeting.runtime, gang.sites.index(name))
         return _bare(gang, name, (*program, "--gate", str(door)), (*data, same_place(door.parent)))
@@ -90,7 +92,11 @@ def gate(
     door = gate_path(meeting.runtime, gang.sites.index(name))
     door.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     program = (*programs["gate"], "--site", name, "--listen", str(door))
-    own = (same_place(socket_path(meeting.runtime).parent), same_place(door.parent, "rw"))
+    own = (
+        same_place(socket_path(meeting.runtime).parent),
+        same_place(door.parent, "rw"),
+        *binds_of(name),
+    )
     return _party(gang, meeting, name, program, endpoint, own, state=gate_of(name))
 
 

@@ -12,6 +12,7 @@ from typing import get_args
 
 from containers.environment import environment
 from containers.errors import ConfigError
+from containers.images.layer import binds_of
 from containers.lifetime import die_with_parent
 from containers.runtimes import RUNTIMES, add_memory, add_runtime, choose
 from containers.sandbox import Bind, Mode, Network, Sandbox
@@ -25,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--bind", action="append", default=[], metavar="SOURCE[:TARGET][:ro|rw]",
         help="what the command sees; read-only unless rw",
     )  # fmt: skip
+    parser.add_argument("--site", help="in whose container: this site's own layer is shown, where it has one")
     parser.add_argument("--network", choices=get_args(Network), default="none")
     add_memory(parser)
     parser.add_argument("--threads", type=int, default=1, help="threads of BLAS and OpenMP (1)")
@@ -49,7 +51,7 @@ def run(options: argparse.Namespace) -> int:
         raise ConfigError(f"{program}: cannot be started; no such program, check its name and PATH")
     sandbox = Sandbox(
         command=(sys.executable if program == "python" else program, *rest),
-        binds=tuple(bind(text) for text in options.bind),
+        binds=(*map(bind, options.bind), *(binds_of(options.site) if options.site else ())),
         network=options.network,
         environment=environment(os.environ, threads=options.threads),
         memory=options.memory,

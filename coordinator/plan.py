@@ -50,12 +50,14 @@ def plan(study: Study, sites: dict[str, Site], *, write: bool, elsewhere: bool =
     check(study, sites, elsewhere=elsewhere)
     save = specs.write if write else specs.path_of
     preparations = {name: _preparations(study, sites, name) for name in study.tasks}
+    own = Path("state", study.name, "specs")
     runs = runs_of(study, {task: _folders(found) for task, found in preparations.items()}, sites)
     return {
         "study": study.name,
         "runtime": study.runtime,
         "images": study.images,
         "memory_mb": study.memory_mb,
+        "sites": {name: str(save(sites[name], own)) for name in sorted(sites)},
         "tasks": {
             name: _task(study, sites, name, preparations[name], save, elsewhere) for name in study.tasks
         },

@@ -26,6 +26,7 @@ from coordinator.specs import Agreement, Estimation, Run
 from sites.approval import check_join
 from sites.budget import Visits
 from sites.committing import Witness
+from sites.container import check_container
 from sites.far_gate import FarGate
 from sites.gate import Work, channel_without_gate, open_channel
 from sites.lifetime import reserve
@@ -78,6 +79,7 @@ def check(options: argparse.Namespace, policy: Policy | None) -> None:
 
 
 def _join(options: argparse.Namespace) -> None:
+    check_container(options.site)
     lifeline = Lifeline() if options.lifeline else None
     work = load(WORK[specs.kind_of(options.spec)])
     policy = read_policy(options.policy) if options.policy else None

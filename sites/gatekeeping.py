@@ -26,6 +26,7 @@ from coordinator.protocol.signing import Signer
 from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Run
 from sites.approval import check_join
+from sites.container import check_container
 from sites.far_gate import LARGEST_ITEM
 from sites.gate import Gate
 from sites.passage import Passage
@@ -58,6 +59,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _stand(options: argparse.Namespace) -> None:
+    check_container(options.site)
     lifeline = Lifeline() if options.lifeline else None
     manifest, secret = read_manifest(options.manifest), read_secret(options.secret)
     passage = _passage(options, manifest, secret)

@@ -13,6 +13,7 @@ from coordinator.loaders import is_dealt
 from coordinator.specs import Preparation
 from sites import prepared, quarantine
 from sites.cohort import demographics, role_counts, warnings_about, without_few
+from sites.container import check_container
 from sites.datasets import dataset
 from sites.leak_guard import check_times
 from sites.limits import within
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prepare one site, and say how many records it has."""
     spec = specs.read(Preparation, options.spec)
+    check_container(spec.site.name)
     out = options.out or _looked_for(spec)
     with replaced(out) as folder:
         ready, rejected = prepare(spec, options.input, folder)

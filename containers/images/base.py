@@ -21,6 +21,8 @@ from containers.images.recipe import (
     PYTHON,
     RELEASE,
     SITE,
+    STRIP,
+    STRIPPED,
     SUTURE,
     TRIMMED,
     WHEELS,
@@ -63,6 +65,7 @@ def build_bases(folder: Path) -> None:
     unpack_interpreter(site)
     install_wheels(site)
     trim(site)
+    strip(site)
     precompile(site, WHEELS, f"usr/lib/python{PYTHON}")
     settle(site)
     copy_less(site, coordinator)
@@ -115,6 +118,12 @@ def trim(root: Path) -> None:
                 shutil.rmtree(path)
             else:
                 path.unlink()
+
+
+def strip(root: Path) -> None:
+    """Take from large libraries what only a debugger reads."""
+    found = sorted({path.resolve() for pattern in STRIPPED for path in root.glob(pattern)})
+    run([program(STRIP[0], "binutils"), *STRIP[1:], *map(str, found)])
 
 
 def precompile(root: Path, *folders: str) -> None:

@@ -23,11 +23,20 @@ TRIMMED: Final = (
     *(f"{WHEELS}/{name}" for name in ("bin", "examples", "benchmarks", "_gdcm/gdcm[!s.]*")),
     *(f"{WHEELS}/torch/{name}" for name in ("include", "share", "lib/*.a", "test")),
     *(f"{WHEELS}/torch/bin/{name}" for name in ("*Test", "protoc*", "test_*")),
+    *(f"{WHEELS}/torch/lib/lib{name}*.so" for name in ("torchbind_test", "jitbackend_test", "backend_with")),
     *(f"{WHEELS}/pyarrow/{name}" for name in ("include", "*flight*", "*_s3fs*", "libarrow_s3*")),
+    f"{WHEELS}/pyarrow/_pyarrow_cpp_tests*",
     *(f"{WHEELS}/{name}" for name in ("PIL/_avif*", "pillow.libs/libavif*", "sympy/**/benchmarks")),
     "usr/lib/*/gconv",
     *(f"{WHEELS}/{name}" for name in ("**/tests", "**/*.pyi", "**/*.pyx", "**/*.pxd", "**/*.h")),
 )
+# libraries of many megabytes of names that only a debugger reads; not those that a wheel's maker rewrote
+# (NAME.libs and what links to them), which no longer are as strip takes them to be
+STRIPPED: Final = tuple(
+    f"{WHEELS}/{name}"
+    for name in ("torch/lib/libtorch_*.so", "pyarrow/lib*.so.*", "nacl/_sodium*.so", "yaml/_yaml*.so")
+)
+STRIP: Final = ("strip", "--strip-unneeded", "--preserve-dates")
 # what neither our imports nor a first optimizer step reach is not compiled (sr: DICOM reports)
 UNCOMPILED: Final = (
     "/torch/(_inductor/(codegen|fx_passes|kernel)|testing/_internal)/|/sympy/(physics|combinatorics|stats)/"

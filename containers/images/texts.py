@@ -14,6 +14,8 @@ from containers.images.recipe import (
     PUBLIC_BASE,
     PYTHON,
     RECIPES,
+    STRIP,
+    STRIPPED,
     SUTURE,
     TRIMMED,
     USER,
@@ -92,14 +94,15 @@ def interpreter() -> Iterator[str]:
 
 def wheels(recipe: Recipe) -> Iterator[str]:
     """The shell's lines that install the pinned wheels, with a pip that does not stay."""
-    yield "apt-get install --yes --no-install-recommends python3-pip"
+    yield "apt-get install --yes --no-install-recommends python3-pip binutils"
     yield (
         "python3 -m pip install --no-cache-dir --no-compile --only-binary=:all:"
         f" --constraint /requirements.txt --target /{WHEELS} {' '.join(recipe.distributions)}"
     )
-    yield "apt-get purge --yes --auto-remove python3-pip"
-    yield f"printf '/{SUTURE}\\n' > /{WHEELS}/suture.pth"
     yield from _trim()
+    yield " ".join([*STRIP, *(f"/{pattern}" for pattern in STRIPPED)])
+    yield "apt-get purge --yes --auto-remove python3-pip binutils"
+    yield f"printf '/{SUTURE}\\n' > /{WHEELS}/suture.pth"
     # it faults a wheel that holds a file for other Pythons
     yield f"({_compile(WHEELS, f'usr/lib/python{PYTHON}')} || true)"
 

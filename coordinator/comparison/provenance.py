@@ -36,7 +36,8 @@ def provenance(spec: Evaluation, results: Path) -> dict[str, Any]:
         "hashes": {
             "specification": digest(spec.model_copy(update={"study": study})),
             "code": code_hashes(),
-            "images": images(spec, results),
+            "images": inside(spec, results, "images"),
+            "layers": inside(spec, results, "layers"),
             "prepared": cohort.hashes(spec),
             "weights": {key: _weights(results, spec, key) for key in spec.runs},
         },
@@ -79,11 +80,11 @@ def isolation(spec: Evaluation, results: Path) -> dict[str, Any]:
     return {"level": levels[0] if len(levels) == 1 else f"mixed ({'; '.join(levels)})", "runs": runs}
 
 
-def images(spec: Evaluation, results: Path) -> dict[str, list[str]]:
-    """Name the content hashes of the images that runs used; more than one where one was rebuilt."""
+def inside(spec: Evaluation, results: Path, kind: str) -> dict[str, list[str]]:
+    """Name the content hashes of images, or sites' layers, of runs; more than one where one was rebuilt."""
     found: dict[str, set[str]] = {}
     for walls in _walls(spec, results).values():
-        for name, content in walls.get("images", {}).items():
+        for name, content in walls.get(kind, {}).items():
             found.setdefault(name, set()).add(str(content))
     return {name: sorted(contents) for name, contents in sorted(found.items())}
 

@@ -32,7 +32,8 @@ def environment(folder):
     """Give the launcher's environment, with a place of this test's own for runtime folders."""
     (folder / "run").mkdir(exist_ok=True)
     own = {"PYTHONPATH": str(ROOT), "XDG_RUNTIME_DIR": str(folder / "run"), "TOKEN": "private"}
-    return {**os.environ, "SUTURE_RUNTIME": "host", **own}
+    # not the layers that were laid in this checkout
+    return {**os.environ, "SUTURE_RUNTIME": "host", "SUTURE_LAYERS": str(folder / "layers"), **own}
 
 
 def command(folder, does, *options, **keys):

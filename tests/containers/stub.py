@@ -84,6 +84,7 @@ def behave(party, options, does):
         "manifest": json.loads(options.manifest.read_text()),
         "pid": os.getpid(),
         "looked": look(does.get("looks", [])),
+        "read": {place: Path(place).read_text() for place in does.get("reads", []) if Path(place).exists()},
         "meeting": {
             "files": sorted(path.name for path in options.secret.parent.iterdir()),
             "may_bind": can_write(options.secret.parent / "socket"),

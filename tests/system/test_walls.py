@@ -44,7 +44,11 @@ def test_a_study_within_walls_gives_the_same_weights_and_says_so(
     level = RUNTIMES[walls].ISOLATION
     assert f"(isolation: {level})" in said
     results = within / "results" / "ci"
-    assert json.loads((results / "provenance.json").read_text())["isolation"]["level"] == level
+    provenance = json.loads((results / "provenance.json").read_text())
+    assert provenance["isolation"]["level"] == level
+    layers = provenance["hashes"]["layers"]
+    assert set(layers) == set(provenance["sites"])
+    assert [len(hashes) for hashes in layers.values()] == [1] * len(layers)
     assert level in (results / "report.html").read_text(encoding="utf-8")
     owners = {(path.stat().st_uid, path.stat().st_gid) for path in within.rglob("*")}
     assert owners == {(os.getuid(), os.getgid())}

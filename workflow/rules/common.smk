@@ -46,6 +46,7 @@ PLAN = read_plan()
 os.environ |= {"SUTURE_RUNTIME": PLAN["runtime"], "SUTURE_IMAGES": PLAN["images"]}
 os.environ |= {"SUTURE_MEMORY_MB": str(PLAN["memory_mb"] or "")}
 STUDY = PLAN["study"]
+os.environ |= {"SUTURE_LAYERS": f"state/{STUDY}/layers"}
 DEALS = {Path(task["deal"]["folder"]).name: task["deal"] for task in PLAN["tasks"].values() if task["deal"]}
 # A site's preparation lies under a digest of all it depends on, so tasks and studies share it.
 PREPARATIONS = {
@@ -154,6 +155,20 @@ def build_images():
     done = subprocess.run([sys.executable, "-m", "containers", "build", "--if-wanted"])
     if done.returncode:
         raise WorkflowError("the images could not be built; the lines above say why")
+
+
+def lay_sites():
+    """Lay each site's config over the shared image, where parties run in containers; kilobytes a site."""
+    if PLAN["runtime"] == "host":
+        return
+    done = subprocess.run([sys.executable, "-m", "containers", "layers", "--quiet", *configs_of_sites()])
+    if done.returncode:
+        raise WorkflowError("the sites' layers could not be made; the line above says why")
+
+
+def configs_of_sites():
+    """Name what each site's layer holds: its config, as this study resolves it."""
+    return [f"{name}={path}" for name, path in PLAN["sites"].items()]
 
 
 def hold_folder():

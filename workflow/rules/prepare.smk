@@ -43,9 +43,10 @@ rule prepare:
     params:
         spec=lambda wildcards: preparation_of(wildcards)["spec"],
         raw=raw_files,
+        site=lambda wildcards: preparation_of(wildcards)["name"],
         folder=lambda wildcards, output: Path(output.manifest).parent,
     shell:
-        "exec python -m containers run --parent $PPID --bind {params.folder:q}:rw"
+        "exec python -m containers run --parent $PPID --site {params.site} --bind {params.folder:q}:rw"
         " --bind {params.raw:q} --bind {params.spec:q}"
         " -- python -m sites prepare --spec {params.spec:q} --input {params.raw:q}"
         " --out {params.folder:q}"
