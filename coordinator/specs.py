@@ -140,7 +140,9 @@ class Run(Record):
     privacy: Privacy = Field(default_factory=Privacy)
     cut: tuple[StageName, ...]
     model: Model
-    classes: tuple[str, ...] = Field((), description="of the outcome, by number, where there are more than two")
+    classes: tuple[str, ...] = Field(
+        (), description="of the outcome, by number, where there are more than two"
+    )
     allow_models: dict[Name, tuple[ImportPath, ...]] = Field(
         default_factory=dict, description="of each site, where the model is a network of the study's own"
     )

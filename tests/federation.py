@@ -137,7 +137,13 @@ def parties_at(names, run, cohort, shape, guards):
         index = -1 if name == POOLED else run.sites.index(name)
         keys = () if name == POOLED else secrets[name]
         sealer = Sealer(Secret(*(bytes(k) for k in keys)), manifest) if keys else None
-        party = Party(run, cohort, index=index, data=site_data(cohort, index, shape, len(run.classes) or 2), sealer=sealer)
+        party = Party(
+            run,
+            cohort,
+            index=index,
+            data=site_data(cohort, index, shape, len(run.classes) or 2),
+            sealer=sealer,
+        )
         if guards:
             party.guard = guard_for(run, index, one_each(cohort, index), guards / name)
         yield name, party
@@ -174,6 +180,7 @@ def positive(size, shape, site):
 def site_data(cohort, index, shape, classes=2):
     """Give one site's data, or the pool's."""
     which = range(len(cohort.train)) if index < 0 else [index]
+
     def drawn(counts, role):
         return tuple(rows(counts[i], shape, i, role, classes=classes) for i in which)
 

@@ -111,7 +111,7 @@ def score_for(
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the best model's test logits (records, outputs) by hospital, adapted first where the run says so."""
+    """Give the best model's test logits (records, outputs) by hospital, adapted first if the run does."""
     restore(party)
     adapted = adapt_site(party, channel)
     rows = party.rows.test[0]

@@ -22,7 +22,9 @@ def loss_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> T
     """Give the mean cross entropy of logits (batch, outputs) and labels (batch,).
 
     Of one output the binary one, of the outcome's probability; of more the softmax's, of the probability of
-    the class that a label numbers. With class weights, (1 / batch) sum_i w(y_i) l_i: not divided by the sum of the weights, so that the mean
+    the class that a label numbers.
+
+    With class weights, (1 / batch) sum_i w(y_i) l_i: not divided by the sum of the weights, so that the mean
     over several sites' batches is the loss of the batch that holds them all.
     """
     return _entropy(logits, labels.to(logits.device, non_blocking=logits.is_cuda), weights, "mean")

@@ -14,9 +14,7 @@ from coordinator.models.tabular import layer, layers
 NAMES = ("table", "series", "image")
 
 
-def stages(
-    model: Model, shape: tuple[int, ...] | dict[str, tuple[int, ...]], outputs: int = 1
-) -> Builders:
+def stages(model: Model, shape: tuple[int, ...] | dict[str, tuple[int, ...]], outputs: int = 1) -> Builders:
     """Describe the stages: a batch per modality in, (batch, outputs) logits out of the last.
 
     Args:

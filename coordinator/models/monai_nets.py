@@ -27,7 +27,9 @@ def stages(model: Model, shape: tuple[int, ...], outputs: int = 1) -> Builders:
         shape: (channels, height, width).
         outputs: logits of a record.
     """
-    return together(partial(NETWORKS[model.name], model, shape[0], outputs), shape, f"{model!r} {shape}", outputs)
+    return together(
+        partial(NETWORKS[model.name], model, shape[0], outputs), shape, f"{model!r} {shape}", outputs
+    )
 
 
 def resnet18(model: Model, channels: int, outputs: int) -> nn.Module:
@@ -46,7 +48,11 @@ def resnet18(model: Model, channels: int, outputs: int) -> nn.Module:
 def densenet121(model: Model, channels: int, outputs: int) -> nn.Module:
     """Make MONAI's DenseNet-121; the growth rate is half the width, as published."""
     network = DenseNet121(
-        2, channels, outputs, init_features=model.width, growth_rate=model.width // 2,
+        2,
+        channels,
+        outputs,
+        init_features=model.width,
+        growth_rate=model.width // 2,
         dropout_prob=model.dropout,
     )
     return normalised(network, model.norm)
