@@ -63,7 +63,7 @@ def each_site(results: Results, task: str) -> Table | None:
         for site in distinct(rows, "site"):
             own = [found[strategy, site, metric] for metric in METRICS]
             table.rows.append((site, [metric_cell(row, reason(results, row)) for row in own]))
-    table.notes = [explained(results)]
+    table.notes = [explained(results, task)]
     return table
 
 
