@@ -86,8 +86,8 @@ def explained(results: Results, task: str) -> str:
             "Higher is better, except for Brier score, log loss (nats) and calibration error. AUROC, AUPRC, "
             "balanced accuracy and F1 are means over classes, each of which counts alike; AUROC and AUPRC "
             "set a class against all others. The likeliest class is predicted; the calibration error is of "
-            "its probability, in 15 bins of equal width; the Brier score is half the sum over classes. Intervals "
-            "are the bootstrap\u2019s over patients."
+            "its probability, in 15 bins of equal width; the Brier score is half the sum over classes. "
+            "Intervals are the bootstrap\u2019s over patients."
         )
     return (
         "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
