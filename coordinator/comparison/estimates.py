@@ -26,6 +26,7 @@ class Estimate:
     resampled: Floats  # (seeds, resamples), NaN where undefined
     n: int  # records
     variance: Floats | None = None  # AUROC: (seeds + 1,), each seed's and that of the mean over seeds
+    ranks: bool = False  # an AUROC by bootstrap: a perfect ranking has no interval
 
 
 Place = tuple[str, str]  # site, `all` or `stratified`; metric
@@ -219,4 +220,6 @@ def _interval(found: Estimate, seed: int | None) -> dict[str, float | None]:
     if len(usable) < USABLE * len(resampled):
         return {"ci_low": None, "ci_high": None}
     low, high = np.quantile(usable, [0.025, 0.975])
+    if found.ranks and low == high:
+        return {"ci_low": None, "ci_high": None}
     return {"ci_low": float(low), "ci_high": float(high)}

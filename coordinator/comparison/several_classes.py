@@ -1,5 +1,6 @@
 """An outcome of several classes, estimated: every class against the rest, and the mean over classes."""
 
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -31,7 +32,10 @@ def estimate(scores: TaskScores, weights: Weights) -> Estimates:
     estimates: Estimates = {}
     for strategy, by_seed in scores.scores.items():
         without = (scores.without_model.get(strategy, ()), scores.away.get(strategy, ()))
-        estimates[strategy] = stack([_one_run(scores, found, weights, without) for found in by_seed.values()])
+        places = stack([_one_run(scores, found, weights, without) for found in by_seed.values()])
+        estimates[strategy] = {
+            place: replace(each, ranks=place[1].startswith(PRIMARY)) for place, each in places.items()
+        }
     return estimates
 
 

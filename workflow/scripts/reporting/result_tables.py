@@ -74,7 +74,7 @@ def classes(results: Results, task: str) -> Table | None:
     table.notes = [
         f"<{few}: of fewer than {few} patients. \u2013: not told, as it would give such a count away, or "
         "undefined, as the class has no test record. Intervals are the bootstrap\u2019s over patients; those "
-        "of a rare class are wide."
+        "of a rare class are wide, and a perfect ranking has none."
     ]
     return table if rows else None
 
