@@ -32,7 +32,10 @@ def write(folder, **changes):
         "name": "classes", "data_root": str(data), "allow_pooling": True, "release": "predictions",
         "bootstrap": 200, "runtime": "host", "sites": {name: {"name": name} for name in SITES},
         "tasks": {"wine": wine, "digits": digits},
-        "strategies": {"centralized": {"batches": "by_site"}, "split": {}, "split_u": {}, "fedavg": {}},
+        "strategies": {
+            "centralized": {"batches": "by_site"}, "split": {"tasks": ["wine"]},
+            "split_u": {"tasks": ["digits"]}, "fedavg": {"tasks": ["wine"]},
+        },
     }  # fmt: skip
     path = folder / "config" / "classes.yaml"
     path.parent.mkdir(exist_ok=True)

@@ -32,7 +32,7 @@ def stages(model: Model, shape: tuple[int, ...], outputs: int = 1) -> Builders:
     )
 
 
-def resnet18(model: Model, channels: int, outputs: int) -> nn.Module:
+def resnet18(model: Model, channels: int, outputs: int = 1) -> nn.Module:
     """Make MONAI's ResNet-18, with dropout before its last layer."""
     small = model.stem == "3x3"
     network = ResNet(
@@ -45,7 +45,7 @@ def resnet18(model: Model, channels: int, outputs: int) -> nn.Module:
     return normalised(network, model.norm)
 
 
-def densenet121(model: Model, channels: int, outputs: int) -> nn.Module:
+def densenet121(model: Model, channels: int, outputs: int = 1) -> nn.Module:
     """Make MONAI's DenseNet-121; the growth rate is half the width, as published."""
     network = DenseNet121(
         2,

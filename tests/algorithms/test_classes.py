@@ -10,7 +10,7 @@ from torch.nn.functional import cross_entropy
 
 from coordinator.algorithms.tensors import labels_from
 from coordinator.algorithms.training import loss_of, loss_sum, ranked_pairs
-from coordinator.config import Model
+from coordinator.config import DpSgd, Model, Privacy
 from coordinator.errors import ProtocolError
 from coordinator.presets import PRESETS
 from coordinator.schedule import schedule
@@ -20,6 +20,7 @@ from tests.test_traffic import counted, expected
 
 CLASSES = ("nv", "mel", "bcc")
 CNN = Model(name="cnn", channels=(4, 8), dropout=0.2)
+DP = Privacy(dp_sgd=DpSgd(clip=0.5, scale=1.0))
 SPLIT = {"split": ("layer1",), "split_u": ("layer1", "layer2")}
 
 
@@ -91,6 +92,18 @@ def test_scores_come_down_as_a_logit_for_each_class():
     party, *_ = federate(run, (9,))
     (_, scores) = scored(run, (9,), widths_of(run, party.cohort), labels=False)
     assert scores.payload == 4 * 9 * 3
+
+
+def test_dp_sgd_clips_a_gradient_of_each_record(tmp_path):
+    plain, private = (everything_of(privacy, tmp_path / str(i)) for i, privacy in enumerate((Privacy(), DP)))
+    assert all(torch.isfinite(each).all() for each in private)
+    assert any(not torch.equal(a, b) for a, b in zip(plain, private, strict=True))
+
+
+def everything_of(privacy, folder):
+    run = a_run("fedavg", (40, 20), training={"optimizer": "sgd"}, classes=CLASSES, privacy=privacy)
+    _, outcomes, _ = federate(run, (40, 20), guards=folder)
+    return outcomes["site0"][1]
 
 
 def test_the_loss_is_the_softmax_s():
