@@ -135,6 +135,14 @@ def test_resamples_keep_every_class_and_every_patient_s_records_together():
         assert (weights[:, scores.label == number].sum(axis=1) > 0).all()
 
 
+def test_resamples_keep_how_many_records_a_site_has_of_each_class():
+    label, site = np.repeat([0, 1, 2, 0, 1, 2], [20, 9, 6, 12, 8, 7]), np.repeat([0, 1], [35, 27])
+    weights = resample_patients(site, np.arange(len(label)), label, resamples=40, keyed=(0,), classes=3)
+    for place, number in ((place, number) for place in range(2) for number in range(3)):
+        inside = (site == place) & (label == number)
+        np.testing.assert_allclose(weights[:, inside].sum(axis=1), inside.sum(), rtol=1e-5)
+
+
 def test_the_stratified_value_compares_no_two_hospitals_patients():
     scores = task()
     found = estimated(scores)["worse"][STRATIFIED, "auroc"]

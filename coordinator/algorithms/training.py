@@ -37,6 +37,7 @@ def losses_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) ->
 
 def _entropy(logits: Tensor, labels: Tensor, weights: Weights | None, reduction: str) -> Tensor:
     if logits.shape[1] > 1:
+        assert weights is None  # coordinator.class_rules
         return cross_entropy(logits, labels.long(), reduction=reduction)
     weight = class_weight_of(labels, weights)
     return binary_cross_entropy_with_logits(logits[:, 0], labels, weight, reduction=reduction)

@@ -8,6 +8,8 @@ from test_exactness import SIZES, assert_equal_runs, everything
 from test_resume import TRAINING, after, assert_same_parts, parts_of
 from torch.nn.functional import cross_entropy
 
+from coordinator.algorithms.cohort import Rows
+from coordinator.algorithms.party import score
 from coordinator.algorithms.tensors import labels_from
 from coordinator.algorithms.training import loss_of, loss_sum, ranked_pairs
 from coordinator.config import DpSgd, Model, Privacy
@@ -112,6 +114,12 @@ def test_the_loss_is_the_softmax_s():
     whole = loss_sum(logits, labels)
     assert whole == pytest.approx(12 * float(cross_entropy(logits.double(), labels.long())), abs=1e-12)
     assert ranked_pairs(logits, labels, 1) == (0.0, 0)
+
+
+def test_a_hospital_without_test_records_has_logits_of_every_class():
+    run = a_run("local", (9,), classes=CLASSES)
+    party, *_ = federate(run, (9,))[1]["site0"]
+    assert score(party, Rows(torch.empty(0, 6), torch.empty(0))).shape == (0, 3)
 
 
 @pytest.mark.parametrize("label", [3.0, -1.0, 0.5, float("nan")])

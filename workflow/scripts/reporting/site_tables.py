@@ -48,8 +48,11 @@ def _bound(results: Results, task: str) -> str:
 
 
 def _by_class(results: Results, task: str) -> str:
+    if not results.classes(task):
+        return ""
     return (
-        ", of each class against the others, and then the mean over classes" if results.classes(task) else ""
+        ", of each class against the others, and then the mean over classes; a site whose resamples often "
+        "lose a class has no interval"
     )
 
 
