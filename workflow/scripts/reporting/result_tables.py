@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from reporting import units
 from reporting.cells import Table, cell, number, text, with_interval
+from reporting.class_tables import EXPLAINED, MEANS_OF_CLASSES, count_cell
 from reporting.files import Results, Row, distinct
 from reporting.patient_tables import smallest
 from reporting.sentences import KINDS, undefined
@@ -17,11 +18,6 @@ METRICS = {
 }  # fmt: skip
 
 
-# of more than two classes
-MEANS_OF_CLASSES = {
-    "auroc": "AUROC", "auprc": "AUPRC", "accuracy": "accuracy", "balanced_accuracy": "balanced accuracy",
-    "f1": "F1", "brier": "Brier score", "log_loss": "log loss", "ece": "calibration error",
-}  # fmt: skip
 OF_ALL = ("auroc", "accuracy", "brier")  # what is known over all sites where no score leaves
 MEANS = (
     "AUROC: the mean of the sites\u2019, weighted by positive \u00d7 negative records, with DeLong\u2019s "
@@ -58,37 +54,10 @@ def metrics(results: Results, task: str) -> Table:
     return table
 
 
-def classes(results: Results, task: str) -> Table | None:
-    """AUROC of each class against the rest, with the records of each, where there are more than two."""
-    rows = results.rows("figures/classes.csv", task=task)
-    strategies, few = distinct(rows, "strategy"), smallest(results)
-    table = Table(
-        "AUROC of each class against all others, all sites together: mean over seeds and 95 % interval",
-        ["test records", *strategies], group="class",
-    )  # fmt: skip
-    found = {(row["class"], row["strategy"]): row for row in rows}
-    for name in distinct(rows, "class"):
-        own = [found[name, strategy] for strategy in strategies]
-        values = [with_interval(row, title=row["reason"]) for row in own]
-        table.rows.append((name, [_count(own[0], "records", few), *values]))
-    table.notes = [
-        f"<{few}: of fewer than {few} patients. \u2013: not told, as it would give such a count away, or "
-        "undefined, as the class has no test record. Intervals are the bootstrap\u2019s over patients; those "
-        "of a rare class are wide, and a perfect ranking has none."
-    ]
-    return table if rows else None
-
-
 def explained(results: Results, task: str) -> str:
     """Say what the metrics are and where they are taken."""
     if results.classes(task):
-        return (
-            "Higher is better, except for Brier score, log loss (nats) and calibration error. AUROC, AUPRC, "
-            "balanced accuracy and F1 are means over classes, each of which counts alike; AUROC and AUPRC "
-            "set a class against all others. The likeliest class is predicted; the calibration error is of "
-            "its probability, in 15 bins of equal width; the Brier score is half the sum over classes. "
-            "Intervals are the bootstrap\u2019s over patients."
-        )
+        return EXPLAINED
     return (
         "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
         "are taken at a score of 0.5; the calibration error has 15 bins of equal width; the intercept is "
@@ -121,7 +90,7 @@ def subgroups(results: Results, task: str) -> Table | None:
     found = {(row["variable"], row["group"], row["strategy"]): row for row in rows}
     for variable, group in dict.fromkeys((row["variable"], row["group"]) for row in rows):
         own = [found[variable, group, strategy] for strategy in strategies]
-        counts = [_count(own[0], column, few) for column in ("n", "events")]
+        counts = [count_cell(own[0], column, few) for column in ("n", "events")]
         values = [with_interval(row, title=row["reason"]) for row in own]
         table.rows.append((f"{GROUPS[variable]} {group}", [*counts, *values]))
     table.notes = [
@@ -222,12 +191,6 @@ def _called(results: Results, row: Row) -> str:
         own = metric.removeprefix("auroc_")
         return f"AUROC of {own}" if own != metric else MEANS_OF_CLASSES[metric]
     return METRICS[metric]
-
-
-def _count(row: Row, column: str, few: int) -> Markup:
-    if row[column] == "" and row["hidden"] == "few":
-        return Markup('<td class="few">&lt;{}</td>').format(few)
-    return cell(row, column, units.count)
 
 
 def metric_cell(row: Row | None, why: str = "") -> Markup:
