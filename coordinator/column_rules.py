@@ -90,11 +90,29 @@ def _names(columns: Columns) -> Iterator[Problem]:
 
 
 def _words(columns: Columns) -> Iterator[Problem]:
+    if columns.classes:
+        yield from _classes(columns)
+        return
     positive, negative = ({_plain(word) for word in words} for words in (columns.positive, columns.negative))
     if not positive or not negative:
         yield "positive" if not positive else "negative", "no word; name at least one"
     for word in sorted(positive & negative):
         yield "negative", f"'{word}' is among the positive words too; keep one"
+
+
+def _classes(columns: Columns) -> Iterator[Problem]:
+    words, plain = [_plain(word) for word in columns.classes], Columns(patient="", label="")
+    for meaning in ("positive", "negative"):
+        if getattr(columns, meaning) != getattr(plain, meaning):
+            yield meaning, "classes names the words of each outcome; remove it, or classes"
+    if len(words) < 3:
+        yield "classes", f"{len(words)} named; of two classes say positive and negative instead"
+    if "stratified" in words:
+        yield "classes", "'stratified' stands for the mean over sites in the tables; rename the class"
+    if repeated := sorted({word for word in words if words.count(word) > 1}):
+        yield "classes", f"'{repeated[0]}' is named twice; name each class once"
+    if blank := sorted(({_plain(word) for word in columns.missing} | {""}) & set(words)):
+        yield "classes", f"'{blank[0]}' is a missing value and no class; remove it here"
 
 
 def _limits(columns: Columns) -> Iterator[Problem]:

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Final
 
+from coordinator.class_rules import check_several_classes
 from coordinator.column_rules import check_columns, check_selections
 from coordinator.config import Modality, Site, Study, Task
 from coordinator.errors import ConfigError
@@ -41,6 +42,7 @@ def check(study: Study, sites: Mapping[str, Site], *, elsewhere: bool = False) -
         _check_sizes(name, task, study.min_patients)
         check_model(name, task, sites)
     _check_strategies(study)
+    check_several_classes(study)
     _check_reference(study)
     _check_subgroups(study)
     _check_recording(study, sites)

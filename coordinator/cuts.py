@@ -43,6 +43,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's options."""
     parser.add_argument("model", help="a model's name, or a class as package.module:Class")
     parser.add_argument("--shape", help="of one record, such as 1,28,28 (channels, height, width)")
+    parser.add_argument(
+        "--outputs", type=int, default=1, metavar="K", help="classes of the outcome, where more than two"
+    )
     parser.add_argument("--study", type=Path, metavar="FILE", help="take model and records from a study")
     parser.add_argument("--task", metavar="NAME", help="of the study; its only one by default")
     parser.add_argument("--results", type=Path, default=Path("results"), help="where the study's results are")
@@ -54,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Print the table."""
     model, shape = described(options)
-    builders: Builders = import_module(entry(model, "MODEL").module).stages(model, shape)
+    make = import_module(entry(model, "MODEL").module).stages
+    builders: Builders = make(model, shape, options.outputs)
     Console(width=None if Console().is_terminal else 120).print(table(model, shape, cuts(builders, shape)))
     return 0
 

@@ -36,7 +36,7 @@ class Exported(Record):
 
 
 def load(folder: Path | str) -> tuple[Part, Exported]:
-    """Load an exported model in evaluation mode: inputs (records, ...) float32 to logits (records, 1).
+    """Load an exported model in evaluation mode: inputs (records, ...) float32 to logits (records, outputs).
 
     Raises:
         ConfigError: a file is missing, or not as it was exported.

@@ -45,6 +45,11 @@ def is_dealt(data: Data) -> bool:
     return SOURCES[data.source].files == "generated" or data.path is not None
 
 
+def classes_of(data: Data) -> tuple[str, ...]:
+    """Name the classes of an outcome by number where there are more than two, else none."""
+    return data.columns.classes if data.columns else ()
+
+
 def modalities_of(name: str, task: Task) -> tuple[Modality, ...]:
     """Say what of each record is read: what the source gives, the task asks for and the model can use.
 

@@ -113,7 +113,7 @@ METRICS: Final[dict[str, Callable[[Labels, Scores], Value]]] = {
 
 def measure(labels: Labels, scores: Scores, specificity: float = 0.9) -> dict[str, Value]:
     """Compute every metric; labels (n,) of 0 and 1, scores (n,) the probability of label 1."""
-    problem = _problem(scores)
+    problem = problem_of(scores)
     if problem:
         return {name: Value(None, problem) for name in METRICS}
     values = {name: metric(labels, scores) for name, metric in METRICS.items() if name != SENSITIVITY}
@@ -130,7 +130,8 @@ def bin_of(scores: Scores) -> Labels:
     return np.minimum((scores * BINS).astype(np.int64), BINS - 1)
 
 
-def _problem(scores: Scores) -> str:
+def problem_of(scores: Scores) -> str:
+    """Say why no metric is defined for some scores; empty: each may be."""
     if len(scores) == 0:
         return "no test records"
     return "" if np.isfinite(scores).all() else "a score is not a finite number: training diverged"

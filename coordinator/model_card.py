@@ -84,6 +84,9 @@ def _training(run: Run, model: Part) -> str:
 def _inputs(what: Exported, statistics: Mapping[str, Any]) -> str:
     shapes = _table(["modality", "shape of a record"], [(n, _words(s)) for n, s in what.input_shapes.items()])
     text = f"{shapes}\n\nThe output is a logit; its sigmoid is the probability of the outcome."
+    if classes := what.run.classes:
+        names = ", ".join(f"`{name}`" for name in classes)
+        text = f"{shapes}\n\nThe output is a logit for each class, whose softmax is its probability: {names}."
     if "table" in what.input_shapes:
         text += (
             f"\n\nColumns of the table, in order: {', '.join(f'`{name}`' for name in columns(statistics))}."

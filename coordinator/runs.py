@@ -7,6 +7,7 @@ from coordinator.attendance import with_recorded
 from coordinator.config import Device, OnLoss, Privacy, Site, Strategy, Study, Task, Training
 from coordinator.errors import ConfigError
 from coordinator.fitting_rules import check_adapting, check_fitting, check_grids, check_participation
+from coordinator.loaders import classes_of
 from coordinator.poison_rules import check_poison
 from coordinator.presets import Axes
 from coordinator.privacy.rules import check_defences
@@ -53,6 +54,7 @@ def _resolve(
         norms=strategy.norms,
         secure_aggregation=strategy.secure_aggregation, privacy=strategy.privacy,
         cut=cut_of(study, name, label, axes), model=task.model, training=training,
+        classes=classes_of(task.data),
         allow_models=_allowed(task, sites),
         participation=1.0 if isinstance(share, str) else share, join=strategy.join, leave=strategy.leave,
         validation=task.split.validation, min_cell=study.min_cell,

@@ -140,6 +140,9 @@ class Run(Record):
     privacy: Privacy = Field(default_factory=Privacy)
     cut: tuple[StageName, ...]
     model: Model
+    classes: tuple[str, ...] = Field(
+        (), description="of the outcome, by number, where there are more than two"
+    )
     allow_models: dict[Name, tuple[ImportPath, ...]] = Field(
         default_factory=dict, description="of each site, where the model is a network of the study's own"
     )
@@ -158,6 +161,11 @@ class Run(Record):
     on_loss: OnLoss = Field(default_factory=OnLoss)
     commit_steps: int = Field(1000, description="commits within a round, beside the one at its end")
     gate: Gate = Field("inside", description="in which process a site's release gate is")
+
+    @property
+    def outputs(self) -> int:
+        """Give how many logits a record has: one, or one for each of more than two classes."""
+        return len(self.classes) or 1
 
 
 class Audit(Record):

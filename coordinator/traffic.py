@@ -100,7 +100,7 @@ def scored(run: Run, counts: Sequence[int], widths: Widths, *, labels: bool) -> 
             if run.labels == "private":
                 yield Hop("down", site, "features", FLOAT * size * widths.middle)
             elif not labels:
-                yield Hop("down", site, "scores", FLOAT * size)
+                yield Hop("down", site, "scores", FLOAT * size * run.outputs)
 
 
 def _batches(run: Run, widths: Widths, batches: Sequence[Batch]) -> Iterator[Hop]:

@@ -157,6 +157,8 @@ def _total(group: Group) -> tuple[Tally, Floats]:
 
 def _counts(ready: Prepared, roles: npt.NDArray[np.str_], min_cell: int) -> tuple[dict[str, int], int]:
     counts = {role: int((roles == role).sum()) for role in ("train", "validation", "test", "auxiliary")}
+    if ready.summary.classes:
+        return counts, 0
     training = ready.frame[roles == "train"]
     patients = [training.loc[training["label"] == label, "patient"].nunique() for label in (0, 1)]
     if small(np.array(patients), min_cell).any():

@@ -54,6 +54,11 @@ def without_few(
     return roles, told
 
 
+def unsaid(roles: dict[str, Count]) -> tuple[dict[str, Count], None]:
+    """Count no events: there are more than two classes, which the cohort table counts."""
+    return {role: count.model_copy(update={"events": None}) for role, count in roles.items()}, None
+
+
 def _few(records: pd.DataFrame, min_cell: int) -> bool:
     patients = [records.loc[records["label"] == label, "patient"].nunique() for label in (0, 1)]
     return bool(small(np.array(patients), min_cell).any())

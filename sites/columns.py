@@ -107,13 +107,12 @@ def needed(columns: Columns, path: Path, *, known: bool = True) -> list[str]:
 
 
 def outcomes(cells: pd.Series, columns: Columns, source: Path) -> npt.NDArray[np.object_]:
-    """Read the outcome: 1, 0, or None where a cell has none of the study's words.
+    """Read the outcome: 1, 0, or a class's number; None where a cell has none of the study's words.
 
     Raises:
         DataError: a further word stands in so many rows of the source that it is a class, not a slip.
     """
-    words: dict[str, int] = dict.fromkeys(plain_words(pd.Series(columns.positive)), 1)
-    words |= dict.fromkeys(plain_words(pd.Series(columns.negative)), 0)
+    words = _numbered(columns)
     found = plain_words(cells)
     unnamed = found[~found.isin({*words, *MISSING, *plain_words(pd.Series(columns.missing, dtype=object))})]
     counts = unnamed.value_counts()
@@ -122,13 +121,31 @@ def outcomes(cells: pd.Series, columns: Columns, source: Path) -> npt.NDArray[np
     return np.array([words.get(word) for word in found], dtype=object)
 
 
+def known_as(labels: npt.NDArray[np.object_]) -> npt.NDArray[np.int64]:
+    """Give labels as numbers, 0 where there is none: who has a record is dealt before it is left out."""
+    return np.array([label or 0 for label in labels], dtype=np.int64)
+
+
+def _numbered(columns: Columns) -> dict[str, int]:
+    if columns.classes:
+        return {word: number for number, word in enumerate(plain_words(pd.Series(columns.classes)))}
+    words: dict[str, int] = dict.fromkeys(plain_words(pd.Series(columns.positive)), 1)
+    return words | dict.fromkeys(plain_words(pd.Series(columns.negative)), 0)
+
+
 def _further(source: Path, columns: Columns, words: list[str]) -> str:
     shown = ", ".join(f"'{word}'" for word in words[:SHOWN]) + (", ..." if len(words) > SHOWN else "")
+    if columns.classes:
+        return (
+            f"{source}: found {shown} in '{columns.label}' beside the classes "
+            f"({', '.join(columns.classes)}). In the study's data.columns add each further word to classes, "
+            "or to missing (its records are left out, and counted)"
+        )
     return (
         f"{source}: found {shown} in '{columns.label}' beside positive ({', '.join(columns.positive)}) "
-        f"and negative ({', '.join(columns.negative)}), expected two classes: outcomes are binary. In the "
-        "study's data.columns add each further word to positive or to negative (one class "
-        "against the rest), or to missing (its records are left out, and counted)"
+        f"and negative ({', '.join(columns.negative)}), expected two classes. In the study's data.columns "
+        "add each further word to positive or to negative (one class against the rest), or to missing (its "
+        "records are left out, and counted), or name all classes in classes instead of these two"
     )
 
 

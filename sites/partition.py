@@ -33,8 +33,9 @@ def partition(
 ) -> dict[str, Integers]:
     """Deal patients to sites.
 
-    Args: `outcomes` is 0 or 1 per patient (n,); `purpose` keys the draw beside the seed; `shift` is the
-    variable that feature skew follows (n,), NaN where unknown: the first site tends to its lowest values.
+    Args: `outcomes` is 0 or 1, or a class's number, per patient (n,); `purpose` keys the draw beside the
+    seed; `shift` is the variable that feature skew follows (n,), NaN where unknown: the first site tends to
+    its lowest values.
     Returns each site's patients as sorted indices; every patient goes to exactly one site.
 
     Raises:
@@ -51,12 +52,13 @@ def partition(
         )
     draw = np.random.default_rng(key(seed, "deal", purpose))
     sizes = _sizes(len(outcomes), len(sites), skew.quantity_skew, draw)
-    events = _events(sizes, int(outcomes.sum()), skew.label_skew, draw)
+    counts = _by_class(sizes, np.bincount(outcomes, minlength=2), skew.label_skew, draw)
     order = _order(len(outcomes), skew.feature_skew, shift, draw)
-    with_event, without = (order(np.flatnonzero(outcomes == value)) for value in (1, 0))
     hands = zip(
-        np.split(with_event, np.cumsum(events)[:-1]),
-        np.split(without, np.cumsum(sizes - events)[:-1]),
+        *(
+            np.split(order(np.flatnonzero(outcomes == value)), np.cumsum(own)[:-1])
+            for value, own in counts.items()
+        ),
         strict=True,
     )
     return {site: np.sort(np.concatenate(hand)) for site, hand in zip(sites, hands, strict=True)}
@@ -90,7 +92,25 @@ def _sizes(patients: int, sites: int, skew: float | None, draw: np.random.Genera
     return smallest + largest_remainder(shares * rest, rest)
 
 
+def _by_class(
+    sizes: Integers, totals: Integers, skew: float | None, draw: np.random.Generator
+) -> dict[int, Integers]:
+    """Say how many patients of each class every site gets, the last class first.
+
+    One class against those before it at a time: of a Dirichlet's shares that is a beta each, whose
+    concentration is what the shares so far have left of the whole's.
+    """
+    counts: dict[int, Integers] = {}
+    for value in range(len(totals) - 1, 0, -1):
+        left = float(totals[: value + 1].sum() / totals.sum())
+        whole = None if skew is None else len(totals) * skew * left
+        counts[value] = _events(sizes, int(totals[value]), whole, draw)
+        sizes = sizes - counts[value]
+    return {**counts, 0: sizes}
+
+
 def _events(sizes: Integers, events: int, skew: float | None, draw: np.random.Generator) -> Integers:
+    """Divide a class's patients; `skew` is the concentration of its share and the others' together."""
     patients = int(sizes.sum())
     fewest = min(FEWEST, events // len(sizes), (patients - events) // len(sizes), int(sizes.min()) // 2)
     free, left = sizes - 2 * fewest, events - fewest * len(sizes)
@@ -99,8 +119,8 @@ def _events(sizes: Integers, events: int, skew: float | None, draw: np.random.Ge
     mean = events / patients
     rates = np.full(len(sizes), mean)
     if skew is not None:
-        # for outcomes as frequent as each other this is the symmetric Dirichlet(skew)
-        rates = draw.beta(2 * skew * mean, 2 * skew * (1 - mean), size=len(sizes)).clip(1e-3, 1 - 1e-3)
+        # for classes as frequent as each other this is the symmetric Dirichlet
+        rates = draw.beta(skew * mean, skew * (1 - mean), size=len(sizes)).clip(1e-3, 1 - 1e-3)
     # drawn rates rarely add up to the events there are: one factor on all odds makes them
     odds = logit(rates)
     shift = brentq(lambda by: float(free @ expit(odds + by)) - left, -50.0, 50.0)

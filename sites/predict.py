@@ -34,7 +34,7 @@ from coordinator.specs import Prediction
 from sites.client import Keys
 from sites.new_records import Group, from_prepared, from_raw
 from sites.policy import read_policy
-from sites.predictions import probabilities
+from sites.predictions import by_class, probabilities
 from sites.protecting import guard_for, tell
 from sites.training import rows_of
 
@@ -101,7 +101,7 @@ def by_export(options: argparse.Namespace) -> pd.DataFrame:
     party, what = opened(options.model)
     torch.set_num_threads(what.run.threads)
     statistics = statistics_of(options.statistics or options.model, what.statistics)
-    return scored(groups(options, party, statistics), partial(whole_logits, party))
+    return scored(groups(options, party, statistics), partial(whole_logits, party), what.run.classes)
 
 
 def by_parts(options: argparse.Namespace) -> pd.DataFrame:
@@ -116,7 +116,7 @@ def by_parts(options: argparse.Namespace) -> pd.DataFrame:
     statistics = statistics_of(options.statistics or task, what.statistics)
     found = groups(options, party, statistics)
     if what.run.algorithm != "split":
-        return scored(found, partial(whole_logits, party))
+        return scored(found, partial(whole_logits, party), what.run.classes)
     parts = {name: part_hash(dict(part.state_dict())) for name, part in party.parts.items()}
     spec = Prediction(run=what.run, site=what.party, statistics=what.statistics, parts=parts)
     keys = Keys(options, None, read_policy(options.policy) if options.policy else None)
@@ -125,7 +125,7 @@ def by_parts(options: argparse.Namespace) -> pd.DataFrame:
     records = sum(len(each.records.labels) for each in found)
     # who asks twice is told twice: a record's place, the same in all commands, is taken for a patient
     party.guard = guard_for(what.run, party.index, {TEST: np.arange(records)}, options.state)
-    frame = scored(found, partial(guarded_logits, party, channel=channel))
+    frame = scored(found, partial(guarded_logits, party, channel=channel), what.run.classes)
     channel.leave(Done({}, {}))
     if party.guard:
         tell(party.guard, what.party, options.state / "privacy.json")
@@ -175,10 +175,12 @@ def groups(options: argparse.Namespace, party: Party, statistics: dict[str, obje
     return from_raw(options.input, options.spec, party.run, statistics)
 
 
-def scored(found: list[Group], scorer: Scorer) -> pd.DataFrame:
-    """Give record and probability, in the records' order."""
+def scored(found: list[Group], scorer: Scorer, classes: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Give record and probability, in the records' order; of several classes the probability of each."""
     frames = [
-        pd.DataFrame({"record": ids, "probability": probabilities(scorer(rows_of([records])))})
+        pd.DataFrame(
+            {"record": ids} | by_class(probabilities(scorer(rows_of([records]))), "probability", classes)
+        )
         for ids, records in found
     ]
     return pd.concat(frames).sort_values("record", kind="stable").reset_index(drop=True)

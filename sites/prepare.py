@@ -9,17 +9,17 @@ import pandas as pd
 from coordinator import specs
 from coordinator.errors import ConfigError, DataError
 from coordinator.folders import replaced
-from coordinator.loaders import is_dealt
+from coordinator.loaders import classes_of, is_dealt
 from coordinator.specs import Preparation
 from sites import prepared, quarantine
-from sites.cohort import demographics, role_counts, warnings_about, without_few
+from sites.cohort import demographics, role_counts, unsaid, warnings_about, without_few
 from sites.container import check_container
 from sites.datasets import dataset
 from sites.leak_guard import check_times
 from sites.limits import within
 from sites.modalities import decoded, series_of, without
 from sites.prepared import PRESENT, ImageShape, Prepared, SeriesShape, Summary
-from sites.profile import profile
+from sites.profile import of_classes, profile
 from sites.reading import SOURCE_TEST, Reading, Rejected
 from sites.split import check_disjoint, roles_of
 
@@ -43,14 +43,22 @@ def run(options: argparse.Namespace) -> int:
     with replaced(out) as folder:
         ready, rejected = prepare(spec, options.input, folder)
         prepared.fill(folder, ready, rejected)
-    found, events = ready.summary, int(ready.frame["label"].sum())
+    found = ready.summary
     print(
         f"prepared {found.source} at {found.site}: {found.records} records of {found.patients} patients, "
-        f"{events} with the outcome, {len(rejected)} quarantined: {out}"
+        f"{_outcomes(ready)}, {len(rejected)} quarantined: {out}"
     )
     for warning in found.warnings:
         print(f"warning: {found.site}: {warning}")
     return 0
+
+
+def _outcomes(ready: Prepared) -> str:
+    labels, classes = ready.frame["label"].to_numpy(dtype=np.int64), ready.summary.classes
+    if not classes:
+        return f"{labels.sum()} with the outcome"
+    counts = np.bincount(labels, minlength=len(classes))
+    return ", ".join(f"{count} {name}" for name, count in zip(classes, counts, strict=True))
 
 
 def _looked_for(spec: Preparation) -> Path:
@@ -152,7 +160,8 @@ def _summary(
     outside: dict[str, int],
 ) -> Summary:
     roles, series, images = role_counts(records), reading.series, reading.images
-    told, events = without_few(roles, records, spec.min_cell)
+    classes = classes_of(spec.data)
+    told, events = unsaid(roles) if classes else without_few(roles, records, spec.min_cell)
     return Summary(
         format=spec.format,
         site=spec.site.name,
@@ -168,11 +177,12 @@ def _summary(
         records=len(records),
         patients=int(records["patient"].nunique()),
         events=events,
+        classes=classes,
         roles=told,
         quarantined=quarantine.counts(rejected),
         outside=outside,
-        profile=profile(reading, frame, spec.min_cell),
-        warnings=warnings_about(roles),
+        profile=(*of_classes(spec.data, frame, spec.min_cell), *profile(reading, frame, spec.min_cell)),
+        warnings=warnings_about(told if classes else roles),
         age=reading.age,
         sex=reading.sex,
         **demographics(frame, reading.age, reading.sex, spec.min_cell),

@@ -91,6 +91,7 @@ class Summary(Record):
     records: int
     patients: int
     events: int | None
+    classes: tuple[str, ...] = Field((), description="by number, where there are more than two: no events")
     roles: dict[str, Count]
     quarantined: dict[str, int]
     outside: dict[str, int] = Field(default_factory=dict)

@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from coordinator.config import Data
+from coordinator.loaders import classes_of
 from sites.cells import few_differ, hidden, usual
 from sites.prepared import Profile
 from sites.reading import Feature, Reading
@@ -28,6 +30,16 @@ def profile(reading: Reading, frame: pd.DataFrame, min_cell: int) -> tuple[Profi
             described = _described(variable, pd.Series(values), min_cell)
             found.append(described.model_copy(update={"kind": "series"}))
     return tuple(found)
+
+
+def of_classes(data: Data, frame: pd.DataFrame, min_cell: int) -> tuple[Profile, ...]:
+    """Count each class's patients (by the first record of each) where there are more than two classes."""
+    classes = classes_of(data)
+    if not classes or data.columns is None:
+        return ()
+    first = frame.loc[~frame["patient_id"].duplicated().to_numpy(dtype=bool), "label"].astype(int)
+    words = first.map(dict(enumerate(classes)))
+    return (_words(data.columns.label, words, 0, min_cell),)
 
 
 def _columns(reading: Reading) -> list[Feature]:

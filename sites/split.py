@@ -1,7 +1,8 @@
 """Who is for testing, who for attackers, who for development: by patient, stratified by outcome.
 
 Pure functions of the patients, their outcomes and a key, so neither the order of a file nor the strategy
-changes a role. A patient counts as having the outcome if one of their records does.
+changes a role. A patient counts as having the outcome if one of their records does; of several classes they
+count under the last one, in the study's order.
 """
 
 from collections.abc import Sequence
@@ -30,7 +31,7 @@ def assign_roles(
     people, outcomes, record_of = _people(patients, labels)
     draw = np.random.default_rng(key(seed, "split", site))
     roles = np.full(len(people), ROLES[0], dtype="<U11")
-    for outcome in (0, 1):
+    for outcome in range(max(2, outcomes.max(initial=0) + 1)):
         group = draw.permutation(np.flatnonzero(outcomes == outcome))
         test = _tested(group, split)
         rest = group[~np.isin(group, test)]
@@ -82,7 +83,8 @@ def validation_rows(
     people, outcomes, record_of = _people(patients, labels)
     draw = np.random.default_rng(key(seed, "validation", site))
     held_out = np.zeros(len(people), dtype=bool)
-    groups = [draw.permutation(np.flatnonzero(outcomes == outcome)) for outcome in (0, 1)]
+    classes = range(max(2, outcomes.max(initial=0) + 1))
+    groups = [draw.permutation(np.flatnonzero(outcomes == outcome)) for outcome in classes]
     for group in groups:
         held_out[group[: min(_rounded(share * len(group)), max(len(group) - 1, 0))]] = True
     if len(people) > 1 and not held_out.any():

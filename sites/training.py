@@ -223,7 +223,9 @@ def write_results(
         for each, hospital_logits in zip(loaded, logits, strict=True):
             test = each["test"]
             path = out / "predictions" / f"{test.site}.parquet"
-            write_predictions(test, hospital_logits, path, subgroups=mine.run.subgroups)
+            write_predictions(
+                test, hospital_logits, path, classes=mine.run.classes, subgroups=mine.run.subgroups
+            )
     return hashes
 
 
@@ -231,7 +233,7 @@ def keep_scores(run: Run, loaded: list[Loaded], logits: list[Tensor], state: Pat
     """Keep each hospital's test scores at this party, to estimate from them later; none leaves."""
     for each, hospital_logits in zip(loaded, logits, strict=True):
         test = each["test"]
-        kept = scores_of(test, hospital_logits)
+        kept = scores_of(test, hospital_logits, run.classes)
         kept_scores.keep(kept, state / kept_scores.FOLDER / f"{test.site}.parquet", run_digest(run))
 
 

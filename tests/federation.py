@@ -60,14 +60,15 @@ class Several(dict):
         return {name: values[records] for name, values in self.items()}
 
 
-def rows(count, shape, *what):
+def rows(count, shape, *what, classes=2):
     """Draw some learnable records; all modalities but the first may be absent: zeros, and a flag."""
     generator = torch.Generator().manual_seed(key("test", *what) >> 1)
     several = isinstance(shape, dict)
     shapes = {name: each for name, each in shape.items() if name != "present"} if several else {"": shape}
     drawn = {name: torch.randn(count, *each, generator=generator) for name, each in shapes.items()}
     flat = torch.cat([values.flatten(1) for values in drawn.values()], dim=1)
-    labels = (flat[:, 0] + 0.5 * flat[:, -1] + 0.1 * flat.mean(1) > 0).float()
+    level = flat[:, 0] + 0.5 * flat[:, -1] + 0.1 * flat.mean(1)
+    labels = (level > 0).float() if classes == 2 else level.add(classes / 2).clamp(0, classes - 1).floor()
     if not several:
         return Rows(drawn[""], labels)
     present = (torch.rand(count, len(drawn), generator=generator) > 0.3).float()
@@ -136,7 +137,13 @@ def parties_at(names, run, cohort, shape, guards):
         index = -1 if name == POOLED else run.sites.index(name)
         keys = () if name == POOLED else secrets[name]
         sealer = Sealer(Secret(*(bytes(k) for k in keys)), manifest) if keys else None
-        party = Party(run, cohort, index=index, data=site_data(cohort, index, shape), sealer=sealer)
+        party = Party(
+            run,
+            cohort,
+            index=index,
+            data=site_data(cohort, index, shape, len(run.classes) or 2),
+            sealer=sealer,
+        )
         if guards:
             party.guard = guard_for(run, index, one_each(cohort, index), guards / name)
         yield name, party
@@ -170,14 +177,17 @@ def positive(size, shape, site):
     return int(rows(size, shape, site, "train").labels.sum())
 
 
-def site_data(cohort, index, shape):
+def site_data(cohort, index, shape, classes=2):
     """Give one site's data, or the pool's."""
     which = range(len(cohort.train)) if index < 0 else [index]
-    train = [rows(cohort.train[i], shape, i, "train") for i in which]
+
+    def drawn(counts, role):
+        return tuple(rows(counts[i], shape, i, role, classes=classes) for i in which)
+
     return SiteData(
-        joined(train),
-        tuple(rows(cohort.validation[i], shape, i, "validation") for i in which),
-        tuple(rows(cohort.test[i], shape, i, "test") for i in which),
+        joined(drawn(cohort.train, "train")),
+        drawn(cohort.validation, "validation"),
+        drawn(cohort.test, "test"),
     )
 
 

@@ -62,6 +62,19 @@ def test_every_model_of_the_catalog_is_tested_here():
 
 
 @every_model
+def test_of_several_classes_a_record_has_a_logit_for_each(model, shape):
+    if model.name == "module":
+        with pytest.raises(ConfigError, match=r"expected \(3, 4\): a logit for each class"):
+            builders_of(a_run("local", (3,), model=model, classes=tuple("abcd")), shape)
+        return
+    found = outline(builders_of(a_run("local", (3,), model=model, classes=tuple("abcd")), shape), shape)
+    one = outline(builders(model, shape), shape)
+    last = list(found)[-1]
+    assert (found[last].shape, one[last].shape) == ((4,), (1,))
+    assert list(found)[:-1] == list(one)[:-1]
+
+
+@every_model
 def test_the_catalog_names_the_stages_that_are_built(model, shape):
     assert stage_names(model) == (() if model.name == "module" else names_of(model, shape))
     held = [name.replace("/", ".") for name in build(builders(model, shape), 0).stages]

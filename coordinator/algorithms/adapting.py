@@ -24,7 +24,7 @@ from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.party import Party, restore, score, switch
 from coordinator.algorithms.protecting import unpacked
 from coordinator.algorithms.split_steps import site_batch
-from coordinator.algorithms.tensors import one, sent
+from coordinator.algorithms.tensors import labels_from, one, sent
 from coordinator.algorithms.training import loss_of
 from coordinator.config import Training
 from coordinator.models.stages import Part, backward
@@ -108,7 +108,8 @@ def _answer(party: Party, part: Part, item: Batch, channel: CoordinatorChannel) 
     activations = unpacked(party.run, up.tensor, (size, *party.shapes["front"]), site).requires_grad_()
     output = part(activations)
     if party.run.labels == "shared":
-        loss_of(output, one(up.labels, (size,), site), party.class_weights).backward()
+        labels = labels_from(up.labels, size, party.run, site)
+        loss_of(output, labels, party.class_weights).backward()
     else:
         channel.send(site, Features(item.position, sent(output)))
         gradient = channel.receive(site, HeadGradient, item.position).tensor

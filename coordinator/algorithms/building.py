@@ -14,7 +14,7 @@ def builders_of(run: Run, shape: Shape) -> Builders:
     Raises:
         ConfigError: a network of the study's own cannot be built, or cut as the run says.
     """
-    builders: Builders = import_module(entry(run.model).module).stages(run.model, shape)
+    builders: Builders = import_module(entry(run.model).module).stages(run.model, shape, run.outputs)
     if isinstance(builders, Together):
         check_cut(run, builders)
     return builders

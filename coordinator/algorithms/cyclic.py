@@ -56,7 +56,7 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the best model's test logits (records, 1); a site that trained nothing has the model too."""
+    """Give the best model's test logits (records, outputs); a site that trained nothing has the model too."""
     return predict_adapted(party)
 
 

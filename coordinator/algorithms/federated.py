@@ -111,13 +111,13 @@ def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the average's test logits (records, 1); a site that trained nothing has the average too.
+    """Give the average's test logits (records, outputs); a site that trained nothing has the average too.
 
     Under FedBN it has not where layers stay apart: nobody trained those of its own, and it is not scored.
     """
     if not party.cohort.train[party.index] and len(shared(party)) < len(floats(party.parts["model"])):
         party.parts.clear()
-        return [torch.full((len(rows.labels), 1), torch.nan) for rows in party.rows.test]
+        return [torch.full((len(rows.labels), party.run.outputs), torch.nan) for rows in party.rows.test]
     return predict_adapted(party)
 
 

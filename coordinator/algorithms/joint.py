@@ -23,7 +23,7 @@ from coordinator.algorithms.norms import heeded, length_of
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.protecting import unpacked
 from coordinator.algorithms.split_steps import come_down, go_up, head_batch
-from coordinator.algorithms.tensors import one, received, sent
+from coordinator.algorithms.tensors import labels_from, one, received, sent
 from coordinator.algorithms.training import loss_of
 from coordinator.models.stages import backward
 from coordinator.protocol.channel import CoordinatorChannel
@@ -64,7 +64,8 @@ def coordinator_joint(party: Party, item: JointBatch, channel: CoordinatorChanne
     ((name, part),) = party.parts.items()
     output = part(activations, draw_of(party, item))
     if party.run.labels == "shared":
-        labels = [one(up.labels, (n,), s) for up, n, s in zip(heard, sizes, sites, strict=True)]
+        several = zip(heard, sizes, sites, strict=True)
+        labels = [labels_from(up.labels, n, party.run, s) for up, n, s in several]
         backward(_loss(party, item, output.split(sizes), labels))
     else:
         _through_heads(item, output, sizes, sites, channel)

@@ -164,13 +164,13 @@ def report(validations: list[Validation], at: tuple[int, int], channel: SiteChan
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the test logits (records, 1) by hospital; NaN from a hospital that had nothing to train on.
+    """Give the test logits (records, outputs) by hospital; NaN from a hospital that had nothing to train on.
 
     Alone, a held-out hospital has no model: the one it began with is not kept, and is not scored.
     """
     if party.run.preset == "local" and not party.cohort.train[party.index]:
         party.parts.clear()
-        return [torch.full((len(rows.labels), 1), torch.nan) for rows in party.rows.test]
+        return [torch.full((len(rows.labels), party.run.outputs), torch.nan) for rows in party.rows.test]
     return predict_whole(party)
 
 

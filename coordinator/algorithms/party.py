@@ -180,16 +180,16 @@ def validate_whole(party: Party) -> list[Validation]:
 
 
 def judged(party: Party, index: int, logits: Tensor, labels: Tensor) -> Validation:
-    """Say how a hospital's round went, from the logits (records, 1) of its validation records."""
+    """Say how a hospital's round went, from the logits (records, outputs) of its validation records."""
     loss = loss_sum(logits, labels, party.class_weights)
     ranked = ranked_pairs(logits, labels, party.run.min_cell)
     return Validation(*party.take_losses(index), loss, len(labels), *ranked)
 
 
 def score(party: Party, rows: Rows) -> Tensor:
-    """Give the whole model's logits (records, 1)."""
+    """Give the whole model's logits (records, outputs)."""
     party.records_scored += len(rows.labels)
-    return logits_of(party.parts["model"], rows.inputs, len(rows.labels))
+    return logits_of(party.parts["model"], rows.inputs, len(rows.labels), party.run.outputs)
 
 
 def predict_whole(party: Party) -> list[Tensor]:

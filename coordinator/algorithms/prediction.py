@@ -61,12 +61,12 @@ def cohort_of(input_shapes: Mapping[str, tuple[int, ...]]) -> Cohort:
 
 
 def whole_logits(party: Party, rows: Rows) -> Tensor:
-    """Give the logits (records, 1) of a whole model at this party."""
+    """Give the logits (records, outputs) of a whole model at this party."""
     return score(party, rows)
 
 
 def site_logits(party: Party, rows: Rows, channel: SiteChannel) -> Tensor:
-    """Give the logits (records, 1), asking the coordinator for its half."""
+    """Give the logits (records, outputs), asking the coordinator for its half."""
     logits = have_scored(party, rows, (-1, -1, party.index, -1), channel, share_labels=False)
     assert logits is not None
     return logits

@@ -4,11 +4,10 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
 
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.protecting import guard_of
-from coordinator.algorithms.training import class_weight_of, floats
+from coordinator.algorithms.training import floats, losses_of
 from coordinator.models.stages import Part
 from coordinator.privacy.dp_sgd import clipped_sum, laid_flat, record_gradients, sampled, under_noise
 from coordinator.privacy.guard import Guard, Indices
@@ -52,8 +51,7 @@ def clipped_gradients(
 
     def losses(wrapped: nn.Module) -> Tensor:
         logits = wrapped(inputs, (party.run.seed, "forward", *batch.draw))
-        weight = class_weight_of(labels, party.class_weights)
-        return binary_cross_entropy_with_logits(logits[:, 0], labels, weight, reduction="none")
+        return losses_of(logits, labels, party.class_weights)
 
     gradients, each = record_gradients(model, losses)
     return clipped_sum(gradients, guard.patients[records], settings.clip), float(each.mean())

@@ -14,7 +14,7 @@ from coordinator.algorithms.cohort import Rows
 from coordinator.algorithms.party import Party, Validation, judged, restore, said, switch, unheard
 from coordinator.algorithms.protecting import outgoing, outgoing_labels, packed, role_of, unpacked
 from coordinator.algorithms.selection import announce, heed
-from coordinator.algorithms.tensors import one, sent
+from coordinator.algorithms.tensors import labels_from, one, sent
 from coordinator.algorithms.training import evaluation_batches, loss_sum, ranked_pairs
 from coordinator.privacy.guard import chosen
 from coordinator.protocol.channel import CoordinatorChannel
@@ -39,7 +39,7 @@ def have_scored(
     party: Party, rows: Rows, at: Position, channel: SiteChannel, *, share_labels: bool
 ) -> Tensor | None:
     """Send activations in evaluation batches; give the logits unless the coordinator has the labels."""
-    found = [torch.empty(0, 1)]
+    found = [torch.empty(0, party.run.outputs)]
     for number, batch in enumerate(evaluation_batches(len(rows.labels))):
         position = (*at[:3], -1 - number)
         inputs, labels, role = rows.inputs[batch], rows.labels[batch], role_of(at)
@@ -56,7 +56,8 @@ def have_scored(
                 ).cpu()
             )
         elif not share_labels:
-            found.append(one(channel.receive(Scores, position).tensor, (len(labels), 1), "coordinator"))
+            shape = (len(labels), party.run.outputs)
+            found.append(one(channel.receive(Scores, position).tensor, shape, "coordinator"))
     return None if share_labels else torch.cat(found)
 
 
@@ -78,7 +79,7 @@ def validate_site(party: Party, at: Position, channel: CoordinatorChannel) -> Va
     if party.run.labels == "shared":
         scored = score_for(party, at, count, channel, labels_come=True)
         loss = sum((loss_sum(*each, party.class_weights) for each in scored), 0.0)
-        logits = torch.cat([torch.empty(0, 1), *(output for output, _ in scored)])
+        logits = torch.cat([torch.empty(0, party.run.outputs), *(output for output, _ in scored)])
         labels = torch.cat([torch.empty(0), *(truth for _, truth in scored)])
         return Validation(
             *party.take_losses(index), loss, count, *ranked_pairs(logits, labels, party.run.min_cell)
@@ -103,14 +104,14 @@ def score_for(
         if "middle" in party.parts:
             channel.send(site, Features(position, sent(output)))
         elif labels_come:
-            scored.append((output.cpu(), one(up.labels, (size,), site)))
+            scored.append((output.cpu(), labels_from(up.labels, size, party.run, site)))
         else:
             channel.send(site, Scores(position, sent(output)))
     return scored
 
 
 def site_predict(party: Party, channel: SiteChannel) -> list[Tensor]:
-    """Give the best model's test logits (records, 1) by hospital, adapted first where the run says so."""
+    """Give the best model's test logits (records, outputs) by hospital, adapted first if the run does."""
     restore(party)
     adapted = adapt_site(party, channel)
     rows = party.rows.test[0]

@@ -20,7 +20,7 @@ from coordinator.algorithms.protecting import (
     scrutinize,
     unpacked,
 )
-from coordinator.algorithms.tensors import one, sent
+from coordinator.algorithms.tensors import labels_from, one, sent
 from coordinator.algorithms.training import loss_of
 from coordinator.models.stages import Part, Value, backward
 from coordinator.privacy.guard import TRAIN
@@ -105,7 +105,8 @@ def coordinator_batch(party: Party, item: Batch, channel: CoordinatorChannel) ->
     activations = unpacked(party.run, up.tensor, shape, site).requires_grad_()
     output, loss = part(activations, draw), torch.zeros(())
     if party.run.labels == "shared":
-        loss = loss_of(output, one(up.labels, (len(item.records),), site), party.class_weights)
+        labels = labels_from(up.labels, len(item.records), party.run, site)
+        loss = loss_of(output, labels, party.class_weights)
         backward(loss)
         crossing = [activations]
     else:

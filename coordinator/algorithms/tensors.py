@@ -8,6 +8,7 @@ from torch import Tensor
 
 from coordinator.errors import ProtocolError
 from coordinator.protocol.messages import Array
+from coordinator.specs import Run
 
 FLOAT32 = np.dtype("float32")
 
@@ -28,6 +29,18 @@ def one(array: Array | None, shape: tuple[int, ...], sender: str) -> Tensor:
         found = "nothing" if array is None else f"{array.dtype} {array.shape}"
         raise ProtocolError(f"'{sender}' sent {found} where float32 {shape} was expected", sender)
     return torch.from_numpy(array)
+
+
+def labels_from(array: Array | None, count: int, run: Run, site: str) -> Tensor:
+    """Take a site's labels (count,) float32; of more than two classes each is a class's number.
+
+    Raises:
+        ProtocolError: dtype or shape is another, or there is no such class.
+    """
+    labels = one(array, (count,), site)
+    if run.classes and not bool(torch.isin(labels, torch.arange(float(len(run.classes)))).all()):
+        raise ProtocolError(f"'{site}' sent a label that is none of the {len(run.classes)} classes", site)
+    return labels
 
 
 def received(arrays: Sequence[Array], shapes: Sequence[tuple[int, ...]], sender: str) -> list[Tensor]:

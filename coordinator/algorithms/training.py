@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import binary_cross_entropy_with_logits
+from torch.nn.functional import binary_cross_entropy_with_logits, cross_entropy
 
 from coordinator.algorithms.clipping import alone
 from coordinator.algorithms.optimizers import Optimizer
@@ -19,37 +19,51 @@ Weights = tuple[float, float]  # of a record without the outcome, and of one wit
 
 
 def loss_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> Tensor:
-    """Give the mean binary cross entropy of logits (batch, 1) and labels (batch,).
+    """Give the mean cross entropy of logits (batch, outputs) and labels (batch,).
+
+    Of one output the binary one, of the outcome's probability; of more the softmax's, of the probability of
+    the class that a label numbers.
 
     With class weights, (1 / batch) sum_i w(y_i) l_i: not divided by the sum of the weights, so that the mean
     over several sites' batches is the loss of the batch that holds them all.
     """
-    labels = labels.to(logits.device, non_blocking=logits.is_cuda)
-    return binary_cross_entropy_with_logits(logits[:, 0], labels, class_weight_of(labels, weights))
+    return _entropy(logits, labels.to(logits.device, non_blocking=logits.is_cuda), weights, "mean")
+
+
+def losses_of(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> Tensor:
+    """Give each record's cross entropy (batch,), as `loss_of`."""
+    return _entropy(logits, labels, weights, "none")
+
+
+def _entropy(logits: Tensor, labels: Tensor, weights: Weights | None, reduction: str) -> Tensor:
+    if logits.shape[1] > 1:
+        assert weights is None  # coordinator.class_rules
+        return cross_entropy(logits, labels.long(), reduction=reduction)
+    weight = class_weight_of(labels, weights)
+    return binary_cross_entropy_with_logits(logits[:, 0], labels, weight, reduction=reduction)
 
 
 def loss_sum(logits: Tensor, labels: Tensor, weights: Weights | None = None) -> float:
-    """Give the float64 sum of the records' binary cross entropies, weighted as in training.
+    """Give the float64 sum of the records' cross entropies, weighted as in training.
 
     Validation is weighted too: what selects a model is the loss that it was trained for. By the unweighted
     one a model would look the better the less it has learned to heed the rare class.
     """
-    wide = labels.double()
-    each = binary_cross_entropy_with_logits(
-        logits[:, 0].cpu().double(), wide, class_weight_of(wide, weights), reduction="none"
-    )
-    return float(each.sum())
+    return float(losses_of(logits.cpu().double(), labels.double(), weights).sum())
 
 
 def ranked_pairs(logits: Tensor, labels: Tensor, min_cell: int) -> tuple[float, int]:
     """Count how many pairs of a record with the outcome and one without are ranked rightly, ties half.
 
     With fewer than ``min_cell`` records of either kind no pair is counted, in every arm alike: a site would
-    not tell. Divided, sums over sites are the site-stratified AUROC (Mann & Whitney 1947).
+    not tell. Divided, sums over sites are the site-stratified AUROC (Mann & Whitney 1947). Of more than two
+    classes none is counted: they have no one ranking.
 
     Returns:
         pairs ranked rightly, NaN where a logit is not finite; pairs.
     """
+    if logits.shape[1] > 1:
+        return 0.0, 0
     score, positive = logits[:, 0].cpu().double(), labels.cpu() > 0.5
     up, down = score[positive], score[~positive].sort().values
     if min(len(up), len(down)) < min_cell:
@@ -101,10 +115,10 @@ def evaluation_batches(count: int) -> Iterable[slice]:
 
 
 @torch.inference_mode()
-def logits_of(forward: Callable[[Any], Tensor], inputs: Any, count: int) -> Tensor:
-    """Score `count` records in evaluation batches: inputs by slice to logits (records, 1)."""
+def logits_of(forward: Callable[[Any], Tensor], inputs: Any, count: int, outputs: int = 1) -> Tensor:
+    """Score `count` records in evaluation batches: inputs by slice to logits (records, outputs)."""
     parts = [forward(inputs[rows]).cpu() for rows in evaluation_batches(count)]
-    return torch.cat(parts) if parts else torch.empty(0, 1)
+    return torch.cat(parts) if parts else torch.empty(0, outputs)
 
 
 def floats(part: nn.Module) -> list[Tensor]:

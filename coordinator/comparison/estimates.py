@@ -26,6 +26,7 @@ class Estimate:
     resampled: Floats  # (seeds, resamples), NaN where undefined
     n: int  # records
     variance: Floats | None = None  # AUROC: (seeds + 1,), each seed's and that of the mean over seeds
+    ranks: bool = False  # an AUROC by bootstrap: a perfect ranking has no interval
 
 
 Place = tuple[str, str]  # site, `all` or `stratified`; metric
@@ -44,7 +45,7 @@ def estimate(scores: TaskScores, weights: Weights, specificity: float = 0.9) -> 
             runs = [
                 _one_run(scores, score, weights, (lacking, away), specificity) for score in by_seed.values()
             ]
-            found[same] = _with_variances(scores, list(by_seed.values()), _stack(runs))
+            found[same] = _with_variances(scores, list(by_seed.values()), stack(runs))
         estimates[strategy] = found[same]
     return estimates
 
@@ -105,14 +106,10 @@ def _one_run(
 ) -> dict[Place, tuple[Value, Floats, int]]:
     places: dict[Place, tuple[Value, Floats, int]] = {}
     pairs = {}
-    for site, members in _places(scores):
+    for site, members in places_of(scores):
         label, score = scores.label[members], found[members]
         values = measure(label, score, specificity)
-        lacking, away = ([name for name in names if site in (name, ALL)] for names in without)
-        if lacking or away:
-            reason = f"not available: no part was trained at {' and '.join(lacking)}, held out"
-            if away:
-                reason = f"not available: {' and '.join(away)} was away when the run ended"
+        if reason := unavailable(site, without):
             values = dict.fromkeys(METRICS, Value(None, reason))
         drawn = _resampled(label, score, weights[:, members], specificity)
         pairs[site] = drawn["pairs"]
@@ -121,7 +118,16 @@ def _one_run(
     return places
 
 
-def _places(scores: TaskScores) -> list[tuple[str, NDArray[np.int64]]]:
+def unavailable(site: str, without: tuple[tuple[str, ...], ...]) -> str:
+    """Say why a place has no scores, given who had no model of theirs and who was away; empty: it has."""
+    lacking, away = ([name for name in names if site in (name, ALL)] for names in without)
+    if away:
+        return f"not available: {' and '.join(away)} was away when the run ended"
+    return f"not available: no part was trained at {' and '.join(lacking)}, held out" if lacking else ""
+
+
+def places_of(scores: TaskScores) -> list[tuple[str, NDArray[np.int64]]]:
+    """Name each site and all of them, with the numbers of their records."""
     own = [(name, np.flatnonzero(scores.site == i)) for i, name in enumerate(scores.sites)]
     return [*own, (ALL, np.arange(len(scores.label)))]
 
@@ -161,7 +167,8 @@ def _pairs(label: NDArray[np.int64]) -> int:
     return positive * (len(label) - positive)
 
 
-def _stack(runs: list[dict[Place, tuple[Value, Floats, int]]]) -> dict[Place, Estimate]:
+def stack(runs: list[dict[Place, tuple[Value, Floats, int]]]) -> dict[Place, Estimate]:
+    """Put the seeds' values and resamples of each place together."""
     return {
         place: Estimate(
             tuple(run[place][0] for run in runs), np.stack([run[place][1] for run in runs]), runs[0][place][2]
@@ -178,9 +185,9 @@ def _with_variances(
         site: _variances(
             scores.label[members], patient.reshape(-1)[members], [each[members] for each in found]
         )
-        for site, members in _places(scores)
+        for site, members in places_of(scores)
     }
-    pairs = {site: _pairs(scores.label[members]) for site, members in _places(scores) if site != ALL}
+    pairs = {site: _pairs(scores.label[members]) for site, members in places_of(scores) if site != ALL}
     whole = max(1, sum(pairs.values()))
     variances[STRATIFIED] = np.sum(
         [(pairs[site] / whole) ** 2 * variances[site] for site in pairs if pairs[site]], axis=0
@@ -213,4 +220,6 @@ def _interval(found: Estimate, seed: int | None) -> dict[str, float | None]:
     if len(usable) < USABLE * len(resampled):
         return {"ci_low": None, "ci_high": None}
     low, high = np.quantile(usable, [0.025, 0.975])
+    if found.ranks and low == high:
+        return {"ci_low": None, "ci_high": None}
     return {"ci_low": float(low), "ci_high": float(high)}

@@ -21,6 +21,7 @@ from coordinator.comparison import (
     per_site,
     power,
     private,
+    several_classes,
     shift,
     subgroups,
     sweeps,
@@ -35,6 +36,7 @@ from coordinator.comparison.resampling import resample_patients
 from coordinator.comparison.tables import COLUMNS, write_json, write_tables
 from coordinator.comparison.targets import Costs
 from coordinator.comparison.variants import variant_rows
+from coordinator.config import Study
 from coordinator.specs import Evaluation
 
 
@@ -100,30 +102,42 @@ def compare(spec: Evaluation, results: Path) -> dict[str, Rows]:
 def _task(spec: Evaluation, scores: TaskScores) -> dict[str, Rows]:
     study, task = spec.study, scores.task
     weights = resample_patients(
-        scores.site, scores.patient, scores.label, resamples=study.bootstrap, keyed=(study.split_seed, task)
-    )
+        scores.site, scores.patient, scores.label, resamples=study.bootstrap, keyed=(study.split_seed, task),
+        classes=max(2, len(scores.classes)),
+    )  # fmt: skip
     seeds = {strategy: tuple(by_seed) for strategy, by_seed in scores.scores.items()}
-    found = estimates.estimate(scores, weights, study.specificity)
+    if scores.classes:
+        found = several_classes.estimate(scores, weights)
+    else:
+        found = estimates.estimate(scores, weights, study.specificity)
     verdicts, effects, surprises = differences.difference_rows(
         scores, found, reference=study.reference, margin=study.tasks[task].margin, identical=spec.identical
     )
+    of_two = {} if scores.classes else _of_two_classes(scores, study)
     return {
+        **of_two,
         "comparison.csv": estimates.comparison_rows(task, seeds, found),
         "differences.csv": verdicts,
         "figures/summary.csv": estimates.summary_rows(task, found),
-        "figures/per_site.csv": per_site.per_site_rows(
-            scores, differences.pairs_of(task, list(found), study.reference, {}), study.min_cell
-        ),
-        "figures/subgroups.csv": subgroups.subgroup_rows(scores, study.min_cell),
+        "figures/classes.csv": several_classes.class_rows(scores, found, study.min_cell),
         "figures/effects.csv": effects,
         "figures/reasons.csv": [*estimates.reason_rows(task, seeds, found), *surprises],
-        "figures/roc.csv": curves.roc_rows(scores),
         "figures/power.csv": power.power_rows(
             scores, found, reference=study.reference, margin=study.tasks[task].margin
         ),
         "figures/secondary.csv": power.secondary_rows(
             scores, found, reference=study.reference, twins=spec.identical
         ),
+    }
+
+
+def _of_two_classes(scores: TaskScores, study: Study) -> dict[str, Rows]:
+    """Make the tables of what only one outcome and its absence have: one score, and one ranking."""
+    pairs = differences.pairs_of(scores.task, list(scores.scores), study.reference, {})
+    return {
+        "figures/per_site.csv": per_site.per_site_rows(scores, pairs, study.min_cell),
+        "figures/subgroups.csv": subgroups.subgroup_rows(scores, study.min_cell),
+        "figures/roc.csv": curves.roc_rows(scores),
         "figures/precision_recall.csv": curves.precision_recall_rows(scores),
         "figures/decision.csv": curves.decision_rows(scores),
         "figures/calibration.csv": curves.calibration_rows(scores),

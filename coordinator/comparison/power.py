@@ -9,7 +9,7 @@ from scipy.stats import norm
 from coordinator.comparison.differences import Effect, effect, interval, pairs_of
 from coordinator.comparison.estimates import ALL, Estimates, Rows
 from coordinator.comparison.predictions import TaskScores
-from coordinator.metrics import METRICS, PRIMARY
+from coordinator.metrics import PRIMARY
 
 CORRELATION: Final = 0.9  # of two strategies' scores, assumed before anything is known
 SEEN: Final = float(norm.ppf(0.975) + norm.ppf(0.80))  # 5 % two-sided, 80 % power
@@ -21,9 +21,10 @@ def power_rows(scores: TaskScores, estimates: Estimates, *, reference: str, marg
 
     ``planned`` assumes nothing but the reference's AUROC and that scores are correlated at 0.9;
     ``detectable`` takes the interval as found; ``chance`` is how often two strategies that are truly equal
-    would be called equivalent with it.
+    would be called equivalent with it. Of several classes nothing is planned: their mean AUROC's variance has
+    no formula.
     """
-    n, events = len(scores.label), int(scores.label.sum())
+    n, events = len(scores.label), None if scores.classes else int(scores.label.sum())
     rows: Rows = []
     for strategy, other in _compared(scores.task, estimates, reference):
         base = estimates[other][ALL, PRIMARY].values
@@ -32,9 +33,10 @@ def power_rows(scores: TaskScores, estimates: Estimates, *, reference: str, marg
         row: dict[str, Any] = {"task": scores.task, "strategy": strategy, "reference": other, "n": n,
                                "events": events, "margin": margin}  # fmt: skip
         if not np.isnan(error):
-            area = float(np.mean([value.value for value in base if value.value is not None]))
-            row |= {"planned": planned(area, events, n - events), "detectable": detectable(found),
-                    "chance": chance(found, margin)}  # fmt: skip
+            row |= {"detectable": detectable(found), "chance": chance(found, margin)}
+            if events is not None:
+                area = float(np.mean([value.value for value in base if value.value is not None]))
+                row["planned"] = planned(area, events, n - events)
         rows.append(row)
     return rows
 
@@ -69,7 +71,7 @@ def secondary_rows(
     for strategy, other in _compared(scores.task, estimates, reference):
         if f"{scores.task}/{strategy}" in twins:  # its twin's result, said once
             continue
-        for metric in METRICS:
+        for metric in [each for place, each in estimates[strategy] if place == ALL]:
             found = effect(estimates[strategy][ALL, metric], estimates[other][ALL, metric])
             if metric == PRIMARY or np.isnan(found.difference) or np.isnan(found.se_patients):
                 continue

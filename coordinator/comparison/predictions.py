@@ -16,6 +16,12 @@ from coordinator.walking import may_lose
 
 COLUMNS = ("record", "patient", "label", "score")
 GROUPS = ("sex", "age_band")
+WHOLE = 1e-6  # how far off 1 the sum of a record's probabilities may be
+
+
+def score_columns(classes: tuple[str, ...], name: str = "score") -> tuple[str, ...]:
+    """Name the columns of scores: one, or one for each of several classes."""
+    return tuple(f"{name}_{each}" for each in classes) or (name,)
 
 
 Table = dict[str, NDArray[Any]]
@@ -30,10 +36,11 @@ class TaskScores:
     site: NDArray[np.int64]  # (n,) number of the record's site
     patient: NDArray[np.int64]  # (n,)
     label: Labels  # (n,)
-    scores: dict[str, dict[int, Scores]]  # strategy -> seed -> (n,)
+    scores: dict[str, dict[int, Scores]]  # strategy -> seed -> (n,), or (n, classes) of several
     without_model: dict[str, tuple[str, ...]] = field(default_factory=dict)  # strategy -> held-out sites
     away: dict[str, tuple[str, ...]] = field(default_factory=dict)  # strategy -> sites away at a run's end
     groups: dict[str, NDArray[np.str_]] = field(default_factory=dict)  # variable -> (n,), "" unknown
+    classes: tuple[str, ...] = ()  # of the outcome, by label, where there are more than two
 
 
 def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
@@ -72,7 +79,9 @@ def read_task(spec: Evaluation, results: Path, task: str) -> TaskScores:
     }
     told = [next(run for run, own in zip(runs, tables, strict=True) if name in own) for name in runs[0].sites]
     groups = _read_groups(results, told)
-    return TaskScores(task, runs[0].sites, site, records[1], records[2], found, without, away, groups)
+    return TaskScores(
+        task, runs[0].sites, site, records[1], records[2], found, without, away, groups, runs[0].classes
+    )
 
 
 def has_own_model(run: Run) -> bool:
@@ -123,7 +132,7 @@ def _tables(results: Path, run: Run) -> dict[str, Table]:
     paths = {site: folder_of(results, run) / f"predictions/{site}.parquet" for site in run.sites}
     if not may_lose(run):
         paths = {site: file_of(results, run, f"predictions/{site}.parquet") for site in run.sites}
-    return {site: read_site(path) for site, path in paths.items() if path.is_file()}
+    return {site: read_site(path, run.classes) for site, path in paths.items() if path.is_file()}
 
 
 def _joined(
@@ -131,7 +140,7 @@ def _joined(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], Scores]:
     """Lay the sites' tables one after the other; one that was away scored nothing: NaN."""
     tables = [
-        own.get(site) or {**known[site], "score": np.full(len(known[site]["record"]), np.nan)}
+        own.get(site) or {**known[site], "score": np.full_like(known[site]["score"], np.nan)}
         for site in run.sites
     ]
     site = np.repeat(np.arange(len(tables)), [len(table["record"]) for table in tables])
@@ -155,8 +164,8 @@ def _read_groups(results: Path, runs: list[Run]) -> dict[str, NDArray[np.str_]]:
     return found
 
 
-def read_site(path: Path) -> Table:
-    """Read one site's scores of one run, column by column.
+def read_site(path: Path, classes: tuple[str, ...] = ()) -> Table:
+    """Read one site's scores of one run, column by column; of several classes the score is (n, classes).
 
     Raises:
         DataError: the file is not as described.
@@ -167,22 +176,28 @@ def read_site(path: Path) -> Table:
         raise DataError(
             f"{path}: not a readable Parquet file ({error}); remove it and rerun the run"
         ) from None
-    if missing := [name for name in COLUMNS if name not in table.column_names]:
-        raise DataError(f"{path}: column '{missing[0]}' is missing; expected {', '.join(COLUMNS)}")
-    found = {name: table[name].to_numpy() for name in COLUMNS}
+    columns = (*COLUMNS[:3], *score_columns(classes))
+    if missing := [name for name in columns if name not in table.column_names]:
+        raise DataError(f"{path}: column '{missing[0]}' is missing; expected {', '.join(columns)}")
+    found = {name: table[name].to_numpy() for name in COLUMNS[:3]}
+    scores = [table[name].to_numpy() for name in columns[3:]]
+    found["score"] = np.stack(scores, axis=1) if classes else scores[0]
     if any(np.isnan(found[name]).any() for name in COLUMNS[:3] if found[name].dtype.kind == "f"):
         raise DataError(f"{path}: an empty record, patient or label; expected whole numbers")
     found = {
         name: values.astype(np.float64 if name == "score" else np.int64) for name, values in found.items()
     }
-    _check_values(path, found)
+    _check_values(path, found, max(2, len(classes)))
     return found
 
 
-def _check_values(path: Path, found: dict[str, NDArray[Any]]) -> None:
-    if wrong := sorted(set(found["label"].tolist()) - {0, 1}):
-        raise DataError(f"{path}: label {wrong[0]}; expected 0 or 1")
+def _check_values(path: Path, found: dict[str, NDArray[Any]], classes: int) -> None:
+    if wrong := sorted(set(found["label"].tolist()) - set(range(classes))):
+        expected = "0 or 1" if classes == 2 else f"0 to {classes - 1}"
+        raise DataError(f"{path}: label {wrong[0]}; expected {expected}")
     score = found["score"]
     outside = (score < 0) | (score > 1)
     if outside.any():
         raise DataError(f"{path}: score {score[outside][0]}; expected a probability between 0 and 1")
+    if score.ndim == 2 and (np.abs(score.sum(axis=1) - 1) > WHOLE).any():
+        raise DataError(f"{path}: a record's scores do not add up to 1; expected a probability of each class")

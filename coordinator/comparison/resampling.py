@@ -22,6 +22,7 @@ def resample_patients(
     *,
     resamples: int,
     keyed: tuple[int | str, ...],
+    classes: int = 2,
 ) -> Weights:
     """Resample patients with replacement inside each (site, outcome); their records stay together.
 
@@ -30,9 +31,10 @@ def resample_patients(
     Args:
         site: (n,) number of each record's site.
         patient: (n,) number of each record's patient, counted per site.
-        label: (n,) 0 or 1; a patient's outcome is 1 where any record's is.
+        label: (n,) 0 or 1, or a class's number; a patient's outcome is the highest of any record.
         resamples: how many.
         keyed: what the draws are keyed by.
+        classes: how many outcomes there are.
 
     Returns:
         (resamples, n) how much each record counts, on average 1.
@@ -43,16 +45,16 @@ def resample_patients(
     np.maximum.at(outcome, of_record, label)
     generator = np.random.default_rng(key("bootstrap", *keyed))
     counts = np.empty((resamples, len(outcome)), np.float32)
-    stratum = _strata(patients[0], outcome)
+    stratum = _strata(patients[0], outcome, classes)
     for number in np.unique(stratum):
         members = np.flatnonzero(stratum == number)
         counts[:, members] = _multinomial(generator, len(members), resamples)
     return counts[:, of_record]
 
 
-def _strata(site: NDArray[np.int64], outcome: NDArray[np.int64]) -> NDArray[np.int64]:
+def _strata(site: NDArray[np.int64], outcome: NDArray[np.int64], classes: int) -> NDArray[np.int64]:
     """Number each patient's stratum; the small ones of an outcome are one."""
-    number = 2 * (site + 1) + outcome
+    number = classes * (site + 1) + outcome
     sizes = np.bincount(number)
     return np.where(sizes[number] < SMALLEST, outcome, number)
 

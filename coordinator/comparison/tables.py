@@ -30,6 +30,7 @@ COLUMNS: Final[dict[str, str]] = {
     f"{','.join(Training.model_fields)},identical_to",
     "figures/summary.csv": "task,strategy,site,metric,value,ci_low,ci_high,seed_low,seed_high,n,seeds",
     "figures/subgroups.csv": "task,strategy,variable,group,n,events,value,ci_low,ci_high,hidden,reason",
+    "figures/classes.csv": "task,strategy,class,n,records,value,ci_low,ci_high,hidden,reason",
     "figures/effects.csv": "task,strategy,reference,metric,difference,se_patients,se_seeds,freedom,"
     "low_90,high_90,low_95,high_95,seeds",
     "figures/spent.csv": "task,strategy,party,measure,value,unit,seeds",

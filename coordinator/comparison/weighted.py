@@ -49,13 +49,14 @@ def _block(labels: Labels, scores: Scores, weights: Weights, specificity: float)
     full = weights.astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         return {
-            **_ranked(labels, scores, full, specificity),
+            **ranked(labels, scores, full, specificity),
             **_decided(labels, scores, full),
             **_calibrated(labels, scores, full),
         }
 
 
-def _ranked(labels: Labels, scores: Scores, weights: Floats, specificity: float) -> dict[str, Floats]:
+def ranked(labels: Labels, scores: Scores, weights: Floats, specificity: float) -> dict[str, Floats]:
+    """Compute what only the scores' order gives, under each row of weights (resamples, n), as above."""
     order = np.argsort(-scores, kind="stable")
     ordered, positive = weights[:, order], labels[order]
     # one group per distinct score: tied records count half against each other

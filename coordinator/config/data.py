@@ -78,6 +78,11 @@ class Columns(Record):
     label: str = Field(description="the outcome")
     positive: tuple[str, ...] = Field(("1", "true", "yes"), description="words for an outcome")
     negative: tuple[str, ...] = Field(("0", "false", "no"), description="words for none")
+    classes: Annotated[tuple[str, ...], Field(max_length=100)] = Field(
+        (),
+        description="an outcome of more than two classes: a word for each, in the order of their numbers; "
+        "positive and negative then stay away; empty: with the outcome or without",
+    )
     numeric: tuple[str, ...] = Field((), description="input columns of numbers")
     categorical: tuple[str, ...] = Field((), description="input columns of words or codes")
     image: str | None = Field(None, description="the image's file name, with or without its ending")

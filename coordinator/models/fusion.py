@@ -14,12 +14,13 @@ from coordinator.models.tabular import layer, layers
 NAMES = ("table", "series", "image")
 
 
-def stages(model: Model, shape: tuple[int, ...] | dict[str, tuple[int, ...]]) -> Builders:
-    """Describe the stages: a batch per modality in, (batch, 1) logits out of the last.
+def stages(model: Model, shape: tuple[int, ...] | dict[str, tuple[int, ...]], outputs: int = 1) -> Builders:
+    """Describe the stages: a batch per modality in, (batch, outputs) logits out of the last.
 
     Args:
         model: `fusion`; the first hidden width is each modality's, the others are layers after the fusion.
         shape: one record's shape per modality, and `present`: how many modalities.
+        outputs: logits of a record.
 
     Raises:
         KeyError: the records have one modality only.
@@ -29,7 +30,7 @@ def stages(model: Model, shape: tuple[int, ...] | dict[str, tuple[int, ...]]) ->
     width, *hidden = model.hidden
     together = width * len(shapes) + len(shapes)
     first = {"fronts": partial(Fronts, model, shapes)}
-    return {**first, **layers(together, tuple(hidden), model.dropout)}
+    return {**first, **layers(together, tuple(hidden), model.dropout, outputs)}
 
 
 class Fronts(nn.Module):

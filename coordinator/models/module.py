@@ -15,19 +15,20 @@ from coordinator.models.stages import Builders, Shape
 BATCH_NORM = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
-def stages(model: Model, shape: Shape) -> Builders:
-    """Describe the stages: records in, (batch, 1) logits out of the last.
+def stages(model: Model, shape: Shape, outputs: int = 1) -> Builders:
+    """Describe the stages: records in, (batch, outputs) logits out of the last.
 
     Args:
         model: `module`, with its import path and its constructor's keywords.
         shape: of one record.
+        outputs: logits of a record.
 
     Raises:
         ConfigError: there is no such class, it is no nn.Module, or it does not take these records.
     """
     make = partial(_made, model, class_of(str(model.path)))
     try:
-        return together(make, shape, f"{model!r} {shape}")
+        return together(make, shape, f"{model!r} {shape}", outputs)
     except (RuntimeError, TypeError, ValueError) as error:
         raise ConfigError(
             f"'{model.path}' cannot read records of shape {shape} ({_first_line(error)}); "

@@ -19,21 +19,24 @@ BLOCKS = [2, 2, 2, 2]
 PLANES = [64, 128, 256, 512]
 
 
-def stages(model: Model, shape: tuple[int, ...]) -> Builders:
-    """Describe the stages: (batch, channels, height, width) in, (batch, 1) logits out of the last.
+def stages(model: Model, shape: tuple[int, ...], outputs: int = 1) -> Builders:
+    """Describe the stages: (batch, channels, height, width) in, (batch, outputs) logits out of the last.
 
     Args:
         model: `resnet18` or `densenet121`.
         shape: (channels, height, width).
+        outputs: logits of a record.
     """
-    return together(partial(NETWORKS[model.name], model, shape[0]), shape, f"{model!r} {shape}")
+    return together(
+        partial(NETWORKS[model.name], model, shape[0], outputs), shape, f"{model!r} {shape}", outputs
+    )
 
 
-def resnet18(model: Model, channels: int) -> nn.Module:
+def resnet18(model: Model, channels: int, outputs: int = 1) -> nn.Module:
     """Make MONAI's ResNet-18, with dropout before its last layer."""
     small = model.stem == "3x3"
     network = ResNet(
-        "basic", BLOCKS, PLANES, spatial_dims=2, n_input_channels=channels, num_classes=1,
+        "basic", BLOCKS, PLANES, spatial_dims=2, n_input_channels=channels, num_classes=outputs,
         conv1_t_size=3 if small else 7, conv1_t_stride=1 if small else 2, no_max_pool=small,
         widen_factor=model.width / PLANES[0],
     )  # fmt: skip
@@ -42,10 +45,15 @@ def resnet18(model: Model, channels: int) -> nn.Module:
     return normalised(network, model.norm)
 
 
-def densenet121(model: Model, channels: int) -> nn.Module:
+def densenet121(model: Model, channels: int, outputs: int = 1) -> nn.Module:
     """Make MONAI's DenseNet-121; the growth rate is half the width, as published."""
     network = DenseNet121(
-        2, channels, 1, init_features=model.width, growth_rate=model.width // 2, dropout_prob=model.dropout
+        2,
+        channels,
+        outputs,
+        init_features=model.width,
+        growth_rate=model.width // 2,
+        dropout_prob=model.dropout,
     )
     return normalised(network, model.norm)
 

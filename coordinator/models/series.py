@@ -9,18 +9,19 @@ from coordinator.models.stages import Builders
 from coordinator.models.tabular import layers
 
 
-def stages(model: Model, shape: tuple[int, ...]) -> Builders:
-    """Describe the GRU's stages (Cho 2014): (batch, steps, columns) in, (batch, 1) logits out of the last.
+def stages(model: Model, shape: tuple[int, ...], outputs: int = 1) -> Builders:
+    """Describe the GRU's stages (Cho 2014): (batch, steps, columns) in, (batch, outputs) logits out.
 
     The columns are the variables, carried forward, and as many masks (Che 2018's GRU-Forward with masks).
 
     Args:
         model: `gru`; the first hidden width is its state's, the others are layers after it.
         shape: (steps, columns).
+        outputs: logits of a record.
     """
     width, *hidden = model.hidden
     first = {"gru": partial(LastState, shape[1], width, model.dropout)}
-    return {**first, **layers(width, tuple(hidden), model.dropout)}
+    return {**first, **layers(width, tuple(hidden), model.dropout, outputs)}
 
 
 class LastState(nn.Module):

@@ -49,22 +49,23 @@ class Sliced:
     inside: dict[str, str]
 
 
-def together(make: Callable[[], nn.Module], shape: Shape, name: str) -> Together:
+def together(make: Callable[[], nn.Module], shape: Shape, name: str, outputs: int = 1) -> Together:
     """Describe the stages of a network; ``name`` tells networks apart, so that each is followed once.
 
     Raises:
-        ConfigError: it does not give (batch, 1) logits of records of this shape.
+        ConfigError: it does not give (batch, outputs) logits of records of this shape.
     """
 
     def made() -> nn.Module:
         return out_of_place(make())
 
     with _TRACING:
-        if name not in _known:
+        known_as = f"{name} {outputs}"
+        if known_as not in _known:
             with DRAWING:  # a new network draws its first parameters
                 network = made()
-            _known[name] = sliced(network, _examples(shape))
-    found = _known[name]
+            _known[known_as] = sliced(network, _examples(shape), outputs)
+    found = _known[known_as]
     return Together(
         tuple(str(unit.name) for unit in found.units),
         lambda: stages_of(made(), found.units),
@@ -80,7 +81,7 @@ def _examples(shape: Shape) -> Value:
     return torch.randn(EXAMPLES, *shape, generator=draws)
 
 
-def sliced(network: nn.Module, example: Value) -> Sliced:
+def sliced(network: nn.Module, example: Value, outputs: int = 1) -> Sliced:
     """Find a network's stages.
 
     Raises:
@@ -92,7 +93,7 @@ def sliced(network: nn.Module, example: Value) -> Sliced:
     for reasons in (_tied(network, units), _seen(network, units, example)):
         refused |= {str(units[place].name): reason for place, reason in reasons.items()}
         units = _joined(units, reasons)
-    _check_whole(network, units, example)
+    _check_whole(network, units, example, outputs)
     return Sliced(tuple(units), refused, inside)
 
 
@@ -215,13 +216,14 @@ def _not_a_record_s(value: object) -> str | None:
 
 
 @torch.no_grad()
-def _check_whole(network: nn.Module, units: Sequence[Unit], example: Value) -> None:
+def _check_whole(network: nn.Module, units: Sequence[Unit], example: Value, outputs: int) -> None:
     value: object = example
     given = network.eval()(deepcopy(example))
-    if not isinstance(given, Tensor) or given.shape != (EXAMPLES, 1):
+    if not isinstance(given, Tensor) or given.shape != (EXAMPLES, outputs):
         shape = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
         raise ConfigError(
-            f"the model gives {shape} for {EXAMPLES} records, expected ({EXAMPLES}, 1): one logit a record"
+            f"the model gives {shape} for {EXAMPLES} records, expected ({EXAMPLES}, {outputs}): "
+            + ("one logit a record" if outputs == 1 else "a logit for each class")
         )
     for stage in stages_of(network, units).values():
         value = stage(value)

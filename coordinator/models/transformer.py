@@ -13,19 +13,21 @@ from coordinator.models.tabular import layers
 EXPANSION = 4  # width of a block's hidden layer over that of its tokens, as published
 
 
-def stages(model: Model, shape: tuple[int, ...]) -> Builders:
-    """Describe the stages: (batch, steps, columns) in, (batch, 1) logits out of the last.
+def stages(model: Model, shape: tuple[int, ...], outputs: int = 1) -> Builders:
+    """Describe the stages: (batch, steps, columns) in, (batch, outputs) logits out of the last.
 
     The columns are the variables, carried forward, and as many masks; no step is padded, so all are attended.
 
     Args:
         model: `transformer`; the first hidden width is its tokens', the others are layers after their mean.
         shape: (steps, columns).
+        outputs: logits of a record.
     """
     width, *hidden = model.hidden
     embed = {"embed": partial(Embedding, shape, width, model.dropout)}
     blocks = {f"block{i + 1}": partial(Block, width, model.heads, model.dropout) for i in range(model.blocks)}
-    return {**embed, **blocks, "pool": partial(Pool, width), **layers(width, tuple(hidden), model.dropout)}
+    last = layers(width, tuple(hidden), model.dropout, outputs)
+    return {**embed, **blocks, "pool": partial(Pool, width), **last}
 
 
 class Embedding(nn.Module):

@@ -1,7 +1,8 @@
 """MedMNIST (Yang 2023): one .npz archive of small images and their classes, as train, val and test sets.
 
 `test` is the source's own test set (`split: {source_test: true}` tests on it), train and val are developed
-on. The classes are 0 and 1, or the study's `data.columns` says which are `positive` and which `negative`.
+on. The classes are 0 and 1, or the study's `data.columns` says which are `positive` and which `negative`, or
+names them all in `classes`.
 Every image is taken for one patient's: the archive names none, and only its test set is known to be apart.
 """
 
@@ -18,7 +19,7 @@ from PIL import Image as Pillow
 from coordinator.config import Columns, Data, Site
 from coordinator.errors import DataError
 from coordinator.specs import Deal
-from sites.columns import outcomes
+from sites.columns import known_as, outcomes
 from sites.npz_rows import Rows, append
 from sites.partition import partition
 from sites.reading import PLACE, SOURCE_TEST, Images, Reading
@@ -38,9 +39,9 @@ def deal(spec: Deal, out: Path) -> None:
     """
     source = archive_of(Path(str(spec.path)))
     classes = classes_of(source)
-    events = _outcomes(classes, spec.data, source) == 1
+    found = known_as(_outcomes(classes, spec.data, source))
     sites = [site.name for site in spec.sites]
-    hands = partition(events.astype(np.int64), sites, spec.data.partition, spec.seed, spec.data.source)
+    hands = partition(found, sites, spec.data.partition, spec.seed, spec.data.source)
     for site, hand in hands.items():
         (out / site).mkdir(parents=True)
         with ZipFile(out / site / source.name, "w") as archive:

@@ -12,7 +12,7 @@ import pandas as pd
 from coordinator.config import Columns, Data, Site
 from coordinator.errors import ConfigError
 from coordinator.specs import Deal
-from sites.columns import latest, outcomes, read_columns, table_file
+from sites.columns import known_as, latest, outcomes, read_columns, table_file
 from sites.divide import divide_rows, divide_table
 from sites.partition import partition
 from sites.reading import Reading
@@ -37,12 +37,13 @@ def deal(spec: Deal, out: Path) -> None:
 def dealt_patients(path: Path, spec: Deal) -> dict[str, str]:
     """Deal a table's patients; gives each one's site.
 
-    A patient has the outcome if one of their rows has it; `feature_skew` follows the patient's mean age, or
-    the first number among the inputs where no column holds ages. A row without a patient goes where the
+    A patient has the outcome if one of their rows has it (of several classes: the last of them);
+    `feature_skew` follows the patient's mean age, or the first number among the inputs where no column holds
+    ages. A row without a patient goes where the
     draw puts "nobody", to be quarantined there.
 
     Raises:
-        DataError: the table cannot be read, or has more than two classes.
+        DataError: the table cannot be read, or has classes that the study does not name.
     """
     columns = _columns(spec.data)
     shift = columns.age or next(iter(columns.numeric), None)
@@ -51,7 +52,7 @@ def dealt_patients(path: Path, spec: Deal) -> dict[str, str]:
     rows = pd.DataFrame(
         {
             "patient": cells[columns.patient].str.strip(),
-            "outcome": outcomes(cells[columns.label], columns, path) == 1,
+            "outcome": known_as(outcomes(cells[columns.label], columns, path)),
             "shift": numbers(cells[shift])[0] if shift else np.nan,
         }
     )

@@ -197,3 +197,20 @@ def test_a_folder_holds_one_table(table, tmp_path):
     (tmp_path / "other.parquet").write_bytes(b"")
     with pytest.raises(DataError, match=r"other\.parquet, visits\.csv, expected one table"):
         table_file(tmp_path)
+
+
+CLASSES = COLUMNS.model_copy(update={"classes": ("Home", "ward", "2"), "missing": ("lost",)})
+
+
+def test_classes_are_numbered_as_the_study_names_them(table):
+    words = ("home", "WARD", "2.0", "2", "lost", "")
+    rows = [f"p{i},v{i},{word},70,F,80,icu,3,24" for i, word in enumerate(words)]
+    frame, _, rejected = read_columns(table(*rows), CLASSES)
+    assert frame["label"].tolist() == [0, 1, 2, 2]
+    assert [each.row for each in rejected] == [6, 7]
+
+
+def test_a_class_that_is_not_named_stops_the_reading(table):
+    rows = [f"p{i},v{i},icu,70,F,80,icu,3,24" for i in range(CLASS_ROWS)]
+    with pytest.raises(DataError, match=r"found 'icu' in 'died' beside the classes \(Home, ward, 2\)"):
+        read_columns(table(*rows), CLASSES)

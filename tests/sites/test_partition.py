@@ -114,3 +114,26 @@ def test_a_larger_feature_skew_is_more_skewed():
 def test_feature_skew_without_a_variable_is_refused():
     with pytest.raises(ConfigError, match=r"data\.partition\.feature_skew: 'test' names no variable"):
         partition(np.arange(40) % 2, SITES, Partition(feature_skew=1.0), 0, "test")
+
+
+@given(st.lists(st.integers(0, 3), min_size=4, max_size=300), skews, skews, st.integers(0, 3))
+def test_every_patient_of_several_classes_goes_to_one_site(outcomes, labels, sizes, seed):
+    skew = Partition(label_skew=labels, quantity_skew=sizes)
+    hands = partition(np.array(outcomes), SITES, skew, seed, "test")
+    assert sorted(np.concatenate(list(hands.values())).tolist()) == list(range(len(outcomes)))
+
+
+def test_several_classes_are_dealt_evenly_or_skewed():
+    outcomes = np.arange(800) % 4
+    even = partition(outcomes, SITES, Partition(), 0, "test")
+    assert [np.bincount(outcomes[hand]).tolist() for hand in even.values()] == [[50] * 4] * 4
+    for number in range(4):
+        strong, weak = (
+            spread(outcomes, Partition(label_skew=a), lambda h, n=number: (outcomes[h] == n).mean())
+            for a in (0.3, 30)
+        )
+        assert strong > 3 * weak
+    # the shares of a symmetric Dirichlet spread alike, whichever class is divided first
+    skew = Partition(label_skew=3)
+    shares = [spread(outcomes, skew, lambda h, n=n: (outcomes[h] == n).mean()) for n in range(4)]
+    assert max(shares) < 1.2 * min(shares)

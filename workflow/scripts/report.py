@@ -18,6 +18,7 @@ from markupsafe import Markup
 from reporting import (
     attack_tables,
     charts,
+    class_tables,
     cost_tables,
     frontier,
     gallery,
@@ -49,6 +50,7 @@ PARTS: Final[dict[str, Callable[[Results, str], Any]]] = {
     "outside": patient_tables.outside,
     "left_out": patient_tables.left_out,
     "metrics": result_tables.metrics,
+    "classes": class_tables.classes,
     "by_site": site_tables.by_site,
     "each_site": site_tables.each_site,
     "per_site": site_tables.per_site,

@@ -95,6 +95,12 @@ def target(results: Results, task: str) -> Table | None:
 
 def _targets(results: Results, task: str) -> str:
     config = results.provenance["config"]
+    if results.classes(task):
+        return (
+            "Of more than two classes no AUROC is told in validation, and the target is a loss alone: the "
+            f"reference\u2019s least plus {config['target_loss']:g}. \u2013: not reached. Bytes are those of "
+            "both directions, and of the records where they were pooled."
+        )
     return (
         "The target is the validation AUROC of the round that the reference\u2019s validation chose, with "
         f"the same seed, less the margin of {config['tasks'][task]['margin']:g}; by loss: its least plus "

@@ -32,10 +32,12 @@ def overview(results: Results, task: str, strategies: list[str]) -> Figure | Non
         base.mark_point(filled=True, size=80, opacity=1).encode(x, y, tint),
     ).properties(width=BAR, height=max(60, 30 * len(strategies)))
     words = "; ".join(f"{point['strategy']} {point['value']:.3f}" for point in pooled)
+    area = results.area(task)
     return charts.draw(
         chart,
         f"overview-{task}",
-        title=f"{'Mean AUROC of the sites' if results.federated else 'AUROC'} with 95 % interval; grey ticks "
+        title=f"{'Mean AUROC of the sites' if results.federated else area[0].upper() + area[1:]} with 95 % "
+        "interval; grey ticks "
         "are single sites",
         description=f"AUROC over all sites by strategy: {words}.",
         source="figures/summary.csv",

@@ -17,7 +17,7 @@ TABLES: Final = (
     "figures/outside.csv", "figures/suppressed.csv", "figures/uncounted.csv", "figures/attacks.csv",
     "figures/private.csv", "figures/frontier.csv", "figures/gallery.csv",
     "figures/interruptions.csv", "figures/subgroups.csv", "figures/network.csv", "figures/per_site.csv",
-    "figures/sweeps.csv",
+    "figures/sweeps.csv", "figures/classes.csv",
 )  # fmt: skip
 
 
@@ -60,6 +60,14 @@ class Results:
     def primary(self) -> str:
         """Name the difference on which verdicts are."""
         return "auroc_stratified" if self.federated else "auroc"
+
+    def classes(self, task: str) -> list[str]:
+        """Name the classes of a task's outcome where there are more than two."""
+        return distinct(self.rows("figures/classes.csv", task=task), "class")
+
+    def area(self, task: str) -> str:
+        """Name a task's primary metric."""
+        return "mean one-vs-rest AUROC" if self.classes(task) else "AUROC"
 
     def rows(self, table: str, **where: str) -> list[Row]:
         """Give a table's rows, those that match."""

@@ -12,6 +12,8 @@ COHORT = {
     "auxiliary_records": "auxiliary", "quarantined": "quarantined",
 }  # fmt: skip
 
+OUTCOMES = ("events", "test_events")
+
 
 def smallest(results: Results) -> int:
     """Give the smallest count of patients that leaves a site."""
@@ -21,10 +23,14 @@ def smallest(results: Results) -> int:
 def cohort(results: Results, task: str) -> Table:
     """Count each site's patients and records, by role."""
     rows = results.rows("figures/cohort.csv", task=task)
-    table = Table("Patients and records of each site", list(COHORT.values()), group="site")
+    several = bool(results.classes(task))
+    shown = {name: word for name, word in COHORT.items() if not (several and name in OUTCOMES)}
+    table = Table("Patients and records of each site", list(shown.values()), group="site")
     for row in rows:
-        table.rows.append((row["title"], [cell(row, column, units.count) for column in COHORT]))
-    if any(not row["events"] or not row["test_events"] for row in rows):
+        table.rows.append((row["title"], [cell(row, column, units.count) for column in shown]))
+    if several:
+        table.notes.append("How many patients have each class stands in the next table.")
+    elif any(not row["events"] or not row["test_events"] for row in rows):
         table.notes.append(
             f"\u2013 among the outcomes: not told, as fewer than {smallest(results)} patients of some role "
             "have the outcome, or do not have it."

@@ -4,6 +4,7 @@ from markupsafe import Markup
 
 from reporting import units
 from reporting.cells import Table, cell, number, text, with_interval
+from reporting.class_tables import EXPLAINED, MEANS_OF_CLASSES, count_cell
 from reporting.files import Results, Row, distinct
 from reporting.patient_tables import smallest
 from reporting.sentences import KINDS, undefined
@@ -25,24 +26,26 @@ MEANS = (
 )
 
 
-def shown_of_all(results: Results) -> list[str]:
-    """Name the metrics that all sites together have."""
-    return [name for name in METRICS if name in OF_ALL or not results.federated]
+def shown_of_all(results: Results, task: str) -> dict[str, str]:
+    """Name the metrics that all sites together have, and say what each is called."""
+    if results.classes(task):
+        return MEANS_OF_CLASSES
+    return {name: word for name, word in METRICS.items() if name in OF_ALL or not results.federated}
 
 
 def metrics(results: Results, task: str) -> Table:
     """All metrics over all sites together, means over seeds."""
     rows = results.rows("figures/summary.csv", task=task, site="all")
     caption = "All sites together: mean over seeds and 95 % interval over patients"
-    names = shown_of_all(results)
-    table = Table(caption, [METRICS[name] for name in names], group="strategy")
+    names = shown_of_all(results, task)
+    table = Table(caption, list(names.values()), group="strategy")
     area = results.rows("figures/summary.csv", task=task, site=results.whole, metric="auroc")
     found = {(row["strategy"], row["metric"]): row for row in [*rows, *area]}
     for strategy in distinct(rows, "strategy"):
         own = [found.get((strategy, metric)) for metric in names]
         table.rows.append((strategy, [metric_cell(row, reason(results, row)) for row in own]))
     table.notes = [
-        MEANS if results.federated else explained(results),
+        MEANS if results.federated else explained(results, task),
         *[note for note in undefined(results, task) if note.startswith("\u2013 at all:")],
     ]
     if several := _of_several_models(results, task):
@@ -51,8 +54,10 @@ def metrics(results: Results, task: str) -> Table:
     return table
 
 
-def explained(results: Results) -> str:
+def explained(results: Results, task: str) -> str:
     """Say what the metrics are and where they are taken."""
+    if results.classes(task):
+        return EXPLAINED
     return (
         "Higher is better, except for Brier score and calibration error. Accuracy, balanced accuracy and F1 "
         "are taken at a score of 0.5; the calibration error has 15 bins of equal width; the intercept is "
@@ -85,7 +90,7 @@ def subgroups(results: Results, task: str) -> Table | None:
     found = {(row["variable"], row["group"], row["strategy"]): row for row in rows}
     for variable, group in dict.fromkeys((row["variable"], row["group"]) for row in rows):
         own = [found[variable, group, strategy] for strategy in strategies]
-        counts = [_count(own[0], column, few) for column in ("n", "events")]
+        counts = [count_cell(own[0], column, few) for column in ("n", "events")]
         values = [with_interval(row, title=row["reason"]) for row in own]
         table.rows.append((f"{GROUPS[variable]} {group}", [*counts, *values]))
     table.notes = [
@@ -101,8 +106,8 @@ def every_seed(results: Results, task: str) -> Table:
     rows = results.rows("comparison.csv", task=task, site="all")
     area = results.rows("comparison.csv", task=task, site=results.whole, metric="auroc")
     found = {(row["strategy"], row["seed"], row["metric"]): row for row in [*rows, *area]}
-    names = shown_of_all(results)
-    table = Table("Every run, all sites together", ["seed", *(METRICS[n] for n in names)], group="strategy")
+    names = shown_of_all(results, task)
+    table = Table("Every run, all sites together", ["seed", *names.values()], group="strategy")
     for strategy, seed in dict.fromkeys((row["strategy"], row["seed"]) for row in rows):
         cells = [metric_cell(found.get((strategy, seed, metric))) for metric in names]
         table.rows.append((strategy, [text(seed, "seed"), *cells]))
@@ -132,7 +137,8 @@ def differences(results: Results, task: str) -> Table:
     }
     columns = ["difference, 90 % interval", "95 % interval", "verdict"]
     columns += [] if results.federated else ["stratified difference, 90 % interval"]
-    table = Table("Differences in AUROC, mean over seeds on the same patients", columns, group="pair")
+    caption = f"Differences in {results.area(task)}, mean over seeds on the same patients"
+    table = Table(caption, columns, group="pair")
     for row in results.rows("differences.csv", task=task):
         table.rows.append((
             f"{row['strategy']} \u2212 {row['reference']}",
@@ -150,9 +156,8 @@ def power(results: Results, task: str) -> Table | None:
     """Say what this test set could have seen."""
     rows = results.rows("figures/power.csv", task=task)
     columns = ["planned", "as found", "chance of \u201cequivalent\u201d if equal"]
-    table = Table(
-        "The smallest difference in AUROC that this test set could have seen", columns, group="pair"
-    )
+    caption = f"The smallest difference in {results.area(task)} that this test set could have seen"
+    table = Table(caption, columns, group="pair")
     for row in rows:
         cells = [cell(row, "planned"), cell(row, "detectable"), cell(row, "chance", units.percent)]
         table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
@@ -160,6 +165,7 @@ def power(results: Results, task: str) -> Table | None:
         "With 80 % power, at 5 % two-sided. Planned: from the reference\u2019s AUROC, the test records and "
         "their outcomes, with scores correlated at 0.9 (Hanley and McNeil 1982). As found: from the "
         "interval of this comparison, which holds the choice of seeds too and is wide where these are few."
+        + (" Of more than two classes nothing was planned." if results.classes(task) else "")
     ]
     return table if rows else None
 
@@ -172,16 +178,19 @@ def secondary(results: Results, task: str) -> Table | None:
     for row in rows:
         shown = with_interval(row, "difference", units.signed)
         ps = [cell(row, column, units.probability) for column in ("p", "p_holm")]
-        cells = [text(METRICS[row["metric"]]), shown, *ps]
+        cells = [text(_called(results, row)), shown, *ps]
         table.rows.append((f"{row['strategy']} \u2212 {row['reference']}", cells))
     table.notes = ["p after Holm (1979) over all rows of this table."]
     return table if rows else None
 
 
-def _count(row: Row, column: str, few: int) -> Markup:
-    if row[column] == "" and row["hidden"] == "few":
-        return Markup('<td class="few">&lt;{}</td>').format(few)
-    return cell(row, column, units.count)
+def _called(results: Results, row: Row) -> str:
+    """Say what a metric is called; one of a class is that of its AUROC."""
+    metric = row["metric"]
+    if results.classes(row["task"]):
+        own = metric.removeprefix("auroc_")
+        return f"AUROC of {own}" if own != metric else MEANS_OF_CLASSES[metric]
+    return METRICS[metric]
 
 
 def metric_cell(row: Row | None, why: str = "") -> Markup:

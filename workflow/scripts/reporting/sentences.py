@@ -173,8 +173,10 @@ def reference_sentence(results: Results, task: str) -> Markup:
         return Markup("The AUROC of the reference {} is undefined.").format(reference)
     seeds = int(row["seeds"])
     mean = ", the sites\u2019 mean" if results.federated else ""
-    return Markup("{} reaches an AUROC of {}{} (95\u00a0% interval {} to {}) on {} test records{}.").format(
-        reference, number(row, "value"), mean, *(number(row, column) for column in ("ci_low", "ci_high")),
+    area = f"{'a' if results.classes(task) else 'an'} {results.area(task)}"
+    return Markup("{} reaches {} of {}{} (95\u00a0% interval {} to {}) on {} test records{}.").format(
+        reference, area, number(row, "value"), mean,
+        *(number(row, column) for column in ("ci_low", "ci_high")),
         number(row, "n", units.count),
         f", mean over {seeds} seeds" if seeds > 1 else "; with one seed, variation from training is not seen",
     )  # fmt: skip

@@ -29,9 +29,9 @@ def by_site(results: Results, task: str) -> Table:
         table.rows.append((site, cells))
     table.notes = [
         f"all: {_ranked(results)} ranked against every other, also across hospitals{_bound(results, task)}. "
-        "stratified: the mean "
-        "of the sites\u2019 AUROCs, weighted by positive \u00d7 negative records. An interval from few "
-        "records is rough, and a perfect ranking has none: it shows no error to estimate one from.",
+        "stratified: the mean of the sites\u2019 AUROCs, weighted by positive \u00d7 negative records"
+        f"{_by_class(results, task)}. An interval from few records is rough, and a perfect ranking has none: "
+        "it shows no error to estimate one from.",
         *[note for note in undefined(results, task) if not note.startswith("\u2013 at all:")],
     ]
     return table
@@ -45,6 +45,15 @@ def _bound(results: Results, task: str) -> str:
     rows = results.rows("figures/per_site.csv", task=task) if results.federated else []
     bounds = [float(row["bound"]) for row in rows if row["bound"]]
     return f", from binned scores and off by at most {max(bounds):.3f}" if bounds else ""
+
+
+def _by_class(results: Results, task: str) -> str:
+    if not results.classes(task):
+        return ""
+    return (
+        ", of each class against the others, and then the mean over classes; a site whose resamples often "
+        "lose a class has no interval"
+    )
 
 
 def each_site(results: Results, task: str) -> Table | None:
@@ -63,7 +72,7 @@ def each_site(results: Results, task: str) -> Table | None:
         for site in distinct(rows, "site"):
             own = [found[strategy, site, metric] for metric in METRICS]
             table.rows.append((site, [metric_cell(row, reason(results, row)) for row in own]))
-    table.notes = [explained(results)]
+    table.notes = [explained(results, task)]
     return table
 
 

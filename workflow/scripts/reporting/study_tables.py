@@ -85,10 +85,17 @@ def facts(results: Results, task: str) -> list[tuple[str, object]]:
     return [
         ("source", f"{config['data']['source']}, {_reads(rows[0]['modalities'])} per record"),
         ("sites", ", ".join(distinct(rows, "site"))),
+        *_outcome(results, task),
         ("model", config["model"]["name"]),
         ("test records", number(total, "n", units.count)),
         ("margin", f"\u00b1{config['margin']:g} AUROC, fixed before the run"),
     ]
+
+
+def _outcome(results: Results, task: str) -> list[tuple[str, object]]:
+    classes = results.classes(task)
+    words = f"{len(classes)} classes: {', '.join(classes)}; AUROC is the mean of each against all others"
+    return [("outcome", words)] if classes else []
 
 
 def _reads(modalities: str) -> str:
