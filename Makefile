@@ -122,7 +122,7 @@ SEED ?= 0
 chaos: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.chaos.run --plans $(PLANS) --seed $(SEED)
 
-# attacks held against what their sources report; needs the data (SUTURE_DATA_ROOT): an hour
+# attacks held against what their sources report; needs the data (SUTURE_DATA_ROOT): 20 minutes
 references: env
 	@$(QUIET) $(VENV_PYTHON) -m tests.bench.references
 
