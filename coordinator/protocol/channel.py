@@ -54,6 +54,8 @@ class CoordinatorChannel:
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
         self.waited = 0.0  # seconds in which nothing had come
+        # sees to what is to be said although nothing has come; gives the seconds until it must again
+        self.meanwhile: Callable[[], float] = lambda: WAIT_SECONDS
 
     @property
     def hellos(self) -> dict[str, Hello]:
@@ -237,7 +239,7 @@ class CoordinatorChannel:
             self._check_lost()
             if self.lines[site].waiting():
                 break
-            self._pump(WAIT_SECONDS)
+            self._pump(self.meanwhile())
         heard = expected(self.lines[site].hear(), kind, site, position)
         self.listener(site, heard)
         return heard

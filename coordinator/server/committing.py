@@ -13,10 +13,12 @@ from coordinator.errors import ConfigError, DataError, ProtocolError
 from coordinator.keeping import Keeping
 from coordinator.outcome import write_bytes
 from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.line import WAIT_SECONDS
 from coordinator.protocol.messages import Committed, Hello
 from coordinator.server.heads import Heads
 from coordinator.specs import Away
 
+SOON_SECONDS: Final = 0.02  # between two looks whether the disk has a commit, while nothing comes
 GENERATION: Final = "generation"
 INTERRUPTIONS: Final = "interruptions.jsonl"
 HASH = re.compile("[0-9a-f]{64}")
@@ -66,6 +68,8 @@ class CoordinatorCommits:
             meanwhile: go on while the disk works; that a commit is made is said when it lies there.
         """
         self._meanwhile = meanwhile
+        if meanwhile:  # a site may wait for it before it says any more
+            channel.meanwhile = self.look
         self._begun: tuple[int, dict[str, str]] | None = None
         self._keeping, self._channel, self._heads, self._told = keeping, channel, heads, made
         self._held: dict[str, dict[int, str]] = {}
@@ -174,10 +178,11 @@ class CoordinatorCommits:
         self._keeping.begin(party, number, item, sites=self._own, away=self.away)
         self._begun = number, hashes
 
-    def look(self) -> None:
-        """Say so of the last commit, if it lies on the disk by now."""
+    def look(self) -> float:
+        """Say so of the last commit, if it lies on the disk by now; give the seconds until to look again."""
         if self._begun and self._keeping.commits.is_written():
             self.finish()
+        return SOON_SECONDS if self._begun else WAIT_SECONDS
 
     def finish(self) -> None:
         """Wait until the last commit lies on the disk, and say so.
