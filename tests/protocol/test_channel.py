@@ -317,8 +317,10 @@ def test_bye_reaches_a_site_although_the_coordinator_closes_at_once():
             channel.finish()
             channel.dismiss()
             channel.close()
+            assert not len(parties.router._connections)  # all have hung up
             for each in leaving:
                 each.result(30)
+            assert all(site._link._context.closed for site in sites.values())
 
 
 def test_the_last_word_is_heard_though_the_connection_ended_meanwhile(monkeypatch):
@@ -388,6 +390,8 @@ def test_a_site_that_leaves_after_bye_is_not_lost():
             each.result(30)
         for _ in range(3):
             channel._pump(0.1)
+        assert channel.lost() == []
+        assert not len(parties.router._connections)
 
 
 def test_the_gate_hears_each_message_before_it_leaves():

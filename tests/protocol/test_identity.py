@@ -400,7 +400,7 @@ def test_a_removed_key_is_not_let_in_again(monkeypatch, parties):
 
 def test_a_site_waits_for_a_coordinator_that_is_not_there_yet():
     with meeting() as parties:
-        late_coordinator(parties)
+        assert late_coordinator(parties) == Welcome((1,))
 
 
 def late_coordinator(parties):
@@ -416,9 +416,10 @@ def late_coordinator(parties):
         channel = CoordinatorChannel(router, ("east",), spec=SPEC, limit=LIMIT)
         channel.admit()
         channel.welcome((1,))
-        assert entering.result(30) == Welcome((1,))
+        heard = entering.result(30)
         site._link.close()
         router.close()
+        return heard
 
 
 # where it listens
