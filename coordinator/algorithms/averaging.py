@@ -6,7 +6,7 @@ An optimizer over averaged tensors starts anew each round, as in FedAvg as publi
 or keeps its state.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
 
 import torch
@@ -18,7 +18,7 @@ from coordinator.algorithms.party import Party
 from coordinator.algorithms.robust import aggregated
 from coordinator.algorithms.secure_averaging import give_summand, hear_sum
 from coordinator.algorithms.tensors import received, sent
-from coordinator.algorithms.training import floats
+from coordinator.algorithms.training import Mean, floats
 from coordinator.models.stages import Part
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Position, Weights
@@ -52,10 +52,14 @@ def coordinator_average(party: Party, item: Average, channel: CoordinatorChannel
     own = floats(back) if party.copies else []
     if not (theirs or own):
         return
-    models = gathered(item, channel, party.site_shapes) if theirs else [[] for _ in item.sites]
-    for model, site in zip(models, item.sites, strict=True):
-        model += [value.cpu() for value in floats(party.copies[site])] if own else []
-    average = averaged(party, item.sites, [*theirs, *(value.cpu() for value in own)], models)
+    heard: Iterable[list[Tensor]] = (
+        gathered(item, channel, party.site_shapes) if theirs else ([] for _ in item.sites)
+    )
+    models = (
+        [*model, *(value.cpu() for value in (floats(party.copies[site]) if own else []))]
+        for model, site in zip(heard, item.sites, strict=True)
+    )
+    average = averaged(party, item, [*theirs, *(value.cpu() for value in own)], models)
     if theirs:
         tell_average(party, item, average[: len(theirs)], channel)
     if own:
@@ -69,13 +73,29 @@ def tell_average(party: Party, item: Average, average: list[Tensor], channel: Co
     channel.broadcast(weights_at(item, 0, average, sum(party.cohort.train)))
 
 
-def averaged(party: Party, sites: Sequence[int], x: list[Tensor], models: list[list[Tensor]]) -> list[Tensor]:
+def averaged(party: Party, item: Average, x: list[Tensor], models: Iterable[list[Tensor]]) -> list[Tensor]:
     """Average the models that count, by the study's norms; where none does, x stays."""
-    kept, models = judged(party, sites, x, models)
-    weights = site_weights(party, kept)
-    if len(kept) < len(sites) and not any(weights):
-        return x
-    return aggregated(party.run, models, weights)
+    kept, average = summed_up(party, judged(party, item.sites, x, models))
+    return average if counts(party, kept, item) else x
+
+
+def counts(party: Party, kept: Sequence[int], item: Average | LocalRound) -> bool:
+    """Say whether there is an average: not where the norms left out every site that has records."""
+    return len(kept) == len(item.sites) or any(site_weights(party, kept))
+
+
+def summed_up(party: Party, heard: Iterable[tuple[int, list[Tensor]]]) -> tuple[list[int], list[Tensor]]:
+    """Aggregate models as they come, with the sites they are of; a mean keeps none of them."""
+    kept, models, mean = list[int](), list[list[Tensor]](), Mean()
+    for site, model in heard:
+        kept.append(site)
+        if party.run.aggregate == "mean":
+            mean.add(model, *site_weights(party, [site]))
+        else:
+            models.append(model)
+    if party.run.aggregate == "mean":
+        return kept, mean.value()
+    return kept, aggregated(party.run, models, site_weights(party, kept))
 
 
 def copy_back(party: Party, trial: int) -> None:
@@ -113,18 +133,17 @@ def send_model(
         channel.send(weights_at(item, party.index, tensors, party.cohort.train[party.index]))
 
 
-def gathered(item: Average | LocalRound, channel: CoordinatorChannel, shapes: Shapes) -> list[list[Tensor]]:
-    """Hear the tensors of the sites that took part, in site order.
+def gathered(
+    item: Average | LocalRound, channel: CoordinatorChannel, shapes: Shapes
+) -> Iterator[list[Tensor]]:
+    """Hear the tensors of the sites that took part, in site order, each when it is asked for.
 
     Raises:
         ProtocolError: they are not of these shapes.
     """
-    found = []
     for index in item.sites:
         site = channel.sites[index]
-        heard = channel.receive(site, Weights, position_of(item, index))
-        found.append(loaded(heard, shapes, site))
-    return found
+        yield loaded(channel.receive(site, Weights, position_of(item, index)), shapes, site)
 
 
 def site_weights(party: Party, sites: Sequence[int]) -> list[float]:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from coordinator.algorithms.adapting import predict_adapted
 from coordinator.algorithms.averaging import (
+    counts,
     fill,
     gathered,
     loaded,
@@ -19,6 +20,7 @@ from coordinator.algorithms.averaging import (
     position_of,
     send_model,
     site_weights,
+    summed_up,
     weights_at,
 )
 from coordinator.algorithms.local import batches_here, hear, report, train_here
@@ -33,7 +35,7 @@ from coordinator.algorithms.party import (
 )
 from coordinator.algorithms.secure_averaging import hear_sum
 from coordinator.algorithms.selection import announce, heed
-from coordinator.algorithms.server_rules import RULES, correction
+from coordinator.algorithms.server_rules import RULES, RULES_OF_EACH, correction
 from coordinator.algorithms.tensors import received, sent
 from coordinator.algorithms.training import floats
 from coordinator.models.stages import Part, Shape
@@ -80,14 +82,19 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
 
 def next_model(party: Party, item: LocalRound, x: list[Tensor], channel: CoordinatorChannel) -> list[Tensor]:
     """Give x for the next round from the models that count; where none does it stays."""
-    shapes, rule = [tuple(value.shape) for value in x], RULES[party.run.rule]
-    if party.run.secure_aggregation:  # their mean alone is heard
-        return rule(party, item, x, [hear_sum(party, item, channel, shapes)], [1.0])
-    kept, models = judged(party, item.sites, x, gathered(item, channel, shapes))  # in site order
-    weights = site_weights(party, kept)
-    if kept != item.sites and not any(weights):
+    shapes, rule = [tuple(value.shape) for value in x], RULES.get(party.run.rule)
+    if rule and party.run.secure_aggregation:  # their mean alone is heard
+        return rule(party, x, hear_sum(party, item, channel, shapes))
+    heard = judged(party, item.sites, x, gathered(item, channel, shapes))  # in site order
+    if rule:
+        kept, average = summed_up(party, heard)
+        return rule(party, x, average) if counts(party, kept, item) else x
+    found = list(heard)
+    kept, models = [site for site, _ in found], [model for _, model in found]
+    if not counts(party, kept, item):
         return x
-    return rule(party, replace(item, sites=kept), x, models, weights)
+    item = replace(item, sites=tuple(kept))
+    return RULES_OF_EACH[party.run.rule](party, item, x, models, site_weights(party, kept))
 
 
 def site_step(party: Party, item: Item, channel: SiteChannel) -> Party:

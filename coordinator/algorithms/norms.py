@@ -4,7 +4,7 @@ A false update is often a long one. What is outside the norms, or not finite, is
 case; by `action` it is shortened to the norm, or counts as never sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
@@ -50,18 +50,14 @@ def heeded(party: Party, site: int, kind: Kind, norm: float) -> float:
     return float(bound / norm) if party.run.norms.action == "clip" and isfinite(norm) else 0.0
 
 
-@torch.no_grad()
 def judged(
-    party: Party, sites: Sequence[int], x: Tensors, models: Sequence[Tensors]
-) -> tuple[tuple[int, ...], list[Tensors]]:
-    """Measure each site's update y_i - x; give the sites whose models count, and these models."""
-    kept, found = [], []
+    party: Party, sites: Sequence[int], x: Tensors, models: Iterable[Tensors]
+) -> Iterator[tuple[int, Tensors]]:
+    """Measure each site's update y_i - x as it comes; give who counts, and the model that does."""
     for site, model in zip(sites, models, strict=True):
         factor = heeded(party, site, "update", _distance(x, model))
         if factor:
-            kept.append(site)
-            found.append(model if factor == 1 else _shortened(x, model, factor))
-    return tuple(kept), found
+            yield site, model if factor == 1 else _shortened(x, model, factor)
 
 
 def bound_step(party: Party, site: int, part: Part, cut: Tensor, *more: Tensor) -> None:
@@ -90,6 +86,7 @@ def length_of(*gradients: Tensor) -> float:
     return float(torch.stack([torch.linalg.vector_norm(each.detach().cpu()) for each in gradients]).max())
 
 
+@torch.no_grad()
 def _distance(x: Tensors, y: Tensors) -> float:
     squares = [
         ((b.reshape(-1)[block].double() - a.reshape(-1)[block].double()) ** 2).sum()
@@ -99,5 +96,6 @@ def _distance(x: Tensors, y: Tensors) -> float:
     return float(torch.stack(squares).sum().sqrt()) if squares else 0.0
 
 
+@torch.no_grad()
 def _shortened(x: Tensors, y: Tensors, factor: float) -> Tensors:
     return [(a.double() + factor * (b.double() - a.double())).to(b.dtype) for a, b in zip(x, y, strict=True)]

@@ -1,7 +1,7 @@
 """What the server does with the sites' models: x the model they began with, y_i what site i sent back.
 
-Each rule gives the next x from (x, [y_i], weights p_i that add up to 1 after division by their sum). Its
-memory lies in `party.server`, in float64 where it is arithmetic of the rule's own.
+A rule gives the next x from x and the average of the y_i, or from x, [y_i] and weights p_i that add up to 1
+after division by their sum. Its memory lies in `party.server`, in float64 where it is arithmetic of its own.
 """
 
 from collections.abc import Callable, Sequence
@@ -11,26 +11,22 @@ import torch
 from torch import Tensor
 
 from coordinator.algorithms.party import Party
-from coordinator.algorithms.robust import aggregated
 from coordinator.algorithms.training import weighted_mean
 from coordinator.rates import rate_at
 from coordinator.schedule import LocalRound, site_round
 
 Tensors = list[Tensor]
-Rule = Callable[[Party, LocalRound, Tensors, list[Tensors], Sequence[float]], Tensors]
+Rule = Callable[[Party, Tensors, Tensors], Tensors]
+RuleOfEach = Callable[[Party, LocalRound, Tensors, list[Tensors], Sequence[float]], Tensors]
 
 
-def mean(
-    party: Party, item: LocalRound, x: Tensors, models: list[Tensors], weights: Sequence[float]
-) -> Tensors:
+def mean(party: Party, x: Tensors, average: Tensors) -> Tensors:
     """X <- sum_i p_i y_i  (FedAvg: McMahan 2017, algorithm 1), or another aggregate of the y_i."""
-    return aggregated(party.run, models, weights)
+    return average
 
 
 @torch.no_grad()
-def adaptive(
-    party: Party, item: LocalRound, x: Tensors, models: list[Tensors], weights: Sequence[float]
-) -> Tensors:
+def adaptive(party: Party, x: Tensors, average: Tensors) -> Tensors:
     """FedAdagrad, FedYogi and FedAdam (Reddi 2021, algorithm 2).
 
     d = sum_i p_i (y_i - x);  m <- b1 m + (1 - b1) d;  x <- x + eta m / (sqrt(v) + tau), with
@@ -41,9 +37,9 @@ def adaptive(
     if not server:
         server["m"] = [torch.zeros_like(value, dtype=torch.float64) for value in x]
         server["v"] = [torch.full_like(value, run.server_tau**2, dtype=torch.float64) for value in x]
-    middle, found = aggregated(run, models, weights), []
-    for place, (old, average) in enumerate(zip(x, middle, strict=True)):
-        d = average.double() - old.double()
+    found = []
+    for place, (old, middle) in enumerate(zip(x, average, strict=True)):
+        d = middle.double() - old.double()
         m = server["m"][place] = run.server_beta1 * server["m"][place] + (1 - run.server_beta1) * d
         v = server["v"][place] = _second(run.rule, server["v"][place], d**2, run.server_beta2)
         found.append((old.double() + run.server_rate * m / (v.sqrt() + run.server_tau)).to(old.dtype))
@@ -142,6 +138,8 @@ RULES: Final[dict[str, Rule]] = {
     "fedadam": adaptive,
     "fedyogi": adaptive,
     "fedadagrad": adaptive,
+}
+RULES_OF_EACH: Final[dict[str, RuleOfEach]] = {
     "scaffold": scaffold,
     "fednova": nova,
 }

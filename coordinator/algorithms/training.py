@@ -126,22 +126,45 @@ def floats(part: nn.Module) -> list[Tensor]:
     return [value for value in part.state_dict().values() if value.is_floating_point()]
 
 
-@torch.no_grad()
-def weighted_mean(tensors: Sequence[Sequence[Tensor]], weights: Sequence[float]) -> list[Tensor]:
-    """Average models: sum_k w_k t_k / sum_k w_k, in float64 in site order, divided once, then cast."""
-    total = float(sum(weights))
-    return [_mean(values, weights, total) for values in zip(*tensors, strict=True)]
+class Mean:
+    """The average of models that come one by one: sum_k w_k t_k / sum_k w_k.
+
+    In float64 in the order in which they come, divided once, then cast; none is kept.
+    """
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.weight = 0.0
+        self._sums: list[Tensor] = []
+        self._kinds: list[tuple[torch.dtype, torch.Size]] = []
+
+    @torch.no_grad()
+    def add(self, model: Sequence[Tensor], weight: float) -> None:
+        """Add a model's tensors."""
+        if not self._sums:
+            self._sums = [torch.zeros(t.numel(), dtype=torch.float64, device=t.device) for t in model]
+            self._kinds = [(t.dtype, t.shape) for t in model]
+        for total, tensor in zip(self._sums, model, strict=True):
+            flat = tensor.reshape(-1)
+            for block in blocks(flat.numel()):
+                total[block] += weight * flat[block].double()
+        self.weight += weight
+
+    @torch.no_grad()
+    def value(self) -> list[Tensor]:
+        """Give the average, of the models' own type."""
+        return [
+            total.div_(self.weight).to(dtype).reshape(shape)
+            for total, (dtype, shape) in zip(self._sums, self._kinds, strict=True)
+        ]
 
 
-def _mean(values: Sequence[Tensor], weights: Sequence[float], total: float) -> Tensor:
-    first, flat = values[0], [value.reshape(-1) for value in values]
-    mean = torch.empty(first.shape, dtype=first.dtype, device=first.device)
-    for block in blocks(mean.numel()):
-        summed = torch.zeros_like(flat[0][block], dtype=torch.float64)
-        for weight, value in zip(weights, flat, strict=True):
-            summed += weight * value[block].double()
-        mean.view(-1)[block] = (summed / total).to(mean.dtype)
-    return mean
+def weighted_mean(models: Iterable[Sequence[Tensor]], weights: Sequence[float]) -> list[Tensor]:
+    """Average models (`Mean`)."""
+    mean = Mean()
+    for model, weight in zip(models, weights, strict=True):
+        mean.add(model, weight)
+    return mean.value()
 
 
 def blocks(count: int) -> Iterator[slice]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.codec import Frames, frozen
+from coordinator.protocol.credit import Room
 from coordinator.protocol.entrance import Entrance
 from coordinator.protocol.line import (
     AHEAD_MESSAGES,
@@ -51,6 +52,7 @@ class CoordinatorChannel:
             line.unheard = Unheard(ahead)
         self._link, self._presence = link, Presence(sites)
         self.entrance = Entrance(link, self.lines, self._presence, spec)
+        self._room = Room(self.lines, self._lend)
         # what hears every message of a conversation, where the study records the wire
         self.listener: Callable[[str, Message], None] = lambda site, message: None
         self.waited = 0.0  # seconds in which nothing had come
@@ -239,6 +241,7 @@ class CoordinatorChannel:
             self._check_lost()
             if self.lines[site].waiting():
                 break
+            self._room.give(site)
             self._pump(self.meanwhile())
         heard = expected(self.lines[site].hear(), kind, site, position)
         self.listener(site, heard)
@@ -282,6 +285,10 @@ class CoordinatorChannel:
         for site in self._presence.ended(self._link.gone()):
             self.entrance.forget(site)
 
+    def _lend(self, site: str, frames: Frames) -> None:
+        if route := self._presence.routes.get(site):
+            self._link.send(route, frames)
+
     def _check_lost(self) -> None:
         for site in sorted(self._presence.lost):
             # what it said before is heard first, unless it has come back since
@@ -301,6 +308,7 @@ class CoordinatorChannel:
         try:
             if self.lines[site].accept(frames) is not None:
                 self._presence.routes[site] = route
+            self._room.look(site)
         except ProtocolError as error:
             if site not in self._presence.away:
                 raise

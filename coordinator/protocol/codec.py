@@ -13,7 +13,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.messages import AnyMessage, Array, Hello, Message
+from coordinator.protocol.messages import AnyMessage, Array, Hello, Message, Refused
 
 CHUNK_BYTES: Final = 256 * 1024
 HEADER_BYTES: Final = 1024 * 1024
@@ -170,6 +170,11 @@ class Arriving:
         self._next += 1
         return self._next == len(self._places)
 
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """Count the chunks that are here, and all."""
+        return self._next, len(self._places)
+
     def check_next(self, header: Buffer) -> None:
         """Check the header of a further chunk.
 
@@ -213,6 +218,16 @@ class Assembly:
         self._arriving = None
         return arriving.envelope
 
+    @property
+    def chunks(self) -> tuple[int, int]:
+        """Count the chunks of the message under way: those here, and all; 0 of none."""
+        return self._arriving.chunks if self._arriving else (0, 0)
+
+    @property
+    def sequence(self) -> int:
+        """Give the number of the message under way, 0 for none."""
+        return self._arriving.envelope.sequence if self._arriving else 0
+
     def drop(self) -> None:
         """Forget half a message."""
         self._arriving = None
@@ -246,11 +261,21 @@ def _is_shape(shape: Any) -> bool:
 
 def hello_in(frames: Frames) -> Hello | None:
     """Give the Hello that a message is, None if it is anything else."""
+    message = _small(frames)
+    return message if isinstance(message, Hello) else None
+
+
+def refusal_in(frames: Frames) -> bool:
+    """Say whether a message is a Refused."""
+    return isinstance(_small(frames), Refused)
+
+
+def _small(frames: Frames) -> Message | None:
+    """Give a message without arrays, None if it is anything else."""
     try:
-        message = Arriving(frames[0], 0).envelope.message if len(frames) == 1 else None
+        return Arriving(frames[0], 0).envelope.message if len(frames) == 1 else None
     except ProtocolError:
         return None
-    return message if isinstance(message, Hello) else None
 
 
 def payload_bytes(frames: Frames) -> int:

@@ -4,7 +4,8 @@ from collections import Counter, deque
 from typing import Any, Protocol, TypeVar
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.codec import Assembly, Envelope, Frames, encode, unchanging
+from coordinator.protocol.codec import CHUNK_BYTES, Assembly, Envelope, Frames, encode, unchanging
+from coordinator.protocol.credit import WINDOW, Lender
 from coordinator.protocol.messages import Hello, Message, Position, Refused, Welcome, phase_of
 from coordinator.protocol.sizes import Counts, Size, size_of
 
@@ -91,8 +92,9 @@ class Line:
         self._peer, self._ahead = peer, ahead
         self._out, self._in = sends, "down" if sends == "up" else "up"
         self._inbox: deque[tuple[Message, Size]] = deque()
-        self._waiting, self._size = 0, Size()
+        self.held, self._size = 0, Size()  # bytes that wait to be heard, and the last message's
         self._assembly = Assembly(limit)
+        self._lender = Lender() if sends == "down" else None  # what goes down waits for no credit
         self.unheard: Unheard | None = None  # what may have to be sent again, where it may
 
     @property
@@ -132,6 +134,8 @@ class Line:
             envelope = self._assembly.take(frames)
         except ProtocolError as error:
             raise ProtocolError(f"'{self._peer}' broke the protocol: {error}", self._peer) from None
+        if self._lender and self._lender.exceeded(self._assembly):
+            raise ProtocolError(f"'{self._peer}' sent more of a message than it had credit for", self._peer)
         if envelope is None:
             return None
         size, self._size = self._size, Size()
@@ -140,10 +144,10 @@ class Line:
         if not (self._is_new(envelope) and self._is_current(envelope)):
             return None
         self._inbox.append((envelope.message, size))
-        self._waiting += size.bytes + MESSAGE_BYTES
-        if self._waiting > self._ahead:
+        self.held += size.bytes + MESSAGE_BYTES
+        if self.held > self._ahead:
             raise ProtocolError(
-                f"'{self._peer}' sent {self._waiting} bytes ahead of its turn, at most {self._ahead} wait",
+                f"'{self._peer}' sent {self.held} bytes ahead of its turn, at most {self._ahead} wait",
                 self._peer,
             )
         return envelope.message
@@ -155,16 +159,28 @@ class Line:
     def hear(self) -> Message:
         """Give the oldest message that waits; only now its bytes count, as they did when it was sent."""
         message, size = self._inbox.popleft()
-        self._waiting -= size.bytes + MESSAGE_BYTES
+        self.held -= size.bytes + MESSAGE_BYTES
         self.taken += 1
         self._count(message, self._in, size)
         return message
+
+    def under_way(self) -> int:
+        """Give the bytes, about, of a message under way that does not fit in the window; 0: there is none."""
+        _, count = self._assembly.chunks
+        return count * CHUNK_BYTES if count > WINDOW else 0
+
+    def credit(self) -> Frames | None:
+        """Give word for the peer that more of its message may come, where it is time to say so."""
+        frames = self._lender.more(self._assembly) if self._lender else None
+        if frames:
+            self.counts.add(f"{self._out}.control.credit", size_of([frames]))
+        return frames
 
     def begin(self, generation: int) -> None:
         """Begin a generation: what came of an earlier one and was not yet heard is void."""
         self.generation = generation
         self._inbox.clear()
-        self._waiting = 0
+        self.held = 0
 
     def restart(self) -> None:
         """Begin anew over a new connection; what was counted stays."""
@@ -186,6 +202,8 @@ class Line:
     def _drop_half(self) -> None:
         self._assembly.drop()
         self._size = Size()
+        if self._lender:
+            self._lender = Lender()
 
     def _count(self, message: Message, direction: str, size: Size) -> None:
         self.counts.add(f"{direction}.{phase_of(message)}.{type(message).__name__.lower()}", size)

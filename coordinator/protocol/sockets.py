@@ -7,6 +7,7 @@ the site's identity is the key that the handshake proved, never what the peer sa
 import os
 import resource
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,8 +18,9 @@ from zmq.auth.thread import ThreadAuthenticator
 from zmq.utils import z85
 
 from coordinator.errors import ConfigError, PeerRemoved
-from coordinator.protocol.codec import Frames
+from coordinator.protocol.codec import Frames, refusal_in
 from coordinator.protocol.connections import Connections
+from coordinator.protocol.credit import Pace
 from coordinator.protocol.waiting import Waiting, Wake, events_of
 
 ZAP_DOMAIN: Final = "suture"
@@ -29,6 +31,7 @@ RETRY_SECONDS: Final = 10
 LINGER_SECONDS: Final = 5
 LEAVE_SECONDS: Final = 10  # what sites may take to hang up once they were told to leave
 RECONNECT_SECONDS: Final = 1
+CREDIT_SECONDS: Final = 1  # between two looks at what else has happened, while credit is waited for
 LOOK_SECONDS: Final = 1  # how often the list of admitted keys is looked at
 DENIED: Final = zmq.EVENT_HANDSHAKE_FAILED_AUTH | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
 # without a detail: another key was pinned than the coordinator's, or the connection was lost meanwhile
@@ -164,14 +167,14 @@ class Dealer:
 
     def receive(self, seconds: float) -> Frames | None:
         """Give the next message's frames, or None after the time."""
-        return self._waiting.next(seconds)
+        return self._early.popleft() if self._early else self._waiting.next(seconds)
 
     def heard(self, seconds: float, also: int) -> bool:
         """Wait until something is to be received here, has happened, or came at another descriptor.
 
         False where nothing did but that.
         """
-        if self._waiting.ahead:
+        if self._early or self._waiting.ahead:
             return True
         poller = zmq.Poller()
         for item in (self._socket, self._monitor, also, *([self._wake.fileno()] if self._wake else [])):
@@ -179,10 +182,16 @@ class Dealer:
         return bool({each for each, _ in poller.poll(int(seconds * 1000))} - {also})
 
     def send(self, frames: Frames) -> None:
-        """Queue a message, and libzmq sends it; drop it where the socket was refused meanwhile.
+        """Queue frames once there is credit for them, and libzmq sends them.
 
-        A refused socket has nowhere to queue and would block for ever; who tries again says all again.
+        They are dropped where the socket or its message was refused meanwhile: a refused socket has nowhere
+        to queue and would block for ever, and who is refused gets no credit; who tries again says all again.
         """
+        while not self._pace.may(frames):
+            if self._refused_at or self.connections_lost or any(map(refusal_in, self._early)):
+                return
+            if (came := self._waiting.next(CREDIT_SECONDS)) is not None:
+                self._early.append(came)
         with suppress(zmq.Again):
             self._socket.send_multipart(frames, zmq.NOBLOCK, copy=False)
 
@@ -217,8 +226,17 @@ class Dealer:
         self._socket.set(zmq.CURVE_SECRETKEY, secret)
         self._socket.set(zmq.CURVE_PUBLICKEY, public)
         self._monitor = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED | REFUSED)
-        self._waiting = Waiting((self._socket, self._monitor), self._wake, self._look_around, _buffers)
+        self._waiting = Waiting((self._socket, self._monitor), self._wake, self._look_around, self._taken)
+        self._pace, self._lent = Pace(), False  # said since it was last looked
+        self._early = deque[Frames]()  # what came while credit was waited for
         self._socket.connect(self._endpoint)
+
+    def _taken(self, frames: list[zmq.Frame]) -> Frames | None:
+        found: Frames = [frame.buffer for frame in frames]
+        if not self._pace.hears(found):
+            return found
+        self._lent = True
+        return None
 
     def _look_around(self) -> bool:
         events = events_of(self._monitor, self._waiting)
@@ -228,11 +246,8 @@ class Dealer:
             else:
                 self.connections_lost += 1
             self.refusals += event["event"] != zmq.EVENT_DISCONNECTED
-        return bool(events) or self.connections_lost > 0
-
-
-def _buffers(frames: list[zmq.Frame]) -> Frames:
-    return [frame.buffer for frame in frames]
+        lent, self._lent = self._lent, False
+        return bool(events) or self.connections_lost > 0 or lent
 
 
 def _socket(context: "zmq.Context[zmq.Socket[bytes]]", kind: int) -> "zmq.Socket[bytes]":
