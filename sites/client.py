@@ -25,9 +25,8 @@ from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Agreement, Estimation, Run
 from sites.approval import check_join
 from sites.budget import Visits
-from sites.committing import Witness
 from sites.container import check_container
-from sites.far_gate import FarGate
+from sites.far_gate import FarGate, Witness
 from sites.gate import Work, channel_without_gate, open_channel
 from sites.lifetime import reserve
 from sites.policy import read_policy

@@ -1,18 +1,9 @@
 """A site's side of commits: its state on its own disk, and its word for it."""
 
-from typing import Protocol
-
 from coordinator.algorithms.party import Party
 from coordinator.keeping import Keeping
-from coordinator.protocol.messages import Committed
 from coordinator.protocol.site_channel import SiteChannel
-
-
-class Witness(Protocol):
-    """Keeps the ledger: a gate in this process, or outside it."""
-
-    def committed(self, number: int, state: str) -> Committed: ...  # noqa: D102
-    def went_on(self, commit: int) -> None: ...  # noqa: D102
+from sites.far_gate import Witness
 
 
 class SiteCommits:

@@ -6,7 +6,7 @@ import time
 from collections import deque
 from dataclasses import asdict
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from coordinator.errors import PeerLost
 from coordinator.protocol.codec import Frames
@@ -21,6 +21,13 @@ WENT_ON: Final = b"W"
 SEAL: Final = b"S"
 OPEN: Final = b"O"
 LARGEST_ITEM: Final = 1 << 36  # bytes; what leaves is counted, not this
+
+
+class Witness(Protocol):
+    """Keeps the ledger: a gate in this process, or outside it."""
+
+    def committed(self, number: int, state: str) -> Committed: ...  # noqa: D102
+    def went_on(self, commit: int) -> None: ...  # noqa: D102
 
 
 class FarGate:

@@ -8,8 +8,8 @@ import numpy.typing as npt
 import pandas as pd
 from torch import Tensor
 
-from coordinator.comparison.predictions import score_columns
 from coordinator.outcome import write_bytes
+from coordinator.score_files import score_columns
 from sites.records import Records
 
 

@@ -110,18 +110,34 @@ def server_modules() -> list[str]:
     )
 
 
-def test_the_server_loads_nothing_that_reads_patients() -> None:
-    names = server_modules()
-    assert "coordinator.server.serve" in names
+def loaded_by(*names: str) -> set[str]:
     code = f"import sys\nfor name in {names!r}: __import__(name)\nprint(' '.join(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    loaded = {name.split(".")[0] for name in done.stdout.split()}
-    assert not loaded & {"pandas", "pydicom", "sites", "containers"}
+    return {name.split(".")[0] for name in done.stdout.split()}
+
+
+def test_the_server_loads_nothing_that_reads_patients() -> None:
+    names = server_modules()
+    assert "coordinator.server.serve" in names
+    assert not loaded_by(*names) & {"pandas", "pydicom", "sites", "containers"}
 
 
 def test_a_plan_needs_no_torch() -> None:
-    code = "import sys, coordinator.check\nprint(' '.join(sys.modules))"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "torch" not in done.stdout.split()
+    assert "torch" not in loaded_by("coordinator.check")
+
+
+# behind walls every party imports for itself: scikit-learn takes as long as torch
+@pytest.mark.parametrize(
+    ("module", "without"),
+    [
+        ("sites.training", {"sklearn", "scipy", "opacus"}),
+        ("sites.agreeing", {"torch", "sklearn", "scipy"}),
+        ("sites.gatekeeping", {"torch", "pandas", "sklearn", "scipy"}),
+        ("sites.prepare", {"torch", "sklearn"}),
+        ("coordinator.server.training", {"sklearn", "scipy", "opacus"}),
+        ("coordinator.server.agreeing", {"torch", "sklearn", "scipy"}),
+    ],
+)
+def test_a_party_loads_no_large_library_that_it_does_not_work_with(module: str, without: set[str]) -> None:
+    assert not loaded_by(module) & without

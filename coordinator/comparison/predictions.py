@@ -11,17 +11,11 @@ from numpy.typing import NDArray
 
 from coordinator.errors import ConfigError, DataError
 from coordinator.metrics import Labels, Scores
+from coordinator.score_files import COLUMNS, GROUPS, score_columns
 from coordinator.specs import Evaluation, Run
 from coordinator.walking import may_lose
 
-COLUMNS = ("record", "patient", "label", "score")
-GROUPS = ("sex", "age_band")
 WHOLE = 1e-6  # how far off 1 the sum of a record's probabilities may be
-
-
-def score_columns(classes: tuple[str, ...], name: str = "score") -> tuple[str, ...]:
-    """Name the columns of scores: one, or one for each of several classes."""
-    return tuple(f"{name}_{each}" for each in classes) or (name,)
 
 
 Table = dict[str, NDArray[Any]]
