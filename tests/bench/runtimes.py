@@ -4,6 +4,7 @@
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -11,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from containers.images.furnishing import built
 from containers.runtimes import RUNTIMES, problem
@@ -35,6 +37,14 @@ class Way:
         """Name the row."""
         inside = {"host": "", "built": ", own images"}[self.images]
         return f"{'slurm, two nodes, ' if self.slurm else ''}{self.runtime}{inside}"
+
+
+class Ran(NamedTuple):
+    """A study's seconds, those of processors (but of Docker's and Slurm's daemons), its weights' hashes."""
+
+    seconds: float
+    worked: float
+    weights: Mapping[str, str]
 
 
 def ways(images: bool) -> Iterator[Way]:
@@ -68,8 +78,8 @@ def importing(way: Way) -> list[str]:
     return RUNTIMES[way.runtime].argv(Sandbox(command=(python, "-c", "import torch"), image=image))
 
 
-def weights(way: Way, study: Path, targets: list[str], cores: str) -> tuple[float, Mapping[str, str]]:
-    """Run a study's training; give the seconds, and the hashes of each run's weights by path."""
+def weights(way: Way, study: Path, targets: list[str], cores: str) -> Ran:
+    """Run a study's training."""
     with tempfile.TemporaryDirectory(prefix="st-runtimes-", dir="/tmp") as name:
         folder = Path(name)
         (folder / "config").symlink_to(ROOT / "config")
@@ -77,13 +87,15 @@ def weights(way: Way, study: Path, targets: list[str], cores: str) -> tuple[floa
         for link in ("workflow", "profiles"):
             (folder / link).symlink_to(ROOT / link)
         where = ["--workflow-profile", "workflow/profiles/slurm"] if way.slurm else ["--cores", cores]
-        began = time.monotonic()
+        began, before = time.monotonic(), os.times()
         snakemake(folder, "-s", str(ROOT / "Snakefile"), *settings, *where, "--", *targets)
+        seconds, after = time.monotonic() - began, os.times()
+        worked = sum(after[2:4]) - sum(before[2:4])  # of children
         found = folder.glob("results/*/runs/*/*/*/weights.sha256")
-        return time.monotonic() - began, {str(path.relative_to(folder)): path.read_text() for path in found}
+        return Ran(seconds, worked, {str(path.relative_to(folder)): path.read_text() for path in found})
 
 
-def row(way: Way, options: argparse.Namespace) -> tuple[float, Mapping[str, str]]:
+def row(way: Way, options: argparse.Namespace) -> Ran:
     """Measure a way."""
     study = options.study.absolute()
     if not way.slurm:
@@ -109,14 +121,15 @@ def main() -> int:
         for way in ways(options.images):
             if reference is not None and options.only and str(way) not in options.only:
                 continue
-            seconds, found = row(way, options)
+            ran = row(way, options)
             taken, bare = start_up(way)
-            reference = found if reference is None else reference
-            equal = sum(found.get(name) == text for name, text in reference.items())
+            reference = ran.weights if reference is None else reference
+            equal = sum(ran.weights.get(name) == text for name, text in reference.items())
             different += equal < len(reference)
             equals = f"{equal} of {len(reference)} runs equal"
             print(
-                f"{way!s:34} {seconds:7.0f} s   {equals}   torch {taken:5.2f} s ({taken - bare:+.2f})",
+                f"{way!s:34} {ran.seconds:7.0f} s {ran.worked:7.0f} CPU s   {equals}   "
+                f"torch {taken:5.2f} s ({taken - bare:+.2f})",
                 flush=True,
             )
     return int(different > 0)
