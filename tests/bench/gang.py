@@ -109,7 +109,7 @@ def _coordinator(run: Run, cohort: Cohort, folder: Path, commits: bool) -> None:
     channel.admit()
     channel.welcome(cohort.train)
     keeping = Keeping(Commits(folder / "commits", "bench"), {"lines": channel}) if commits else None
-    together = CoordinatorCommits(keeping, channel, Heads()) if keeping else None
+    together = CoordinatorCommits(keeping, channel, Heads(), meanwhile=True) if keeping else None
     ends = []
 
     def watch(item, party):
