@@ -191,16 +191,16 @@ class CoordinatorCommits:
             OSError: the disk does not take it.
         """
         with self._keeping.timed():
-            begun = self._settled()
-        if begun:
-            for site in self._channel.spoken_to():
-                self._channel.send(site, self._heads.receipt(site))
-            self._told(begun)
+            number, sites = self._settled()
+        for site in sites:  # of whom one may be away by now; and who has come back did not make it
+            self._channel.send(site, self._heads.receipt(site))
+        if sites:
+            self._told(number)
 
-    def _settled(self) -> int:
-        """Hold the commit that was begun, which may take a moment; give its number, 0: none was."""
+    def _settled(self) -> tuple[int, tuple[str, ...]]:
+        """Hold the commit that was begun, which may take a moment; give it and who made it, or nobody."""
         if self._begun is None:
-            return 0
+            return -1, ()
         (number, hashes), self._begun = self._begun, None
         self._keeping.commits.end()
         self._keeping.commits.forget_old()
@@ -209,7 +209,7 @@ class CoordinatorCommits:
             self._held[site] = {each: held[each] for each in sorted(held)[-KEPT:]}
         kept = self._keeping.commits.held()
         self._sites = {each: own for each, own in self._sites.items() if each in kept}
-        return number
+        return number, tuple(hashes)
 
 
 def next_generation(state: Path) -> int:

@@ -10,8 +10,11 @@ from test_exactness import SIZES
 
 from coordinator.algorithms import split
 from coordinator.attendance import participation_rows, with_recorded
+from coordinator.commits import Commits
 from coordinator.config import OnLoss
 from coordinator.presets import PRESETS
+from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.messages import Committed, Kept
 from coordinator.schedule import Batch, HandOn
 from coordinator.walking import CatchUp, changed, walked
 
@@ -194,3 +197,26 @@ def test_a_site_that_is_back_begins_its_round_with_a_fresh_optimizer():
     used = party.optimizers["front"]
     split.rehear(party, CatchUp(0, 0, 1, (0,)), None)
     assert party.optimizers["front"] is not used
+
+
+def test_who_made_a_commit_hears_that_it_is_kept_and_nobody_else(monkeypatch, tmp_path):
+    """Also where the disk has it only when somebody has left, or come back."""
+    monkeypatch.setattr(Commits, "is_written", lambda self: False)  # told at the next one
+    told = {name: [] for name in a_run("fedavg", SIZES).sites}
+    say = CoordinatorChannel.send
+
+    def send(self, site, message):
+        if isinstance(message, Kept):
+            told[site].append(message.number)
+        say(self, site, message)
+
+    monkeypatch.setattr(CoordinatorChannel, "send", send)
+    run = a_run("fedavg", SIZES, training={"rounds": 8}, away=((0, 5, (1,)), (0, 9, (2,)), (0, 13, ())))
+    _, outcomes, _ = federate(run, SIZES, commits=tmp_path)
+    made = {
+        name: [each.number for each in sent if isinstance(each, Committed)]
+        for name, (_, _, sent, _) in outcomes.items()
+    }
+    last = max(made["site0"])  # which nobody waits for here
+    assert told == {name: [n for n in numbers if n != last] for name, numbers in made.items()}
+    assert len({tuple(numbers) for numbers in made.values()}) == 3
