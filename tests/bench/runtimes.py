@@ -4,7 +4,6 @@
 """
 
 import argparse
-import os
 import subprocess
 import sys
 import tempfile
@@ -12,7 +11,6 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from containers.images.furnishing import built
 from containers.runtimes import RUNTIMES, problem
@@ -37,14 +35,6 @@ class Way:
         """Name the row."""
         inside = {"host": "", "built": ", own images"}[self.images]
         return f"{'slurm, two nodes, ' if self.slurm else ''}{self.runtime}{inside}"
-
-
-class Ran(NamedTuple):
-    """A study's seconds, those of processors (but of Docker's and Slurm's daemons), its weights' hashes."""
-
-    seconds: float
-    worked: float
-    weights: Mapping[str, str]
 
 
 def ways(images: bool) -> Iterator[Way]:
@@ -78,8 +68,8 @@ def importing(way: Way) -> list[str]:
     return RUNTIMES[way.runtime].argv(Sandbox(command=(python, "-c", "import torch"), image=image))
 
 
-def weights(way: Way, study: Path, targets: list[str], cores: str) -> Ran:
-    """Run a study's training."""
+def weights(way: Way, study: Path, targets: list[str], cores: str) -> tuple[float, Mapping[str, str]]:
+    """Run a study's training; give the seconds, and the hashes of each run's weights by path."""
     with tempfile.TemporaryDirectory(prefix="st-runtimes-", dir="/tmp") as name:
         folder = Path(name)
         (folder / "config").symlink_to(ROOT / "config")
@@ -87,15 +77,13 @@ def weights(way: Way, study: Path, targets: list[str], cores: str) -> Ran:
         for link in ("workflow", "profiles"):
             (folder / link).symlink_to(ROOT / link)
         where = ["--workflow-profile", "workflow/profiles/slurm"] if way.slurm else ["--cores", cores]
-        began, before = time.monotonic(), os.times()
+        began = time.monotonic()
         snakemake(folder, "-s", str(ROOT / "Snakefile"), *settings, *where, "--", *targets)
-        seconds, after = time.monotonic() - began, os.times()
-        worked = sum(after[2:4]) - sum(before[2:4])  # of children
         found = folder.glob("results/*/runs/*/*/*/weights.sha256")
-        return Ran(seconds, worked, {str(path.relative_to(folder)): path.read_text() for path in found})
+        return time.monotonic() - began, {str(path.relative_to(folder)): path.read_text() for path in found}
 
 
-def row(way: Way, options: argparse.Namespace) -> Ran:
+def row(way: Way, options: argparse.Namespace) -> tuple[float, Mapping[str, str]]:
     """Measure a way."""
     study = options.study.absolute()
     if not way.slurm:
@@ -121,15 +109,14 @@ def main() -> int:
         for way in ways(options.images):
             if reference is not None and options.only and str(way) not in options.only:
                 continue
-            ran = row(way, options)
+            seconds, found = row(way, options)
             taken, bare = start_up(way)
-            reference = ran.weights if reference is None else reference
-            equal = sum(ran.weights.get(name) == text for name, text in reference.items())
+            reference = found if reference is None else reference
+            equal = sum(found.get(name) == text for name, text in reference.items())
             different += equal < len(reference)
             equals = f"{equal} of {len(reference)} runs equal"
             print(
-                f"{way!s:34} {ran.seconds:7.0f} s {ran.worked:7.0f} CPU s   {equals}   "
-                f"torch {taken:5.2f} s ({taken - bare:+.2f})",
+                f"{way!s:34} {seconds:7.0f} s   {equals}   torch {taken:5.2f} s ({taken - bare:+.2f})",
                 flush=True,
             )
     return int(different > 0)
