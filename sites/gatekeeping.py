@@ -97,6 +97,7 @@ def _passage(options: argparse.Namespace, manifest: Manifest, secret: Secret) ->
 
 def let_through(pipe: Pipe, dealer: Dealer, passage: Passage) -> None:
     """Let messages through until either side's connection ends."""
+    dealer.pointless = pipe.is_cut
     passage.join(dealer.send, lambda frames: pipe.send(FRAMES, *frames))
     while True:
         while item := pipe.next():

@@ -36,6 +36,12 @@ class Pipe:
         """Give the descriptor, to wait for."""
         return self._socket.fileno()
 
+    def is_cut(self) -> bool:
+        """Say whether the other end is gone, though what it had written may still be to be read."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLRDHUP)
+        return self.ended or bool(poll.poll(0))
+
     def send(self, kind: bytes, *parts: Buffer) -> None:
         """Write an item; nothing where the other end is gone."""
         head = _HEAD.pack(kind, len(parts)) + b"".join(_LENGTH.pack(len(part)) for part in parts)

@@ -8,6 +8,7 @@ or keeps its state.
 
 from collections.abc import Iterable, Iterator, Sequence
 from copy import deepcopy
+from itertools import repeat
 
 import torch
 from torch import Tensor
@@ -52,13 +53,7 @@ def coordinator_average(party: Party, item: Average, channel: CoordinatorChannel
     own = floats(back) if party.copies else []
     if not (theirs or own):
         return
-    heard: Iterable[list[Tensor]] = (
-        gathered(item, channel, party.site_shapes) if theirs else ([] for _ in item.sites)
-    )
-    models = (
-        [*model, *(value.cpu() for value in (floats(party.copies[site]) if own else []))]
-        for model, site in zip(heard, item.sites, strict=True)
-    )
+    models = _models(party, item, channel, bool(theirs), bool(own))
     average = averaged(party, item, [*theirs, *(value.cpu() for value in own)], models)
     if theirs:
         tell_average(party, item, average[: len(theirs)], channel)
@@ -67,13 +62,24 @@ def coordinator_average(party: Party, item: Average, channel: CoordinatorChannel
         copy_back(party, item.trial)
 
 
+def _models(
+    party: Party, item: Average, channel: CoordinatorChannel, heard: bool, own: bool
+) -> Iterator[list[Tensor]]:
+    """Give each site's parts as they are heard, and its copy of the back."""
+    coming = gathered(item, channel, party.site_shapes) if heard else repeat(list[Tensor]())
+    for site in item.sites:
+        model = [*next(coming), *(value.cpu() for value in (floats(party.copies[site]) if own else []))]
+        yield model
+        del model  # not kept while the next one comes
+
+
 def tell_average(party: Party, item: Average, average: list[Tensor], channel: CoordinatorChannel) -> None:
     """Give every site the average of the sites' parts, and keep it to measure the next updates from."""
     party.server[AT_SITES] = average
     channel.broadcast(weights_at(item, 0, average, sum(party.cohort.train)))
 
 
-def averaged(party: Party, item: Average, x: list[Tensor], models: Iterable[list[Tensor]]) -> list[Tensor]:
+def averaged(party: Party, item: Average, x: list[Tensor], models: Iterator[list[Tensor]]) -> list[Tensor]:
     """Average the models that count, by the study's norms; where none does, x stays."""
     kept, average = summed_up(party, judged(party, item.sites, x, models))
     return average if counts(party, kept, item) else x
@@ -93,6 +99,7 @@ def summed_up(party: Party, heard: Iterable[tuple[int, list[Tensor]]]) -> tuple[
             mean.add(model, *site_weights(party, [site]))
         else:
             models.append(model)
+        del model  # not kept while the next one comes
     if party.run.aggregate == "mean":
         return kept, mean.value()
     return kept, aggregated(party.run, models, site_weights(party, kept))

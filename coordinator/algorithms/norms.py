@@ -4,7 +4,7 @@ A false update is often a long one. What is outside the norms, or not finite, is
 case; by `action` it is shortened to the norm, or counts as never sent.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import inf, isfinite
 from typing import Literal
@@ -51,13 +51,15 @@ def heeded(party: Party, site: int, kind: Kind, norm: float) -> float:
 
 
 def judged(
-    party: Party, sites: Sequence[int], x: Tensors, models: Iterable[Tensors]
+    party: Party, sites: Sequence[int], x: Tensors, models: Iterator[Tensors]
 ) -> Iterator[tuple[int, Tensors]]:
     """Measure each site's update y_i - x as it comes; give who counts, and the model that does."""
-    for site, model in zip(sites, models, strict=True):
+    for site in sites:
+        model = next(models)
         factor = heeded(party, site, "update", _distance(x, model))
         if factor:
             yield site, model if factor == 1 else _shortened(x, model, factor)
+        del model  # not kept while the next one comes
 
 
 def bound_step(party: Party, site: int, part: Part, cut: Tensor, *more: Tensor) -> None:

@@ -51,6 +51,8 @@ class Callers:
         try:
             if line.accept(frames) is not None:
                 self._send(route, self._reply(site, route, line.hear(), answer))
+            while credit := line.credit():  # each conversation goes by itself: what comes is heard at once
+                self._link.send(route, credit)
         except ProtocolError as error:
             if route in self._refused and not line.seen:
                 self._forget(route)  # it went on as if it had not been refused

@@ -56,19 +56,19 @@ class Lender:
         """Lend nothing but every message's window."""
         self._until = WINDOW
 
-    def exceeded(self, assembly: Assembly) -> bool:
-        """Say whether more of the message under way has come than was lent; a new one begins anew."""
+    def is_spent(self, assembly: Assembly) -> bool:
+        """Say whether the next chunk is more than was lent; a new message begins with the window."""
         here, count = assembly.chunks
         if not count:
             self._until = WINDOW
-        return here > self._until
+        return count > 0 and here >= self._until
 
     def more(self, assembly: Assembly) -> Frames | None:
-        """Lend as far as the window reaches beyond what is here, where that is a step further."""
+        """Lend a step more where the window reaches so far: a message always costs the same credit."""
         here, count = assembly.chunks
         if count <= self._until or here + WINDOW < self._until + STEP:
             return None
-        self._until = here + WINDOW
+        self._until += STEP
         return [msgspec.msgpack.encode(Credit(assembly.sequence, self._until))]
 
 
@@ -100,7 +100,7 @@ class Room:
         """Give the credit that is due."""
         for site in sorted(self._under_way, key=lambda each: each != awaited):
             self._under_way[site] = self._under_way[site] or site == awaited or self._fits(site)
-            if self._under_way[site] and (credit := self._lines[site].credit()):
+            while self._under_way[site] and (credit := self._lines[site].credit()):
                 self._lend(site, credit)
 
     def _fits(self, site: str) -> bool:

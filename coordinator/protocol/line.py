@@ -130,12 +130,12 @@ class Line:
     def accept(self, frames: Frames) -> Message | None:
         """Put frames together; give the message when it is whole and new, and keep it to be heard."""
         self._size = self._size.plus(frames)
+        if self._lender and self._lender.is_spent(self._assembly):
+            raise ProtocolError(f"'{self._peer}' sent more of a message than it had credit for", self._peer)
         try:
             envelope = self._assembly.take(frames)
         except ProtocolError as error:
             raise ProtocolError(f"'{self._peer}' broke the protocol: {error}", self._peer) from None
-        if self._lender and self._lender.exceeded(self._assembly):
-            raise ProtocolError(f"'{self._peer}' sent more of a message than it had credit for", self._peer)
         if envelope is None:
             return None
         size, self._size = self._size, Size()

@@ -7,6 +7,7 @@ from msgspec.structs import replace
 
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.codec import Frames
+from coordinator.protocol.credit import WINDOW
 from coordinator.protocol.line import (
     AHEAD_MESSAGES,
     MESSAGE_BYTES,
@@ -96,8 +97,7 @@ class SiteChannel:
         """Send to the coordinator, if the gate lets it pass."""
         several = self.line.frames(message)
         self._release(message, size_of(several).bytes)
-        for frames in several:
-            self._link.send(frames)
+        self._pass_on(several)
 
     def receive(self, kind: type[Kind], position: Position | None = None) -> Kind:
         """Wait for the coordinator's next message, which must be of this kind and place.
@@ -171,5 +171,11 @@ class SiteChannel:
 
     def _say_again(self, message: Message, several: list[Frames]) -> None:
         self.release_again(message, size_of(several).bytes)
+        self._pass_on(several)
+
+    def _pass_on(self, several: list[Frames]) -> None:
+        began = time.perf_counter()
         for frames in several:
             self._link.send(frames)
+        if len(several) > WINDOW:  # of which the rest waited for credit
+            self.waited += time.perf_counter() - began

@@ -163,6 +163,7 @@ class Dealer:
         self._endpoint, self._keys, self._wake = endpoint, (server, secret, public), wake
         self._context = zmq.Context()
         self.refusals = 0
+        self.pointless: Callable[[], bool] = lambda: False  # says that what is being sent serves nobody more
         self._connect()
 
     def receive(self, seconds: float) -> Frames | None:
@@ -174,8 +175,8 @@ class Dealer:
 
         False where nothing did but that.
         """
-        if self._early or self._waiting.ahead:
-            return True
+        if self._early or self._waiting.ahead or self._is_over():
+            return True  # that it is over may have been read while credit was waited for
         poller = zmq.Poller()
         for item in (self._socket, self._monitor, also, *([self._wake.fileno()] if self._wake else [])):
             poller.register(item, zmq.POLLIN)
@@ -188,7 +189,7 @@ class Dealer:
         to queue and would block for ever, and who is refused gets no credit; who tries again says all again.
         """
         while not self._pace.may(frames):
-            if self._refused_at or self.connections_lost or any(map(refusal_in, self._early)):
+            if self._is_over() or self.pointless() or any(map(refusal_in, self._early)):
                 return
             if (came := self._waiting.next(CREDIT_SECONDS)) is not None:
                 self._early.append(came)
@@ -230,6 +231,9 @@ class Dealer:
         self._pace, self._lent = Pace(), False  # said since it was last looked
         self._early = deque[Frames]()  # what came while credit was waited for
         self._socket.connect(self._endpoint)
+
+    def _is_over(self) -> bool:
+        return self._refused_at > 0 or self.connections_lost > 0
 
     def _taken(self, frames: list[zmq.Frame]) -> Frames | None:
         found: Frames = [frame.buffer for frame in frames]

@@ -1,19 +1,27 @@
 """Credit for long messages, over real sockets: what may lie unread, who is let, what ends the waiting."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import msgspec
 import numpy as np
 import pytest
-from protocol.meeting import LIMIT, meeting, wait_for
+from protocol.meeting import LIMIT, SPEC, hello, meeting, wait_for
 from protocol.test_channel import cut_meeting, validated
 
 from coordinator.errors import ProtocolError
 from coordinator.protocol import credit
+from coordinator.protocol.callers import Callers
 from coordinator.protocol.codec import CHUNK_BYTES
 from coordinator.protocol.credit import STEP, WINDOW, Credit, Pace
 from coordinator.protocol.line import Line
-from coordinator.protocol.messages import Refused, Validated, Weights
+from coordinator.protocol.messages import Activations, Refused, Scores, Validated, Weights
+from coordinator.protocol.sockets import Dealer
+from sites.far_gate import LARGEST_ITEM
+from sites.gatekeeping import let_through
+from sites.pipe import FRAMES, Pipe
+from tests.chaos.proxy import Proxy
 
 LONG = 3 * WINDOW  # chunks
 PLACE = (0, 0, 0, -1)
@@ -23,6 +31,12 @@ def weights(chunks=LONG, first=0.0):
     tensor = np.arange(chunks * CHUNK_BYTES // 4, dtype=np.float32)
     tensor[0] = first
     return Weights(PLACE, (tensor,), 1)
+
+
+def credit_of(chunks):
+    """Give all credit for a message after the Hello, whenever its chunks are read."""
+    steps = range(WINDOW + STEP, chunks + STEP, STEP)
+    return b"".join(msgspec.msgpack.encode(Credit(2, until)) for until in steps)
 
 
 def pumped(channel, times=2 * WINDOW):
@@ -47,8 +61,8 @@ def test_of_a_long_message_no_more_than_the_window_comes_unasked(transport):
         heard = channel.receive("east", Weights, PLACE)
         sending.result(30)
         assert np.array_equal(heard.tensors[0], weights(first=7.0).tensors[0])
-        asked = channel.lines["east"].counts.bytes["down.control.credit"]
-        assert 0 < asked < 32 * LONG / STEP
+        assert len(credit_of(LONG)) == channel.lines["east"].counts.bytes["down.control.credit"]
+        assert sites["east"].waited > 0
 
 
 def test_a_message_within_the_window_needs_no_credit():
@@ -123,13 +137,76 @@ def test_who_is_refused_in_the_middle_of_a_message_does_not_wait_for_credit():
             sites["east"].receive(Weights)
 
 
-def test_who_goes_on_without_credit_breaks_the_protocol(monkeypatch):
+@pytest.mark.parametrize("chunks", [WINDOW + 1, LONG])
+def test_who_goes_on_without_credit_breaks_the_protocol(monkeypatch, chunks):
     monkeypatch.setattr(Pace, "may", lambda self, frames: True)
     with meeting() as parties:
         channel, sites = parties.entered()
-        sites["east"].send(weights())
+        sites["east"].send(weights(chunks))
         with pytest.raises(ProtocolError, match="'east' sent more of a message than it had credit for"):
             pumped(channel)
+
+
+def test_who_serves_predictions_lends_too():
+    with ThreadPoolExecutor() as pool, meeting(sites=("east",)) as parties:
+        callers, site = Callers(parties.router, {"east": SPEC}, limit=LIMIT, note=print), parties.site("east")
+
+        def asked():
+            site.enter(hello("east"), print)
+            site.send(Activations(PLACE, weights().tensors[0][None], None))
+            return site.receive(Scores)
+
+        answer = pool.submit(asked)
+        wait_for(lambda: callers.serve(0.05, lambda name, said: scores(said)) or answer.done())
+        assert answer.result().tensor[0, 0] == weights().tensors[0][-1]
+
+
+def scores(said):
+    return Scores(said.position, said.tensor[:, -1:].copy())
+
+
+class Through:
+    """What a gate outside does with frames, where it lets all pass."""
+
+    over = False
+
+    def join(self, out, back):
+        self.up, self.down = out, back
+
+
+@contextmanager
+def behind_a_gate(endpoint, parties, pool):
+    """Open a site whose gate is outside; give what says a message, both ends between, and the gate's work."""
+    key = parties.keys["east"]
+    dealer = Dealer(endpoint, *(bytes(each) for each in (parties.server.public_key, key, key.public_key)))
+    parties.dealers.append(dealer)
+    ours, gates = socket.socketpair()
+    with ours, gates:
+        working = pool.submit(let_through, Pipe(gates, LARGEST_ITEM), dealer, Through())
+        line, pipe = Line("coordinator", sends="up", limit=LIMIT, ahead=LIMIT), Pipe(ours, LARGEST_ITEM)
+
+        def say(message):
+            for frames in line.frames(message):
+                pipe.send(FRAMES, *frames)
+
+        say(hello("east"))
+        yield say, (ours, gates), working
+
+
+@pytest.mark.parametrize("ended", ["the connection", "what trains"])
+def test_a_gate_outside_that_waits_for_credit_sees_either_side_s_end(ended):
+    with ThreadPoolExecutor() as pool, meeting(sites=("east",)) as parties:
+        channel, proxy = parties.coordinator(), Proxy()
+        proxy.target = ("127.0.0.1", int(parties.router.endpoint.rpartition(":")[2]))
+        with behind_a_gate(proxy.endpoint, parties, pool) as (say, (ours, gates), working):
+            channel.admit()
+            saying = pool.submit(say, weights())
+            wait_for(lambda: channel._pump(0.05) or here(channel, "east") == WINDOW)
+            proxy.cut() if ended == "the connection" else ours.shutdown(socket.SHUT_RDWR)
+            working.result(30)
+            gates.close()
+            saying.result(30)
+        proxy.close()
 
 
 def test_credit_is_for_one_message_alone():
