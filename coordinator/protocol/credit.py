@@ -14,7 +14,7 @@ from coordinator.protocol.codec import MALFORMED, Assembly, Chunk, Frames
 WINDOW: Final = 64  # chunks
 STEP: Final = 16  # chunks for which credit is given at once
 ROOM_BYTES: Final = 1 << 30  # of long messages at the coordinator that it has not come to yet
-A_CHUNK: Final = 0x93  # an array of three begins a further chunk's header and credit's, five an envelope
+A_CHUNK: Final = b"\x93"  # an array of three begins a further chunk's header and credit's, five an envelope
 
 
 class Credit(msgspec.Struct, frozen=True, tag="Credit", array_like=True, forbid_unknown_fields=True):
@@ -33,14 +33,14 @@ class Pace:
 
     def may(self, frames: Frames) -> bool:
         """Say whether these frames may go now."""
-        if frames[0][0] != A_CHUNK:
+        if frames[0][:1] != A_CHUNK:
             return True
         chunk = msgspec.msgpack.decode(frames[0], type=Chunk)
         return chunk.index < (self._credit.until if chunk.sequence == self._credit.sequence else WINDOW)
 
     def hears(self, frames: Frames) -> bool:
         """Heed these frames if they are credit; say whether they are."""
-        if len(frames) != 1 or not len(frames[0]) or frames[0][0] != A_CHUNK:
+        if len(frames) != 1 or frames[0][:1] != A_CHUNK:
             return False
         try:
             self._credit = msgspec.msgpack.decode(frames[0], type=Credit)

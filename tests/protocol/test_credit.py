@@ -231,6 +231,11 @@ def test_what_is_no_credit_is_none(frames):
     assert not Pace().hears(frames)
 
 
+def test_an_empty_frame_waits_for_nothing():
+    assert Pace().may([b""])
+    assert Pace().may([memoryview(b"")])
+
+
 def test_a_refusal_that_came_before_is_still_heard():
     with meeting() as parties:
         channel, sites = parties.entered()
