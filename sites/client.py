@@ -16,12 +16,12 @@ from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded
 from coordinator.party_options import add_party_options
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.messages import Hello, Welcome
 from coordinator.protocol.seals import Sealer, Seals
 from coordinator.protocol.signing import Signer
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Agreement, Estimation, Run
 from sites.approval import check_join
 from sites.budget import Visits

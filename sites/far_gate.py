@@ -10,9 +10,10 @@ from typing import Final, Protocol
 
 from coordinator.errors import PeerLost
 from coordinator.protocol.codec import Frames
+from coordinator.protocol.dealer import RECONNECT_SECONDS, RETRY_SECONDS
 from coordinator.protocol.messages import Committed
 from coordinator.protocol.seals import Purpose
-from coordinator.protocol.sockets import RECONNECT_SECONDS, RETRY_SECONDS, Wake
+from coordinator.protocol.waiting import Wake
 from sites.pipe import ANSWER, FRAMES, REFUSED, Item, Pipe
 
 # what can be asked; each is answered in turn

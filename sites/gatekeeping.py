@@ -19,11 +19,11 @@ from coordinator.importing import load
 from coordinator.lifeline import Lifeline
 from coordinator.outcome import recorded
 from coordinator.party_options import add_party_options
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.keys import COORDINATOR, Manifest, Secret, read_manifest, read_secret
 from coordinator.protocol.line import WAIT_SECONDS
 from coordinator.protocol.seals import Sealer
 from coordinator.protocol.signing import Signer
-from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Run
 from sites.approval import check_join
 from sites.container import check_container

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from coordinator.errors import ConfigError, ProtocolError
-from coordinator.protocol.codec import Assembly, Envelope, Frames, encode
+from coordinator.protocol.assembly import Assembly
+from coordinator.protocol.codec import Envelope, Frames, encode
 from coordinator.protocol.messages import Activations, Bye, Hello, Message, Resumed, Sealed, SumShares
 from coordinator.protocol.seals import Purpose, Sealer
 from coordinator.protocol.sizes import size_of

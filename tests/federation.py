@@ -155,7 +155,7 @@ def begun(party, channel, commits, absent):
     if not commits:
         channel.welcome(records, away=run.away)
         return None
-    keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel})
+    keeping = Keeping(Commits(commits / "coordinator", "s"), {"lines": channel.lines})
     together = CoordinatorCommits(keeping, channel, Heads(), meanwhile=True)
     own = together.rewind(together.choose())
     if absent is not None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 from coordinator.errors import ProtocolError
 from coordinator.protocol.codec import Frames
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.keys import COORDINATOR, read_manifest, read_secret
 from coordinator.protocol.line import Line
 from coordinator.protocol.messages import Hello, Message, Refused, Welcome
-from coordinator.protocol.sockets import Dealer
 from coordinator.specs import Run, read, run_digest
 from tests.containers.gangs import wait_for
 from tests.e2e.tiny_study import command, environment

@@ -251,11 +251,11 @@ def test_costs_add_up_over_the_sites(preset):
     cut = {"cut": ("layer1", "layer2")} if preset == "split_u" else {}
     run = a_run(preset, SIZES, training={"rounds": 2, "local_epochs": 2}, **cut)
     coordinator, outcomes, channel = federate(run, SIZES)
-    paid = costs_of(coordinator, Clock(), channel.sizes())
+    paid = costs_of(coordinator, Clock(), channel.lines.sizes())
     parties = [outcomes[name][0] for name in run.sites]  # outcomes come in order of arrival
     sites = [costs_of(outcomes[n][0], Clock(), outcomes[n][3].line.counts) for n in run.sites]
     counts = [outcomes[name][3].line.bytes for name in run.sites]
-    assert sum(counts, Counter()) == channel.counted()  # by direction, phase and kind
+    assert sum(counts, Counter()) == channel.lines.counted()  # by direction, phase and kind
     for name in (f"{count}_{way}" for count in COUNTS for way in ("up", "down")):
         assert sum(site[name] for site in sites) == paid[name]
         assert (paid[name] > 0) == (preset != "local" or not name.startswith("payload"))

@@ -65,7 +65,7 @@ def test_the_last_holder_seals_the_final_parts_to_every_site_and_the_bytes_count
     assert {each.taker for each in last} == {"site0", "site1"}
     boxes = sum(each.box.nbytes for each in sent if isinstance(each, Sealed))
     assert channel.line.bytes["up.training.sealed"] > boxes
-    assert everyone["coordinator"][3].counted()["up.training.sealed"] >= boxes
+    assert everyone["coordinator"][3].lines.counted()["up.training.sealed"] >= boxes
 
 
 @pytest.mark.parametrize("preset", ["split_private", "splitfed_v3", "multi_head"])

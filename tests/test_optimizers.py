@@ -119,7 +119,7 @@ def test_training_and_counting_costs_never_imports_the_compiler():
         "        ('split', Model(name='cnn', channels=(4,)), (1, 8, 8), ('conv1',))):\n"
         "    run = a_run(preset, (20, 9), model=model, cut=cut)\n"
         "    party, outcomes, channel = federate(run, (20, 9), shape)\n"
-        "    assert costs_of(outcomes['site0'][0], Clock(), channel.sizes())['flops'] > 0\n"
+        "    assert costs_of(outcomes['site0'][0], Clock(), channel.lines.sizes())['flops'] > 0\n"
         "print(' '.join(sys.modules))\n"
     )
     done = subprocess.run(

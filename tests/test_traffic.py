@@ -33,7 +33,7 @@ def expected(run, cohort):
 
 def counted(channel):
     """Give what the coordinator counted of the arrays of all messages."""
-    return +channel.sizes().payload
+    return +channel.lines.sizes().payload
 
 
 @pytest.mark.parametrize("preset", [name for name in PRESETS if name != "centralized"])

@@ -82,10 +82,10 @@ def tell_average(party: Party, item: Average, average: list[Tensor], channel: Co
 def averaged(party: Party, item: Average, x: list[Tensor], models: Iterator[list[Tensor]]) -> list[Tensor]:
     """Average the models that count, by the study's norms; where none does, x stays."""
     kept, average = summed_up(party, judged(party, item.sites, x, models))
-    return average if counts(party, kept, item) else x
+    return average if has_average(party, kept, item) else x
 
 
-def counts(party: Party, kept: Sequence[int], item: Average | LocalRound) -> bool:
+def has_average(party: Party, kept: Sequence[int], item: Average | LocalRound) -> bool:
     """Say whether there is an average: not where the norms left out every site that has records."""
     return len(kept) == len(item.sites) or any(site_weights(party, kept))
 

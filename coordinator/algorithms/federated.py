@@ -12,9 +12,9 @@ from torch import Tensor, nn
 
 from coordinator.algorithms.adapting import predict_adapted
 from coordinator.algorithms.averaging import (
-    counts,
     fill,
     gathered,
+    has_average,
     loaded,
     optimizer_of,
     position_of,
@@ -88,10 +88,10 @@ def next_model(party: Party, item: LocalRound, x: list[Tensor], channel: Coordin
     heard = judged(party, item.sites, x, gathered(item, channel, shapes))  # in site order
     if rule:
         kept, average = summed_up(party, heard)
-        return rule(party, x, average) if counts(party, kept, item) else x
+        return rule(party, x, average) if has_average(party, kept, item) else x
     found = list(heard)
     kept, models = [site for site, _ in found], [model for _, model in found]
-    if not counts(party, kept, item):
+    if not has_average(party, kept, item):
         return x
     item = replace(item, sites=tuple(kept))
     return RULES_OF_EACH[party.run.rule](party, item, x, models, site_weights(party, kept))

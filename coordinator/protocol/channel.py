@@ -5,10 +5,8 @@ what a message means, nothing above it what a socket is.
 """
 
 import time
-from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol.codec import Frames, frozen
@@ -23,9 +21,9 @@ from coordinator.protocol.line import (
     Unheard,
     expected,
 )
+from coordinator.protocol.lines import Lines
 from coordinator.protocol.messages import Away, Bye, Done, Hello, Message, Position, Welcome
 from coordinator.protocol.presence import Presence
-from coordinator.protocol.sizes import Counts, together
 
 TELL_SECONDS = 30.0
 
@@ -47,7 +45,7 @@ class CoordinatorChannel:
         """
         self.sites = tuple(sites)
         ahead = AHEAD_MESSAGES * limit if ahead is None else ahead
-        self.lines = {site: Line(site, sends="down", limit=limit, ahead=ahead) for site in sites}
+        self.lines = Lines({site: Line(site, sends="down", limit=limit, ahead=ahead) for site in sites})
         for line in self.lines.values():
             line.unheard = Unheard(ahead)
         self._link, self._presence = link, Presence(sites)
@@ -194,31 +192,6 @@ class CoordinatorChannel:
             self.lines[site].begin(generation)
             own = commit if isinstance(commit, int) else commit[site]
             self.send(site, Welcome(records, own, away))
-
-    def state(self) -> dict[str, Any]:
-        """Give what was counted on each line."""
-        return {site: line.state() for site, line in self.lines.items()}
-
-    def load(self, state: dict[str, Any]) -> None:
-        """Go on counting from there."""
-        for site, line in self.lines.items():
-            line.load(state[site])
-
-    def counted(self) -> Counter[str]:
-        """Add up the bytes of all sites' lines, by direction, phase and kind."""
-        return self.sizes().bytes
-
-    def sizes(self) -> Counts:
-        """Add up the arrays', the messages' and the wire's bytes of all sites' lines."""
-        return together(line.counts for line in self.lines.values())
-
-    def heard(self) -> int:
-        """Count the messages that have come from all sites."""
-        return sum(line.taken for line in self.lines.values())
-
-    def absent(self) -> list[str]:
-        """Name the sites that have not come yet."""
-        return self._presence.without(self._presence.routes)
 
     def send(self, site: str, message: Message) -> None:
         """Send to one site; never blocks."""

@@ -9,7 +9,8 @@ from typing import Final, Protocol
 
 import msgspec
 
-from coordinator.protocol.codec import MALFORMED, Assembly, Chunk, Frames
+from coordinator.protocol.assembly import Assembly
+from coordinator.protocol.codec import MALFORMED, Chunk, Frames
 
 WINDOW: Final = 64  # chunks
 STEP: Final = 16  # chunks for which credit is given at once

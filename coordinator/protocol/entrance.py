@@ -3,7 +3,8 @@
 from collections.abc import Callable, Mapping
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.codec import Frames, hello_in
+from coordinator.protocol.assembly import hello_in
+from coordinator.protocol.codec import Frames
 from coordinator.protocol.line import CoordinatorLink, Line, expected
 from coordinator.protocol.messages import Hello, Message, Refused, Resumed
 from coordinator.protocol.presence import Presence

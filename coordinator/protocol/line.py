@@ -4,7 +4,8 @@ from collections import Counter, deque
 from typing import Any, Protocol, TypeVar
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.codec import CHUNK_BYTES, Assembly, Envelope, Frames, encode, unchanging
+from coordinator.protocol.assembly import Assembly
+from coordinator.protocol.codec import CHUNK_BYTES, Envelope, Frames, encode, unchanging
 from coordinator.protocol.credit import WINDOW, Lender
 from coordinator.protocol.messages import Hello, Message, Position, Refused, Welcome, phase_of
 from coordinator.protocol.sizes import Counts, Size, size_of
@@ -26,7 +27,7 @@ class CoordinatorLink(Protocol):
 
 
 class SiteLink(Protocol):
-    """What carries frames to and from the coordinator (`sockets.Dealer`, `inproc.Spoke`)."""
+    """What carries frames to and from the coordinator (`dealer.Dealer`, `inproc.Spoke`)."""
 
     refusals: int
     connections_lost: int

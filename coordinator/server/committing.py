@@ -194,11 +194,11 @@ class CoordinatorCommits:
             number, sites = self._settled()
         for site in sites:  # of whom one may be away by now; and who has come back did not make it
             self._channel.send(site, self._heads.receipt(site))
-        if sites:
+        if number >= 0:
             self._told(number)
 
     def _settled(self) -> tuple[int, tuple[str, ...]]:
-        """Hold the commit that was begun, which may take a moment; give it and who made it, or nobody."""
+        """Hold the commit that was begun, which may take a moment; give it and who made it; -1: none was."""
         if self._begun is None:
             return -1, ()
         (number, hashes), self._begun = self._begun, None

@@ -75,7 +75,7 @@ class Progress:
                 self._note_round(item, party)
 
     def _note_round(self, item: Validate, party: Party) -> None:
-        sizes = bytes_of(self._channel.sizes())
+        sizes = bytes_of(self._channel.lines.sizes())
         rows = history_rows(self._run, item, party, self.seconds(), sizes)
         self.history.add(*rows)
         for row in rows[1:]:

@@ -117,7 +117,7 @@ class Work:
         channel.entrance.note = lambda text: say(event="note", text=text)
         self._holders: set[str] = set()  # of the sites' parts as they were at the last commit
         self._clock = Clock(lambda: channel.waited)
-        self._search = Search(lambda: (channel.counted().total(), channel.heard()))
+        self._search = Search(lambda: (channel.lines.counted().total(), channel.lines.heard()))
 
     def waiting(self, absent: list[str]) -> None:
         """Say who is waited for."""
@@ -135,7 +135,7 @@ class Work:
         self._channel.admit(self.waiting, again=patient, seconds=seconds, enough=self.enough)
         self.progress.begin()
         kept: dict[str, Keeps] = {
-            "lines": self._channel,
+            "lines": self._channel.lines,
             "progress": self.progress,
             "clock": self._clock,
             "search": self._search,
@@ -231,7 +231,7 @@ class Work:
     def _hand_in(self, party: Party) -> None:
         run, out = self._run, self._state / "out"
         costs = {
-            **costs_of(party, self._clock, self._channel.sizes()),
+            **costs_of(party, self._clock, self._channel.lines.sizes()),
             **self._search.costs(party.best_at[0]),
             "commit_seconds": self._keeping.seconds,
         }

@@ -27,10 +27,11 @@ from coordinator.keeping import Keeping
 from coordinator.limits import ahead_limit, message_limit
 from coordinator.presets import PRESETS
 from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.keys import COORDINATOR, make, read_manifest, read_secret
 from coordinator.protocol.messages import Hello
 from coordinator.protocol.seals import Sealer
-from coordinator.protocol.sockets import Dealer, Router
+from coordinator.protocol.sockets import Router
 from coordinator.schedule import Batch, JointBatch
 from coordinator.server.committing import CoordinatorCommits, Heads
 from coordinator.specs import POOLED, Run
@@ -108,7 +109,7 @@ def _coordinator(run: Run, cohort: Cohort, folder: Path, commits: bool) -> None:
     _write(folder / "endpoint", link.endpoint)
     channel.admit()
     channel.welcome(cohort.train)
-    keeping = Keeping(Commits(folder / "commits", "bench"), {"lines": channel}) if commits else None
+    keeping = Keeping(Commits(folder / "commits", "bench"), {"lines": channel.lines}) if commits else None
     together = CoordinatorCommits(keeping, channel, Heads(), meanwhile=True) if keeping else None
     ends = []
 
@@ -121,7 +122,7 @@ def _coordinator(run: Run, cohort: Cohort, folder: Path, commits: bool) -> None:
     gaps = sorted(after - before for before, after in pairwise(ends))
     found = Measured(
         time.perf_counter() - began, time.process_time() - cpu, gaps[len(gaps) // 2] if gaps else 0.0,
-        sum(n for kind, n in channel.counted().items() if kind.startswith("up.")), _received(link),
+        sum(n for kind, n in channel.lines.counted().items() if kind.startswith("up.")), _received(link),
         _resident(),
     )  # fmt: skip
     _write(folder / "coordinator.json", json.dumps(found._asdict()))

@@ -18,10 +18,11 @@ from coordinator.config import Model, Training
 from coordinator.driver import take_part
 from coordinator.limits import message_limit
 from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.keys import COORDINATOR, make, read_manifest, read_secret
 from coordinator.protocol.messages import Hello
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.protocol.sockets import Dealer, Router
+from coordinator.protocol.sockets import Router
 from coordinator.schedule import schedule
 from coordinator.specs import Run
 from sites.gate import open_channel

@@ -14,7 +14,7 @@ from coordinator.config import Policy, Site, Study
 from coordinator.loaders import SOURCES
 from coordinator.models.catalog import MODELS
 from coordinator.presets import PRESETS
-from coordinator.protocol import codec, sockets
+from coordinator.protocol import codec, dealer, sockets
 from coordinator.protocol.line import RESUME_SECONDS
 from coordinator.protocol.messages import AnyMessage
 from coordinator.study import checked
@@ -132,7 +132,7 @@ def test_the_protocol_page_says_the_limits_that_hold() -> None:
     assert f"`HEARTBEAT_TTL` {sockets.SILENCE_SECONDS} s" in text
     assert f"`HANDSHAKE_IVL` {sockets.HANDSHAKE_SECONDS} s" in text
     assert f"ZAP domain `{sockets.ZAP_DOMAIN}`" in text
-    assert f"a new socket after {sockets.RETRY_SECONDS} s" in text
+    assert f"a new socket after {dealer.RETRY_SECONDS} s" in text
     assert {8.0: "eight seconds after it saw the cut"}[RESUME_SECONDS] in text
     assert set(codec.DTYPES) == set(re.findall(r"`(\w+\d+)`", text.split("`[dtype, shape]`")[1][:90]))
 

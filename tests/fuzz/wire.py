@@ -13,7 +13,8 @@ from coordinator.config import Model, Training
 from coordinator.errors import ProtocolError
 from coordinator.presets import PRESETS
 from coordinator.protocol import messages
-from coordinator.protocol.codec import CHUNK_BYTES, hello_in
+from coordinator.protocol.assembly import hello_in
+from coordinator.protocol.codec import CHUNK_BYTES
 from coordinator.protocol.line import Line, expected
 from coordinator.protocol.messages import (
     Activations,

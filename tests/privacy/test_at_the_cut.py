@@ -62,7 +62,7 @@ def test_bytes_of_activations_fall_by_half_and_by_three_quarters(tmp_path, prese
         privacy = Privacy(activations=name)
         run = a_run(preset, SIZES, model=wide, privacy=privacy, **(U if preset == "split_u" else {}))
         party, _, channel = federate(run, SIZES, guards=tmp_path / name)
-        counted = channel.counted()
+        counted = channel.lines.counted()
         sizes[name] = sum(v for k, v in counted.items() if k.startswith("up") and k.endswith("activations"))
         assert np.isfinite(party.best_loss)
     assert 0.49 < sizes["bf16"] / sizes["float32"] < 0.53

@@ -41,7 +41,7 @@ def test_the_model_is_the_plain_average_s_to_a_rounding(preset):
     for site in run.sites:
         assert not sent_by(secure[1], site, Weights)
         assert sent_by(secure[1], site, SumMasked)
-    counted = secure[2].counted()
+    counted = secure[2].lines.counted()
     assert {"up.training.summasked", "up.training.sumshares", "down.training.sumthere"} <= set(counted)
 
 
@@ -136,8 +136,8 @@ def test_a_run_that_goes_on_from_a_commit_ends_as_an_undisturbed_one(tmp_path):
 def test_bytes_stay_within_what_the_source_says_for_a_model_of_some_size():
     big = Model(name="mlp", hidden=(200, 100))
     run = a_run("fedavg", SIZES, model=big, secure_aggregation=True)
-    secure = federate(run, SIZES)[2].counted()
-    plain = federate(run.model_copy(update={"secure_aggregation": False}), SIZES)[2].counted()
+    secure = federate(run, SIZES)[2].lines.counted()
+    plain = federate(run.model_copy(update={"secure_aggregation": False}), SIZES)[2].lines.counted()
     up = [sum(v for k, v in counted.items() if k.startswith("up.training")) for counted in (secure, plain)]
     assert 1.9 < up[0] / up[1] < 2.2  # words of eight bytes for numbers of four, and the shares
 

@@ -11,9 +11,10 @@ import zmq
 from nacl.public import PrivateKey
 
 from coordinator.protocol.channel import CoordinatorChannel
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.messages import Hello
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.protocol.sockets import Dealer, Router
+from coordinator.protocol.sockets import Router
 
 LIMIT = 1 << 26
 SPEC = "s"
@@ -63,6 +64,11 @@ class Meeting:
     def nothing_heard(self):
         """Say whether no message comes for a while."""
         return self.router.receive(STILL_SECONDS) is None
+
+
+def absent(channel):
+    """Name the sites of which no message has come yet."""
+    return channel._presence.without(channel._presence.routes)
 
 
 def hello(name):

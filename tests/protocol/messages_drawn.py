@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from coordinator.protocol import messages
-from coordinator.protocol.codec import DTYPES, Arriving, Envelope, encode
+from coordinator.protocol.assembly import Arriving
+from coordinator.protocol.codec import DTYPES, Envelope, encode
 from coordinator.protocol.messages import AnyMessage, Array, Away, Position
 
 KINDS = get_args(AnyMessage)

@@ -4,13 +4,14 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from protocol.meeting import LIMIT, SITES, SPEC, hello, meeting, wait_for
+from protocol.meeting import LIMIT, SITES, SPEC, absent, hello, meeting, wait_for
 from protocol.messages_drawn import framed
 
 from coordinator.errors import PeerLost, ProtocolError
 from coordinator.protocol import sockets
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.codec import CHUNK_BYTES, frozen
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.inproc import Hub
 from coordinator.protocol.line import Line, Unheard
 from coordinator.protocol.messages import (
@@ -29,7 +30,6 @@ from coordinator.protocol.messages import (
     Welcome,
 )  # fmt: skip
 from coordinator.protocol.site_channel import SiteChannel
-from coordinator.protocol.sockets import Dealer
 from tests.chaos.proxy import Proxy
 
 PLACE = (0, 1, 0, 3)
@@ -88,10 +88,10 @@ def test_nothing_is_heard_before_hello():
 
 def test_the_coordinator_names_who_has_not_come():
     talk = Conversation()
-    assert talk.channel.absent() == list(SITES)
+    assert absent(talk.channel) == list(SITES)
     talk.say("west", hello("west"), 1)
     talk.channel.receive("west", Hello)
-    assert talk.channel.absent() == ["east"]
+    assert absent(talk.channel) == ["east"]
 
 
 # order
@@ -236,8 +236,8 @@ def test_both_sides_count_the_same_bytes_by_phase_and_kind(transport):
                 "down.training.cutgradient", "up.control.done", "down.control.bye",
             }  # fmt: skip
             assert site.line.bytes["up.training.activations"] > 4 * 7 * 30_001
-        both = sum((site.line.bytes for site in sites.values()), type(channel.counted())())
-        assert channel.counted() == both
+        both = sum((site.line.bytes for site in sites.values()), type(channel.lines.counted())())
+        assert channel.lines.counted() == both
 
 
 @pytest.mark.parametrize("transport", ["tcp", "ipc"])

@@ -22,7 +22,8 @@ from protocol.messages_drawn import (
 )  # fmt: skip
 
 from coordinator.errors import ProtocolError
-from coordinator.protocol.codec import ALIGNMENT, CHUNK_BYTES, DTYPES, HEADER_BYTES, Arriving, aligned, encode
+from coordinator.protocol.assembly import Arriving
+from coordinator.protocol.codec import ALIGNMENT, CHUNK_BYTES, DTYPES, HEADER_BYTES, aligned, encode
 from coordinator.protocol.messages import Activations, Agreed, CutGradient, Hello, Weights
 
 ROOT = Path(__file__).resolve().parent.parent.parent

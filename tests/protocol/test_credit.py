@@ -15,9 +15,9 @@ from coordinator.protocol import credit
 from coordinator.protocol.callers import Callers
 from coordinator.protocol.codec import CHUNK_BYTES
 from coordinator.protocol.credit import STEP, WINDOW, Credit, Pace
+from coordinator.protocol.dealer import Dealer
 from coordinator.protocol.line import Line
 from coordinator.protocol.messages import Activations, Refused, Scores, Validated, Weights
-from coordinator.protocol.sockets import Dealer
 from sites.far_gate import LARGEST_ITEM
 from sites.gatekeeping import let_through
 from sites.pipe import FRAMES, Pipe
@@ -43,6 +43,10 @@ def pumped(channel, times=2 * WINDOW):
     """Let what has come arrive, as while another site is waited for."""
     for _ in range(times):
         channel._pump(0.002)
+
+
+def whole(channel, *sites):
+    return [site for site in sites if channel.lines[site].waiting()] == list(sites)
 
 
 def here(channel, site):
@@ -100,15 +104,9 @@ def test_two_that_fit_come_at_once(monkeypatch):
     monkeypatch.setattr(credit, "ROOM_BYTES", 2 * LONG * CHUNK_BYTES)
     with ThreadPoolExecutor() as pool, meeting(sites=("east", "north", "west")) as parties:
         channel, sites = parties.entered()
-        for name in ("west", "north"):
-            pool.submit(sites[name].send, weights())
-        wait_for(
-            lambda: (
-                channel._room.give("east")
-                or channel._pump(0.05)
-                or (channel.lines["west"].waiting() and channel.lines["north"].waiting())
-            )
-        )
+        sending = [pool.submit(sites[name].send, weights()) for name in ("west", "north")]
+        wait_for(lambda: channel._room.give("east") or channel._pump(0.05) or whole(channel, "west", "north"))
+        assert [each.result(30) for each in sending] == [None, None]
 
 
 @pytest.mark.parametrize("harm", ["cut", "half_close"])
@@ -203,7 +201,8 @@ def test_a_gate_outside_that_waits_for_credit_sees_either_side_s_end(ended):
             saying = pool.submit(say, weights())
             wait_for(lambda: channel._pump(0.05) or here(channel, "east") == WINDOW)
             proxy.cut() if ended == "the connection" else ours.shutdown(socket.SHUT_RDWR)
-            working.result(30)
+            assert working.result(30) is None  # it waits no more
+            assert here(channel, "east") <= WINDOW
             gates.close()
             saying.result(30)
         proxy.close()

@@ -167,7 +167,7 @@ def test_all_ends_with_the_same_bits(preset, gates_outside, monkeypatch, one_thr
             kind: sum(type(each).__name__ == kind for each in sent) for kind in session.messages
         }
         assert sum(session.messages.values()) == len(sent)
-    assert channel.counted() == counted.counted()
+    assert channel.lines.counted() == counted.lines.counted()
 
 
 # what may not leave

@@ -22,12 +22,12 @@ BEAT, SILENCE, BLOCK = 1, 3, 12  # seconds
 # a party of its own process: its interpreter does nothing else while the C call holds its lock
 SITE = f"""
 import ctypes, sys
-from coordinator.protocol import sockets
+from coordinator.protocol import dealer, sockets
 sockets.HEARTBEAT_SECONDS, sockets.SILENCE_SECONDS = {BEAT}, {SILENCE}
 from coordinator.protocol.messages import Hello, Validated, Verdict, Welcome
 from coordinator.protocol.site_channel import SiteChannel
 endpoint, server, secret, public = sys.argv[1], *map(bytes.fromhex, sys.argv[2:5])
-site = SiteChannel(sockets.Dealer(endpoint, server, secret, public), limit=1 << 20, release=lambda m, n: None)
+site = SiteChannel(dealer.Dealer(endpoint, server, secret, public), limit=1 << 20, release=lambda m, n: None)
 site.enter(Hello("east", "{SPEC}", 0), print)
 print("in", flush=True)
 ctypes.PyDLL(None).sleep(int(sys.argv[5]))
