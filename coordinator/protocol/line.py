@@ -203,8 +203,6 @@ class Line:
     def _drop_half(self) -> None:
         self._assembly.drop()
         self._size = Size()
-        if self._lender:
-            self._lender = Lender()
 
     def _count(self, message: Message, direction: str, size: Size) -> None:
         self.counts.add(f"{direction}.{phase_of(message)}.{type(message).__name__.lower()}", size)
