@@ -28,7 +28,7 @@ from protocol.meeting import (
 from protocol.messages_drawn import framed
 
 from coordinator.errors import ConfigError, PeerLost, ProtocolError
-from coordinator.protocol import sockets
+from coordinator.protocol import dealer, sockets
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.messages import Hello, Validated, Verdict, Welcome
 from coordinator.protocol.site_channel import Rewound
@@ -101,7 +101,7 @@ def test_the_coordinator_s_own_key_is_no_site_s(parties):
 def test_a_peer_without_a_key_is_refused(parties):
     with foreign(parties, plain=True) as (socket, monitor):
         knock(socket)
-        assert outcome(parties, monitor) & sockets.REFUSED
+        assert outcome(parties, monitor) & dealer.REFUSED
         assert parties.nothing_heard()
 
 
@@ -301,7 +301,7 @@ def test_without_a_handler_nobody_gets_in(monkeypatch, transport):
         for secret in (parties.keys["east"], PrivateKey.generate()):
             with foreign(parties, secret=secret) as (socket, monitor):
                 knock(socket)
-                assert outcome(parties, monitor) & sockets.REFUSED
+                assert outcome(parties, monitor) & dealer.REFUSED
                 assert parties.nothing_heard()
 
 
@@ -340,7 +340,7 @@ def test_when_the_handler_died_nobody_new_gets_in_and_who_is_in_stays(monkeypatc
 
 
 def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
-    monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(dealer, "RETRY_SECONDS", 0.2)
     monkeypatch.setattr(sockets, "LOOK_SECONDS", 0.05)
     late, said = PrivateKey.generate(), []
     parties.keys["west"] = late
@@ -362,7 +362,7 @@ def test_a_refused_site_says_so_and_gets_in_once_admitted(monkeypatch, parties):
 
 
 def test_who_is_refused_before_it_says_hello_does_not_hang(monkeypatch, parties):
-    monkeypatch.setattr(sockets, "RETRY_SECONDS", 0.2)
+    monkeypatch.setattr(dealer, "RETRY_SECONDS", 0.2)
     late = parties.keys["west"] = PrivateKey.generate()
     channel, site = parties.coordinator(), parties.site("west")
     parties.site("east").send(hello("east"))
