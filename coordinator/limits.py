@@ -2,10 +2,9 @@
 
 from math import prod
 
-from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.building import outline_of
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.training import EVALUATION_BATCH
-from coordinator.models.stages import outline
 from coordinator.specs import Run
 
 HEADER_BYTES = 256  # about, of any message
@@ -17,7 +16,7 @@ STATES_PER_PARAMETER = 4  # a parameter, and up to two moments and a step of its
 
 def message_limit(run: Run, cohort: Cohort) -> int:
     """Give the bytes of arrays that one message of a run may carry."""
-    stages = outline(builders_of(run, cohort.shape), cohort.shape).values()
+    stages = outline_of(run, cohort.shape).values()
     held = sum(STATES_PER_PARAMETER * s.parameters + BUFFER_FLOATS * s.buffers for s in stages)
     widest = max(prod(s.shape) for s in stages)
     records = max(EVALUATION_BATCH, run.training.batch_size) * (widest + 1)
@@ -30,7 +29,7 @@ def ahead_limit(run: Run, cohort: Cohort) -> int:
     In a split arm a site sends all its validation activations at once; in a local arm the reports of
     rounds that the others have not reached yet. Beyond that a site waits for an answer.
     """
-    stages = outline(builders_of(run, cohort.shape), cohort.shape).values()
+    stages = outline_of(run, cohort.shape).values()
     activations = max(cohort.validation) * (max(prod(s.shape) for s in stages) + 1) * FLOAT_BYTES
     reports = run.training.rounds * len(run.training.learning_rates) * len(run.sites)
     batches = max(cohort.validation) // EVALUATION_BATCH + 1

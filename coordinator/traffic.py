@@ -12,14 +12,13 @@ from typing import Final, Literal, NamedTuple
 
 from safetensors.torch import save
 
-from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.building import outline_of
 from coordinator.algorithms.cohort import Cohort
 from coordinator.algorithms.federated import shared
 from coordinator.algorithms.handing_on import pack, purpose_of
 from coordinator.algorithms.party import Party, begin
 from coordinator.algorithms.training import evaluation_batches, floats
 from coordinator.driver import algorithm
-from coordinator.models.stages import outline
 from coordinator.schedule import Average, Batch, Begin, HandOn, Item, JointBatch, LocalRound, Validate
 from coordinator.specs import Run
 
@@ -52,7 +51,7 @@ def widths_of(run: Run, cohort: Cohort) -> Widths:
     """Build what a site holds, and measure it."""
     held = algorithm(run.algorithm).parts_of(run, cohort.shape)[0]
     site = begin(Party(run, cohort, 0), Begin(0, run.training.learning_rates[0]), held)
-    stages = outline(builders_of(run, cohort.shape), cohort.shape)
+    stages = outline_of(run, cohort.shape)
     front, middle, *_ = [*(prod(stages[last].shape) for last in run.cut), 0, 0]
     travels = shared(site) if run.algorithm == "federated" else [
         value for part in site.parts.values() for value in floats(part)

@@ -98,6 +98,15 @@ def test_the_outline_has_the_shapes_and_sizes_of_the_real_stages(model, shape):
 
 
 @every_model
+def test_an_outline_draws_nothing_and_a_model_built_after_it_is_drawn(model, shape):
+    made, before = builders(model, shape), torch.get_rng_state()
+    outline(made, shape)
+    assert torch.equal(torch.get_rng_state(), before)
+    weights = [value for value in build(made, 0).parameters() if value.dim() > 1]
+    assert all(value.count_nonzero() for value in weights)
+
+
+@every_model
 def test_cut_parts_in_a_row_are_the_whole_model(model, shape):
     names = names_of(model, shape)
     chosen = some(names[:-1])

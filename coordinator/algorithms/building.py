@@ -1,11 +1,14 @@
 """A run's network for inputs of a shape, and whether it can be cut as the run says."""
 
 from importlib import import_module
+from typing import Final
 
 from coordinator.errors import ConfigError
 from coordinator.models.catalog import entry
-from coordinator.models.stages import Arithmetic, Builders, Shape, Together
+from coordinator.models.stages import Arithmetic, Builders, Outline, Shape, Together, outline
 from coordinator.specs import Run
+
+OUTLINES: Final[dict[str, dict[str, Outline]]] = {}
 
 
 def builders_of(run: Run, shape: Shape) -> Builders:
@@ -18,6 +21,14 @@ def builders_of(run: Run, shape: Shape) -> Builders:
     if isinstance(builders, Together):
         check_cut(run, builders)
     return builders
+
+
+def outline_of(run: Run, shape: Shape) -> dict[str, Outline]:
+    """Outline the run's stages, once a process: limits, shapes and the price of a wire all ask for it."""
+    asked = repr((run.model, run.outputs, run.cut, shape))
+    if asked not in OUTLINES:
+        OUTLINES[asked] = outline(builders_of(run, shape), shape)
+    return OUTLINES[asked]
 
 
 def arithmetic_of(run: Run, device: str = "cpu") -> Arithmetic:

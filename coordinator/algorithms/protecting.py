@@ -9,12 +9,12 @@ import msgspec
 from torch import Tensor
 from torch.nn.modules.batchnorm import _BatchNorm as BatchNorm
 
-from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.building import outline_of
 from coordinator.algorithms.cohort import Cohort, Rows
 from coordinator.algorithms.party import Party
 from coordinator.algorithms.tensors import one, sent
 from coordinator.errors import ConfigError
-from coordinator.models.stages import Value, outline
+from coordinator.models.stages import Value
 from coordinator.privacy import activation_codec, no_peek
 from coordinator.privacy.guard import TEST, UNDEFENDED, VALIDATION, Guard, Indices
 from coordinator.protocol.messages import Activations, Array, Message, Position
@@ -121,7 +121,7 @@ def as_read(run: Run, cohort: Cohort, hear: Hear) -> Hear:
     codec = activation_codec.CODECS[run.privacy.activations]
     if codec.unpack is None:
         return hear
-    shape = outline(builders_of(run, cohort.shape), cohort.shape)[run.cut[0]].shape
+    shape = outline_of(run, cohort.shape)[run.cut[0]].shape
     unpack = codec.unpack
 
     def heard(site: str, message: Message) -> None:

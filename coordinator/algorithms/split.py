@@ -21,7 +21,7 @@ coordinator's copies of the back (`averaging`); or never leave the site; or all 
 """
 
 from coordinator.algorithms import averaging, handing_on, joint
-from coordinator.algorithms.building import builders_of
+from coordinator.algorithms.building import builders_of, outline_of
 from coordinator.algorithms.norm_exchange import globally
 from coordinator.algorithms.party import Party, begin
 from coordinator.algorithms.protecting import check_parts
@@ -34,7 +34,7 @@ from coordinator.algorithms.split_scoring import (
 from coordinator.algorithms.split_steps import coordinator_batch, site_batch
 from coordinator.algorithms.training import floats
 from coordinator.models.catalog import stage_names
-from coordinator.models.stages import Shape, build, cut, outline
+from coordinator.models.stages import Shape, build, cut
 from coordinator.protocol.channel import CoordinatorChannel
 from coordinator.protocol.site_channel import SiteChannel
 from coordinator.schedule import Average, Batch, Begin, HandOn, Item, JointBatch
@@ -105,7 +105,7 @@ def coordinator_step(party: Party, item: Item, channel: CoordinatorChannel) -> P
 
 def start(party: Party, item: Begin, held: Parts) -> Party:
     """Build this party's parts, and work out the shapes that cross the cuts."""
-    stages = outline(builders_of(party.run, party.cohort.shape), party.cohort.shape)
+    stages = outline_of(party.run, party.cohort.shape)
     party.shapes = {
         name: stages[last].shape for name, last in zip(("front", "middle"), party.run.cut, strict=False)
     }

@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from coordinator.draws import key
 
@@ -20,6 +21,9 @@ Layout = Callable[[Tensor], Tensor]
 # torch draws from one generator per process: seeding and drawing is one act, also between threads
 DRAWING = Lock()
 ENGINE: Final = torch.autograd.Variable._execution_engine  # what every backward() ends in
+FILLING: Final = {Tensor.uniform_, Tensor.normal_} | {
+    value for name, value in vars(nn.init).items() if name.endswith("_") and callable(value)
+}
 # attention's fast path changes bits between training and evaluation, and hides operations from their count
 torch.backends.mha.set_fastpath_enabled(False)
 
@@ -202,6 +206,17 @@ def out_of_place(stage: nn.Module) -> nn.Module:
     return stage
 
 
+class Undrawn(TorchFunctionMode):
+    """Leave parameters zero: shapes need no first values, which take as long as a step of training."""
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
+        """Do what is called, but for filling a tensor."""
+        kwargs = kwargs or {}
+        if func in FILLING:
+            return (args[0] if args else kwargs["tensor"]).data.zero_()
+        return func(*args, **kwargs)
+
+
 @dataclass(frozen=True)
 class Outline:
     """What is known of a stage before it is trained: one record's shape after it, the numbers it holds."""
@@ -224,7 +239,7 @@ def outline(builders: Builders, shape: Shape) -> dict[str, Outline]:
     (torch's meta device would need no memory, but imports the compiler: two seconds a process.)
     """
     found, value = {}, empty_records(2, shape)
-    with DRAWING, torch.inference_mode():  # a new stage draws its first parameters
+    with DRAWING, torch.inference_mode(), Undrawn():
         for name, stage in _made(builders):
             value = stage.eval()(value)
             counts = [sum(each.numel() for each in kind) for kind in (stage.parameters(), stage.buffers())]
