@@ -171,6 +171,17 @@ def configs_of_sites():
     return [f"{name}={path}" for name, path in PLAN["sites"].items()]
 
 
+def look_less_often():
+    """Take away the limit of jobs a second that Snakemake has where nobody asks for one.
+
+    Under it every look at the jobs is repeated a second later, for ever, and each job that ends begins another
+    such series: in the end dozens of looks a second at every input, a quarter of a short study's seconds.
+    """
+    limit = workflow.scheduling_settings.max_jobs_per_timespan
+    if limit and (limit.max_jobs, limit.timespan) == (100, 1):  # the default
+        workflow.scheduler.job_rate_limiter = None
+
+
 def hold_folder():
     """Lock the working directory until Snakemake ends, whoever started it.
 
