@@ -11,7 +11,6 @@ import socket
 import struct
 import tempfile
 import time
-import traceback
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
@@ -37,6 +36,7 @@ from coordinator.server.committing import CoordinatorCommits, Heads
 from coordinator.specs import POOLED, Run
 from sites.committing import SiteCommits
 from sites.gate import open_channel
+from tests.bench.forking import forked, join, write
 
 TCP_INFO_RECEIVED = 128  # where Linux's struct tcp_info has the bytes received
 
@@ -73,31 +73,14 @@ def measure(run: Run, records: int, shape: tuple[int, ...], *, commits: bool = F
         folder = Path(place)
         folder.chmod(0o700)
         make(folder, [COORDINATOR, *run.parties])
-        parties = [_forked(_coordinator, run, cohort, folder, commits)]
-        parties += [_forked(_site, run, cohort, folder, name, commits) for name in run.parties]
-        failed = [party for party in parties if os.waitpid(party, 0)[1]]
-        if failed:
-            raise RuntimeError(f"{len(failed)} of {len(parties)} parties failed")
+        parties = [forked(_coordinator, run, cohort, folder, commits)]
+        parties += [forked(_site, run, cohort, folder, name, commits) for name in run.parties]
+        join(parties)
         found = json.loads((folder / "coordinator.json").read_text())
         cpu = sum(
             json.loads(path.read_text())["cpu"] for path in folder.glob("*.json") if path.stem != "manifest"
         )
     return Measured(**{**found, "cpu": cpu})
-
-
-def _forked(work, *given) -> int:
-    child = os.fork()
-    if child:
-        return child
-    status = 1
-    try:
-        torch.set_num_threads(1)
-        work(*given)
-        status = 0
-    except Exception:  # noqa: BLE001 - the process ends here
-        traceback.print_exc()
-    finally:
-        os._exit(status)
 
 
 def _coordinator(run: Run, cohort: Cohort, folder: Path, commits: bool) -> None:
@@ -106,7 +89,7 @@ def _coordinator(run: Run, cohort: Cohort, folder: Path, commits: bool) -> None:
     link = Router("tcp://127.0.0.1:0", read_secret(folder / "coordinator.secret").curve, lambda: keys)
     limit, ahead = message_limit(run, cohort), ahead_limit(run, cohort)
     channel = CoordinatorChannel(link, run.parties, spec="bench", limit=limit, ahead=ahead)
-    _write(folder / "endpoint", link.endpoint)
+    write(folder / "endpoint", link.endpoint)
     channel.admit()
     channel.welcome(cohort.train)
     keeping = Keeping(Commits(folder / "commits", "bench"), {"lines": channel.lines}) if commits else None
@@ -125,7 +108,7 @@ def _coordinator(run: Run, cohort: Cohort, folder: Path, commits: bool) -> None:
         sum(n for kind, n in channel.lines.counted().items() if kind.startswith("up.")), _received(link),
         _resident(),
     )  # fmt: skip
-    _write(folder / "coordinator.json", json.dumps(found._asdict()))
+    write(folder / "coordinator.json", json.dumps(found._asdict()))
     while not all((folder / f"{name}.json").exists() for name in run.parties):
         time.sleep(0.01)
     link.close()
@@ -146,7 +129,7 @@ def _site(run: Run, cohort: Cohort, folder: Path, name: str, commits: bool) -> N
     together = SiteCommits(keeping, channel, gate) if keeping else None
     cpu = time.process_time()
     take_part(party, channel, lambda item, party: None, together)
-    _write(folder / f"{name}.json", json.dumps({"cpu": time.process_time() - cpu}))
+    write(folder / f"{name}.json", json.dumps({"cpu": time.process_time() - cpu}))
     while not (folder / "coordinator.json").exists():  # a link that closes early would look like a loss
         time.sleep(0.01)
 
@@ -180,9 +163,3 @@ def _received_by(descriptor: int) -> int:
 def _resident() -> int:
     pages = int(Path("/proc/self/statm").read_text().split()[1])
     return pages * resource.getpagesize()
-
-
-def _write(path: Path, text: str) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(text)
-    partial.rename(path)

@@ -9,11 +9,13 @@ from typing import Any
 
 from coordinator.config import Model
 from tests.bench import split_step
+from tests.bench.bare_networks import bare_step
 from tests.bench.gang import Measured, a_run, measure
 
 Row = dict[str, Any]
 MLP = Model(name="mlp", hidden=(128, 64))
-SHAPE, PIXELS = (64,), (3, 64, 64)
+CNN = Model(name="cnn", channels=(16, 32, 64))
+SHAPE, SMALL_PIXELS, PIXELS = (64,), (1, 28, 28), (3, 64, 64)
 MIB = 2**20
 
 
@@ -36,6 +38,28 @@ def in_turn(
 ) -> list[tuple[Measured, Measured]]:
     """Measure both, one after the other, so many times."""
     return [(ours(), theirs()) for _ in range(times)]
+
+
+def split_steps() -> list[Row]:
+    """Time steps of three networks against the bare loop, encrypted as ours is, and plain."""
+    return [found for network in NETWORKS for found in against_bare(*network)]
+
+
+def against_bare(
+    name: str, model: Model, shape: tuple[int, ...], last: str, batch: int, steps: int
+) -> list[Row]:
+    """Measure one network's step three times in turn: ours, the bare one with CURVE, the bare one without."""
+    run, records = a_run("split", 1, model, (last,), batch_size=batch), batch * steps
+    found = [
+        (measure(run, records, shape).step, *(bare_step(run, records, shape, curve=c) for c in (True, False)))
+        for _ in range(3)
+    ]
+    said = f"a split step, {name} cut after {last}, batch {batch}: Suture (CURVE) {{ours_ms:.2f}} ms over"
+    return [
+        row(f"split_step_{name}_{kind}", [(step[0], step[place]) for step in found],
+            f"{said} bare pyzmq and torch ({kind.replace('curve', 'CURVE')}) {{theirs_ms:.2f}} ms")
+        for place, kind in enumerate(("curve", "plain"), start=1)
+    ]  # fmt: skip
 
 
 def split_epoch(stem: str, records: int, times: int) -> Row:
@@ -158,8 +182,14 @@ def first_step() -> None:
     measure(a_run("split", 2, MLP, ("layer1",), batch_size=32), 32, SHAPE)
 
 
+NETWORKS = (
+    ("mlp", MLP, SHAPE, "layer1", 64, 1000),
+    ("cnn", CNN, SMALL_PIXELS, "conv1", 32, 60),
+    ("resnet18", resnet18(), PIXELS, "layer1", 16, 12),
+)
 ROWS: dict[str, Callable[[], Row | list[Row]]] = {
     "split_step_mlp": split_step.measure,
+    "split_steps": split_steps,
     "split_epoch_resnet18_cpu": lambda: split_epoch("7x7", 384, 5),
     "split_epoch_resnet18_3x3_cpu": lambda: split_epoch("3x3", 16, 1),
     "parallel_two_sites_wall": lambda: parallel("fedavg", "parallel_two_sites_wall", ()),
