@@ -190,7 +190,7 @@ NETWORKS = (
 ROWS: dict[str, Callable[[], Row | list[Row]]] = {
     "split_step_mlp": split_step.measure,
     "split_steps": split_steps,
-    "split_epoch_resnet18_cpu": lambda: split_epoch("7x7", 384, 5),
+    "split_epoch_resnet18_cpu": lambda: split_epoch("7x7", 768, 3),
     "split_epoch_resnet18_3x3_cpu": lambda: split_epoch("3x3", 16, 1),
     "parallel_two_sites_wall": lambda: parallel("fedavg", "parallel_two_sites_wall", ()),
     "parallel_splitfed_v1_wall": lambda: parallel("splitfed_v1", "parallel_splitfed_v1_wall", ("layer2",)),
