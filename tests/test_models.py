@@ -106,6 +106,20 @@ def test_an_outline_draws_nothing_and_a_model_built_after_it_is_drawn(model, sha
     assert all(value.count_nonzero() for value in weights)
 
 
+def test_what_an_initialisation_gives_stays_a_parameter_of_an_outlined_stage():
+    class Written(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.kept = nn.init.xavier_uniform_(tensor=nn.Parameter(torch.empty(3, 2)))
+            self.made = nn.Parameter(torch.empty(2).uniform_(-1, 1))
+
+        def forward(self, value):
+            return value @ self.kept + self.made
+
+    assert outline({"written": Written}, (3,))["written"].parameters == 8
+    assert all(value.count_nonzero() for value in build({"written": Written}, 0).parameters())
+
+
 @every_model
 def test_cut_parts_in_a_row_are_the_whole_model(model, shape):
     names = names_of(model, shape)

@@ -213,7 +213,9 @@ class Undrawn(TorchFunctionMode):
         """Do what is called, but for filling a tensor."""
         kwargs = kwargs or {}
         if func in FILLING:
-            return (args[0] if args else kwargs["tensor"]).data.zero_()
+            filled = args[0] if args else kwargs["tensor"]
+            filled.data.zero_()
+            return filled  # itself: a module may make what an initialisation gives its parameter
         return func(*args, **kwargs)
 
 

@@ -18,6 +18,7 @@ from coordinator.specs import Run
 from tests.bench.forking import forked, join, write
 
 Floats = tuple[int, ...]
+PATIENCE_MS = 120_000  # the other process failed
 
 
 def bare_step(run: Run, records: int, shape: Floats, *, curve: bool) -> float:
@@ -49,6 +50,7 @@ def _coordinator(run: Run, records: int, shape: Floats, folder: Path, curve: boo
     if curve:
         public, socket.curve_secretkey = zmq.curve_keypair()
         socket.curve_server = True
+    socket.rcvtimeo = PATIENCE_MS
     port = socket.bind_to_random_port("tcp://127.0.0.1")
     write(folder / "endpoint", json.dumps([f"tcp://127.0.0.1:{port}", public.decode()]))
     ends = []
@@ -77,6 +79,7 @@ def _site(run: Run, records: int, shape: Floats, folder: Path) -> None:
     if public:
         socket.curve_serverkey = public.encode()
         socket.curve_publickey, socket.curve_secretkey = zmq.curve_keypair()
+    socket.rcvtimeo = PATIENCE_MS
     socket.connect(endpoint)
     for rows in torch.randperm(records)[: records // size * size].split(size):
         activations = front(inputs[rows])
