@@ -14,7 +14,8 @@ from torch.utils.flop_counter import flop_registry
 
 from coordinator.algorithms.party import Party
 from coordinator.errors import ConfigError
-from coordinator.models.stages import Builders, Part, Shape, build, empty_records
+from coordinator.models.outlines import empty_records
+from coordinator.models.stages import Builders, Part, Shape, build
 from coordinator.protocol.sizes import COUNTS, Counts
 
 PROBE = 2  # records in the batch on which operations are counted

@@ -17,7 +17,8 @@ from coordinator.errors import ConfigError
 from coordinator.limits import FLOAT_BYTES
 from coordinator.model_rules import contradiction
 from coordinator.models.catalog import entry
-from coordinator.models.stages import Builders, Shape, build, outline
+from coordinator.models.outlines import outline
+from coordinator.models.stages import Builders, Shape, build
 from coordinator.study import checked, read_study
 from coordinator.yaml_lines import Lines, parse_setting
 

@@ -15,7 +15,8 @@ from coordinator.config import Model
 from coordinator.cost import Clock, bytes_of, check_counted, costs_of, flops_per_record
 from coordinator.errors import ConfigError
 from coordinator.models.catalog import MODELS as CATALOG
-from coordinator.models.stages import build, cut, empty_records, outline
+from coordinator.models.outlines import empty_records, outline
+from coordinator.models.stages import build, cut
 from coordinator.protocol.sizes import COUNTS, Counts, Size
 
 LOGISTIC = Model(name="logistic_regression")

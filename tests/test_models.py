@@ -12,7 +12,8 @@ from coordinator.config import Model
 from coordinator.draws import key
 from coordinator.errors import ConfigError
 from coordinator.models.catalog import MODELS, entry, stage_names
-from coordinator.models.stages import Part, build, cut, out_of_place, outline
+from coordinator.models.outlines import outline
+from coordinator.models.stages import Part, build, cut, out_of_place
 
 CASES = [
     (Model(name="logistic_regression"), (6,)),

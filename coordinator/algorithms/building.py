@@ -5,7 +5,8 @@ from typing import Final
 
 from coordinator.errors import ConfigError
 from coordinator.models.catalog import entry
-from coordinator.models.stages import Arithmetic, Builders, Outline, Shape, Together, outline
+from coordinator.models.outlines import Outline, outline
+from coordinator.models.stages import Arithmetic, Builders, Shape, Together
 from coordinator.specs import Run
 
 OUTLINES: Final[dict[str, dict[str, Outline]]] = {}

@@ -1,6 +1,6 @@
 """A network as named stages in a row; a part is some consecutive ones of them."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -9,7 +9,6 @@ from typing import Any, Final, cast
 
 import torch
 from torch import Tensor, nn
-from torch.overrides import TorchFunctionMode
 
 from coordinator.draws import key
 
@@ -21,9 +20,6 @@ Layout = Callable[[Tensor], Tensor]
 # torch draws from one generator per process: seeding and drawing is one act, also between threads
 DRAWING = Lock()
 ENGINE: Final = torch.autograd.Variable._execution_engine  # what every backward() ends in
-FILLING: Final = {Tensor.uniform_, Tensor.normal_} | {
-    value for name, value in vars(nn.init).items() if name.endswith("_") and callable(value)
-}
 # attention's fast path changes bits between training and evaluation, and hides operations from their count
 torch.backends.mha.set_fastpath_enabled(False)
 
@@ -204,52 +200,3 @@ def out_of_place(stage: nn.Module) -> nn.Module:
         if getattr(module, "inplace", False):
             module.inplace = False  # type: ignore[assignment]
     return stage
-
-
-class Undrawn(TorchFunctionMode):
-    """Leave parameters zero: shapes need no first values, which take as long as a step of training."""
-
-    def __torch_function__(self, func, types, args=(), kwargs=None):  # type: ignore[no-untyped-def]
-        """Do what is called, but for filling a tensor."""
-        kwargs = kwargs or {}
-        if func in FILLING:
-            filled = args[0] if args else kwargs["tensor"]
-            filled.data.zero_()
-            return filled  # itself: a module may make what an initialisation gives its parameter
-        return func(*args, **kwargs)
-
-
-@dataclass(frozen=True)
-class Outline:
-    """What is known of a stage before it is trained: one record's shape after it, the numbers it holds."""
-
-    shape: tuple[int, ...]
-    parameters: int
-    buffers: int
-
-
-def empty_records(count: int, shape: Shape) -> Value:
-    """Make records of zeros."""
-    if isinstance(shape, dict):
-        return {name: torch.zeros(count, *each) for name, each in shape.items()}
-    return torch.zeros(count, *shape)
-
-
-def outline(builders: Builders, shape: Shape) -> dict[str, Outline]:
-    """Outline every stage for records of a shape, by passing two empty ones through.
-
-    (torch's meta device would need no memory, but imports the compiler: two seconds a process.)
-    """
-    found, value = {}, empty_records(2, shape)
-    with DRAWING, torch.inference_mode(), Undrawn():
-        for name, stage in _made(builders):
-            value = stage.eval()(value)
-            counts = [sum(each.numel() for each in kind) for kind in (stage.parameters(), stage.buffers())]
-            found[name] = Outline(tuple(value.shape[1:]), *counts)
-    return found
-
-
-def _made(builders: Builders) -> Iterator[tuple[str, nn.Module]]:
-    if isinstance(builders, Together):
-        return iter(builders.make().items())
-    return ((name, builder()) for name, builder in builders.items())
