@@ -1,64 +1,117 @@
-"""The fork server: where no runtime's wall stands between parties, they share one start.
+"""Parties that are forked: several share one start.
 
-Importing torch takes longer than a small run trains. So one program is started once, imports what a party
-needs, and becomes each party by a fork: a process of its own, with its own session, lifeline and log.
+Importing torch takes longer than a small run trains. So a program is started once, imports what a party
+needs, and becomes each party by a fork: a process of its own, with its own session, lifeline and log. Where
+no wall stands between parties one such server serves a gang; within walls a study keeps one for each party
+(``fork_servers``).
 """
 
 import json
 import os
+import secrets
+import signal
 import socket
 import subprocess
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import IO
 
 from containers.errors import ConfigError
-from containers.lifetime import adopt_orphans
-from containers.member import Member, member
-from containers.watch import Watch
+from containers.member import Member
 
-LOOK_SECONDS = 0.05
+LONGEST_STATUS = 16
+ENDING_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class Forked:
-    """A process that the server forked and the kernel gave to this launcher."""
+    """A process that a fork server started and watches; ``told`` is a pipe that says how it ended."""
 
-    pid: int
+    name: str
+    told: int
+    link: socket.socket
     stdout: IO[bytes] | None
+    last_words: Callable[[], str]
+    _status: int | None = field(default=None, init=False)
 
-    def wait(self) -> None:
-        """Release its number once it has ended."""
-        os.waitpid(self.pid, 0)
+    def fileno(self) -> int:
+        """Give the pipe, whose other end the server holds."""
+        return self.told
+
+    def status(self) -> int | None:
+        """Read how it ended; with a server that ended it was killed, or never started."""
+        if self._status is None:
+            with suppress(BlockingIOError):
+                found = os.read(self.told, LONGEST_STATUS)
+                self._status = int(found or (1 if self.last_words() else -signal.SIGKILL))
+        return self._status
+
+    def send(self, number: signal.Signals) -> None:
+        """Ask the server, whose child it is."""
+        with suppress(OSError):
+            self.link.send(json.dumps({"signal": int(number), "of": self.name}).encode())
+
+    def release(self) -> None:
+        """Close the pipe; the server has reaped it."""
+        os.close(self.told)
+
+
+def fork(
+    link: socket.socket, party: str, program: Sequence[str], log: Path, *, keep: int, piped: bool,
+    last_words: Callable[[Path], str] = lambda _: "",
+) -> Member:  # fmt: skip
+    """Let a server become a party; ``program`` is a package and the arguments it is run with.
+
+    ``keep`` is a descriptor that the party holds; ``piped`` gives its output to this process, not the log.
+    ``last_words`` writes into the log why the server itself could not go on, and gives it.
+
+    Raises:
+        OSError: nobody is at the link's other end.
+    """
+    name = secrets.token_hex(8)
+    line, told, output = os.pipe(), os.pipe(), os.pipe() if piped else None
+    os.set_blocking(told[0], False)
+    asked = json.dumps({"start": name, "party": party, "program": list(program)}).encode()
+    with log.open("ab") as sink:
+        given = [line[0], output[1] if output else sink.fileno(), sink.fileno(), told[1], keep]
+        try:
+            socket.send_fds(link, [asked], given)
+        except OSError:
+            for descriptor in (line[1], told[0], *(output[:1] if output else ())):
+                os.close(descriptor)
+            raise
+        finally:
+            for descriptor in (line[0], told[1], *(output[1:] if output else ())):
+                os.close(descriptor)
+    said = os.fdopen(output[0], "rb") if output else None
+    return Member(party, Forked(name, told[0], link, said, lambda: last_words(log)), line[1], log)
 
 
 class ForkServer:
-    """A started server; a context that leaves none behind."""
+    """A gang's own server; a context that leaves none behind."""
 
     def __init__(self, argv: Sequence[str], environment: Mapping[str, str], log: Path, *, keep: int) -> None:
-        """Start it; every party inherits ``keep``.
+        """Start it; every party holds ``keep``.
 
         Raises:
             ConfigError: the program cannot be started.
         """
-        adopt_orphans()
-        self._log = log
+        self._log, self._keep = log, keep
         self._link, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
             with log.open("ab") as sink:
                 self._process = subprocess.Popen(
                     [*argv, "--link", str(theirs.fileno())], env=dict(environment), stdin=subprocess.DEVNULL,
-                    stdout=sink, stderr=sink, start_new_session=True, pass_fds=(keep, theirs.fileno()),
+                    stdout=sink, stderr=sink, start_new_session=True, pass_fds=(theirs.fileno(),),
                 )  # fmt: skip
         except OSError as error:
             self._link.close()
             raise ConfigError(f"{argv[0]}: cannot be started ({error.strerror}); check it") from None
         finally:
             theirs.close()
-        self._link.setblocking(False)
-        self._unheard = 0
 
     def __enter__(self) -> "ForkServer":
         """Leave nothing to do: it was started when it was made."""
@@ -67,60 +120,35 @@ class ForkServer:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """End the server; the parties go on."""
+        """End the server: nobody is left when its gang has ended."""
         self._link.close()
         try:
-            self._process.wait(1.0)
+            self._process.wait(ENDING_SECONDS)
         except subprocess.TimeoutExpired:  # it is still importing, and would not see the end yet
             self._process.kill()
             self._process.wait()
 
-    def start(
-        self, party: str, program: Sequence[str], log: Path, watch: Watch, *, piped: bool
-    ) -> Member | None:
-        """Let it become a party; ``program`` is a package and the arguments it is run with.
-
-        None where the gang ends before: a signal, or another party's end.
+    def start(self, party: str, program: Sequence[str], log: Path, *, piped: bool) -> Member:
+        """Let it become a party.
 
         Raises:
             ConfigError: the server ended.
         """
-        line, output = os.pipe(), os.pipe() if piped else None
-        with log.open("ab") as sink:
-            given = [line[0], output[1] if output else sink.fileno(), sink.fileno()]
-            pid = self._asked(json.dumps(list(program)).encode(), given, watch)
-        os.close(line[0])
-        if output:
-            os.close(output[1])
-        if pid is None:
-            os.close(line[1])
-            return None
-        return member(party, Forked(pid, os.fdopen(output[0], "rb") if output else None), line[1], log)
-
-    def _asked(self, asked: bytes, descriptors: list[int], watch: Watch) -> int | None:
         try:
-            socket.send_fds(self._link, [asked], descriptors)
+            return fork(
+                self._link, party, program, log, keep=self._keep, piped=piped, last_words=self._last_words
+            )
         except OSError:
-            raise self._ended() from None
-        began = len(watch.alive())
-        while not watch.stopped_by and len(watch.alive()) == began:
-            try:
-                answer = self._link.recv(64)
-            except BlockingIOError:
-                watch.step(LOOK_SECONDS)
-                continue
-            except ConnectionResetError:
-                answer = b""
-            if not answer:
-                raise self._ended()
-            if not self._unheard:
-                return int(answer)
-            self._unheard -= 1  # of a party that nobody waited for: its lifeline is closed
-        self._unheard += 1
-        return None
+            words = self._last_words(log) or "it said nothing"
+            raise ConfigError(f"the parties' program ended before it could start them: {words}") from None
 
-    def _ended(self) -> ConfigError:
-        words = self._log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-        return ConfigError(
-            f"the parties' program ended before it could start them: {(words or ['it said nothing'])[-1]}"
-        )
+    def _last_words(self, log: Path) -> str:
+        """Say why the server failed, in the party's log as well; nothing where it was killed."""
+        with suppress(subprocess.TimeoutExpired):
+            self._process.wait(ENDING_SECONDS)
+        if (self._process.returncode or 0) <= 0:
+            return ""
+        words = self._log.read_text(encoding="utf-8", errors="replace").strip() or "it said nothing"
+        with log.open("a", encoding="utf-8") as file:
+            file.write(f"{words}\n")
+        return words.splitlines()[-1]

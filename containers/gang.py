@@ -75,6 +75,17 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
     Raises:
         ConfigError: a file is missing, or the spec is not one of an agreement or a run.
     """
+    gang = parse_gang(spec, statistics, state, results)
+    _check_paths(gang)
+    return gang
+
+
+def parse_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -> Gang:
+    """Read these keys of a spec, whose files may be still to come.
+
+    Raises:
+        ConfigError: the spec is missing, or not one of an agreement or a run.
+    """
     keys = _read(spec)
     kind = keys.get("kind", "run" if "parties" in keys else "agreement")
     prepared = {} if kind == "estimation" else _mapping(keys, "prepared", spec)
@@ -94,7 +105,6 @@ def read_gang(spec: Path, statistics: Path | None, state: Path, results: Path) -
         scores=_scores(keys, spec) if kind == "estimation" else {},
         on_gpu=frozenset(party for party, kind in (keys.get("devices") or {}).items() if kind == "cuda"),
     )
-    _check_paths(gang)
     return replace(gang, here=gang.parties)
 
 

@@ -5,20 +5,22 @@ import os
 import subprocess
 import time
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 from containers.allocation import dealt, node
 from containers.attempt import clear, next_attempt
+from containers.borrowing import Borrowed, borrowed
 from containers.concluding import conclude
 from containers.errors import ConfigError
 from containers.follow import Ending, Progress, follow
 from containers.gang import COORDINATOR, Gang, read_gang
 from containers.gathering import Gathering
 from containers.lifetime import die_with_parent, hold, share
-from containers.parties import PROGRAMS, Meeting, keys
+from containers.meeting import Meeting
+from containers.parties import PROGRAMS, keys
 from containers.restarting import Restarting
 from containers.runtime_folder import bases, runtime_folder
 from containers.runtimes import RUNTIMES, add_memory, add_runtime, choose
@@ -78,12 +80,18 @@ def launch(gang: Gang, setting: Setting) -> int:
     began, gathering = time.monotonic(), Gathering(gang, setting.where)
     held = enter(gathering)
     try:
-        with Watch() as watch:
-            ending = see_through(gathering, setting, watch, held)
+        with place_of(gang, setting, held) as lent, Watch() as watch:
+            ending = see_through(gathering, setting, watch, held, lent)
             watch.leave_nobody()
             return conclude(gathering, setting, watch, ending, time.monotonic() - began)
     finally:
         os.close(held)
+
+
+def place_of(gang: Gang, setting: Setting, held: int) -> AbstractContextManager[Borrowed | None]:
+    """Ask for the study's fork servers, where all parties meet on this machine."""
+    alone = setting.where.alone and not setting.tcp
+    return borrowed(gang, setting.runtime, held) if alone else nullcontext()
 
 
 def enter(gathering: Gathering) -> int:
@@ -98,11 +106,13 @@ def enter(gathering: Gathering) -> int:
     return held
 
 
-def see_through(gathering: Gathering, setting: Setting, watch: Watch, held: int) -> Ending:
+def see_through(
+    gathering: Gathering, setting: Setting, watch: Watch, held: int, lent: Borrowed | None
+) -> Ending:
     """Start everybody here and watch until nobody is left; the runtime folder lives exactly so long."""
     gang, say = gathering.gang, setting.voice.say
     with runtime_folder(bases()) as folder:
-        meeting = Meeting(folder, setting.tcp, address=setting.where.address)
+        meeting = Meeting(folder, setting.tcp, 0, setting.where.address, lent.together if lent else None)
         make_keys(gang, meeting, setting)
         if watch.stopped_by or not gathering.exchange(folder / "manifest.json", watch):
             return Ending("stopped" if watch.stopped_by else "elsewhere")
@@ -111,7 +121,8 @@ def see_through(gathering: Gathering, setting: Setting, watch: Watch, held: int)
         say(f"{gang.name}: starting {who} (isolation: {isolation(gang, setting)})")
         # the coordinator's launcher alone hears of progress
         seen = nullcontext(Lines(setting.voice.note)) if setting.where.rank else display(setting.voice)
-        with sharing(starting) or nullcontext() as server, seen as shown:
+        own = None if lent else sharing(starting)
+        with meeting.handed_out(gang.keyed), own or nullcontext(lent) as server, seen as shown:
             progress = Progress(gang.name, shown, setting.voice, gang.state / "events.jsonl")
             if COORDINATOR in gang.here:
                 start_coordinator(starting, watch, server, progress)

@@ -11,7 +11,6 @@ from pathlib import Path
 from containers.errors import ConfigError
 
 PR_SET_PDEATHSIG = 1
-PR_SET_CHILD_SUBREAPER = 36
 LEAVING_SECONDS = 20.0
 
 
@@ -26,13 +25,6 @@ def die_with_parent(parent: int) -> None:
     if os.getppid() != parent:
         print(f"containers: process {parent}, which started this one, is gone; leaving", file=sys.stderr)
         raise SystemExit(128 + signal.SIGTERM)
-
-
-def adopt_orphans() -> None:
-    """Become the parent of every descendant whose own parent ends."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER) failed")
 
 
 def hold(state: Path, *, shared: bool = False, seconds: float = LEAVING_SECONDS) -> int:

@@ -17,15 +17,53 @@ class Process(Protocol):
     """What is needed of a started process."""
 
     @property
-    def pid(self) -> int:
-        """Its number, which is its group's too."""
-
-    @property
     def stdout(self) -> IO[bytes] | None:
         """What it says, if that is read here."""
 
-    def wait(self) -> object:
-        """Release its number once it has ended."""
+    def fileno(self) -> int:
+        """Give a descriptor that turns readable when it ends."""
+
+    def status(self) -> int | None:
+        """Say how it ended, negative for a signal; nothing while it lives."""
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal it and what it started."""
+
+    def release(self) -> None:
+        """Give back what was held of it, once it has ended."""
+
+
+class Child:
+    """A process that this one started, seen at its end but not reaped before its release.
+
+    So its number and its group's stay its own for as long as they may be signalled.
+    """
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        """Hold on to it by more than its number."""
+        self._process, self._pidfd = process, os.pidfd_open(process.pid)
+        self.pid, self.stdout = process.pid, process.stdout
+
+    def fileno(self) -> int:
+        """Give its pidfd."""
+        return self._pidfd
+
+    def status(self) -> int | None:
+        """Look without reaping."""
+        found = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        if found is None:
+            return None
+        return found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+
+    def send(self, number: signal.Signals) -> None:
+        """Signal its group."""
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, number)
+
+    def release(self) -> None:
+        """Reap it."""
+        self._process.wait()
+        os.close(self._pidfd)
 
 
 @dataclass
@@ -34,13 +72,13 @@ class Member:
 
     party: str
     process: Process
-    pidfd: int
     lifeline: int
     log: Path
     ended: float | None = None
     status: int = 0
     asked_to_leave: bool = False
     ended_by_us: bool = False
+    released: bool = False
     sent: set[int] = field(default_factory=set)
 
 
@@ -69,22 +107,16 @@ def start(
         ) from None
     finally:
         os.close(reading)
-    return member(party, process, writing, log)
-
-
-def member(party: str, process: Process, lifeline: int, log: Path) -> Member:
-    """Take a started process for a party, and hold on to it by more than its number."""
-    return Member(party, process, os.pidfd_open(process.pid), lifeline, log)
+    return Member(party, Child(process), writing, log)
 
 
 def note_end(member: Member) -> None:
-    """Record how a party ended without reaping it, so that its pid and group stay its own."""
-    found = os.waitid(os.P_PIDFD, member.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    """Record how a party ended, if it did."""
+    found = member.process.status()
     if found is not None and member.ended is None:
-        member.ended = time.monotonic()
-        member.status = found.si_status if found.si_code == os.CLD_EXITED else -found.si_status
+        member.ended, member.status = time.monotonic(), found
         # settled now: what is sent later, to sweep its group, did not cause this end
-        member.ended_by_us = member.asked_to_leave and (member.status >= 0 or -member.status in member.sent)
+        member.ended_by_us = member.asked_to_leave and (found >= 0 or -found in member.sent)
 
 
 def ask_to_leave(member: Member) -> None:
@@ -98,18 +130,16 @@ def send(member: Member, number: signal.Signals) -> None:
     """Signal the party and what it started, once."""
     if number not in member.sent:
         member.sent.add(number)
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(member.process.pid, number)
+        member.process.send(number)
 
 
 def reap(member: Member) -> None:
-    """End what the party left in its group, then release its pid; once is enough."""
-    if member.pidfd < 0:
+    """End what the party left in its group, then release it; once is enough."""
+    if member.released:
         return
     ask_to_leave(member)
     send(member, signal.SIGKILL)
-    member.process.wait()
-    os.close(member.pidfd)
-    member.pidfd = -1
+    member.process.release()
+    member.released = True
     if member.process.stdout:
         member.process.stdout.close()

@@ -2,14 +2,13 @@
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from containers.environment import environment
 from containers.gang import COORDINATOR, Gang, gate_of
 from containers.images.layer import binds_of
-from containers.runtime_folder import gate_path, socket_path
+from containers.meeting import Meeting, Together
 from containers.sandbox import Bind, Network, Sandbox, same_place
 
 # how each program begins; its arguments follow
@@ -19,6 +18,7 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
     "site": (sys.executable, "-m", "sites", "join"),
     "gate": (sys.executable, "-m", "sites", "gate"),
     "fork_server": (sys.executable, "-m", "coordinator", "fork-server"),
+    "sites_fork_server": (sys.executable, "-m", "sites", "fork-server"),
 }
 
 
@@ -26,26 +26,6 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 LIFELINE_ALONE: Mapping[str, str] = {"SUTURE_HEARS": "lifeline"}
 # pyarrow's allocator starts a thread of its own, which a fork would lose
 THREADLESS: Mapping[str, str] = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
-
-
-@dataclass(frozen=True)
-class Meeting:
-    """Where the parties of one gang meet, and the folder with their keys."""
-
-    runtime: Path
-    tcp: bool = False
-    port: int = 0
-    address: str = "127.0.0.1"
-
-    @property
-    def bound(self) -> str:
-        """What the coordinator binds; over TCP it picks the port, unless it had one before."""
-        return f"tcp://{self.address}:{self.port}" if self.tcp else f"ipc://{socket_path(self.runtime)}"
-
-    @property
-    def network(self) -> Network:
-        """What the sandboxes need of the host's network."""
-        return "host" if self.tcp else "none"
 
 
 def keys(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
@@ -65,7 +45,7 @@ def keys(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) 
 def coordinator(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
     """Describe the coordinator: no prepared data."""
     shown = (same_place(gang.frozen),) if gang.frozen else ()
-    meet = same_place(socket_path(meeting.runtime).parent, "rw")
+    meet = same_place(meeting.socket.parent, "rw")
     return _party(gang, meeting, COORDINATOR, programs["coordinator"], meeting.bound, (*shown, meet))
 
 
@@ -79,9 +59,9 @@ def site(
     data = (*map(same_place, gang.shown_to(name)), *binds_of(name))
     program = (*programs["site"], "--site", name)
     if gang.gates:
-        door = gate_path(meeting.runtime, gang.sites.index(name))
+        door = meeting.door(gang.sites.index(name))
         return _bare(gang, name, (*program, "--gate", str(door)), (*data, same_place(door.parent)))
-    meet = same_place(socket_path(meeting.runtime).parent)
+    meet = same_place(meeting.socket.parent)
     return _party(gang, meeting, name, program, endpoint, (*data, meet))
 
 
@@ -89,11 +69,11 @@ def gate(
     gang: Gang, meeting: Meeting, name: str, endpoint: str, programs: Mapping[str, tuple[str, ...]]
 ) -> Sandbox:
     """Describe a site's gate: its keys, the coordinator's socket and its own, and no record."""
-    door = gate_path(meeting.runtime, gang.sites.index(name))
+    door = meeting.door(gang.sites.index(name))
     door.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     program = (*programs["gate"], "--site", name, "--listen", str(door))
     own = (
-        same_place(socket_path(meeting.runtime).parent),
+        same_place(meeting.socket.parent),
         same_place(door.parent, "rw"),
         *binds_of(name),
     )
@@ -101,12 +81,48 @@ def gate(
 
 
 def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
-    """Describe what becomes each party by a fork."""
+    """Describe what becomes each party by a fork, where no walls stand between them."""
     return Sandbox(
-        command=(*programs["fork_server"], "--spec", str(gang.spec)),
-        binds=(same_place(gang.spec),),
+        command=programs["fork_server"],
         environment=environment(os.environ, threads=gang.threads) | dict(THREADLESS),
     )
+
+
+def forking(gangs: Sequence[Gang], party: str, link: Path, together: Together | None) -> Sandbox:
+    """Describe what becomes one party of several gangs of a task by forks, and sees what it sees in any.
+
+    Without walls it is every site, of all tasks.
+    """
+    program = PROGRAMS["fork_server" if party == COORDINATOR else "sites_fork_server"]
+    return Sandbox(
+        command=(*program, "--link", str(link)),
+        binds=tuple(dict.fromkeys(_forked(gangs, party, link, together))) if together else (),
+        environment=environment(os.environ, threads=1) | dict(THREADLESS),
+        lifeline=True,
+    )
+
+
+def _forked(gangs: Sequence[Gang], party: str, link: Path, together: Together) -> Iterator[Bind]:
+    yield same_place(link.parent)
+    yield same_place(together.keys_of(party))
+    yield same_place(together.sockets, "rw" if party == COORDINATOR else "ro")
+    for gang in gangs:
+        if party in gang.parties:
+            yield from _of_gang(gang, party)
+
+
+def _of_gang(gang: Gang, party: str) -> Iterator[Bind]:
+    """Show what a party has of a gang; files that may be still to come lie in folders that are there."""
+    state = gang.state / party
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    yield from (same_place(gang.spec), same_place(state, "rw"))
+    if gang.statistics:  # of every seed: aggregates, which all sites have agreed on
+        gang.statistics.parent.mkdir(parents=True, exist_ok=True)
+        yield same_place(gang.statistics.parent)
+    if party == COORDINATOR:
+        yield from (same_place(gang.frozen),) if gang.frozen else ()
+    else:
+        yield from (*map(same_place, gang.shown_to(party)), *binds_of(party))
 
 
 def own_gpu(gang: Gang, name: str) -> dict[str, str]:
@@ -128,7 +144,7 @@ def _party(
     *,
     state: str = "",
 ) -> Sandbox:
-    secret, manifest = meeting.runtime / f"{name}.secret", meeting.runtime / "manifest.json"
+    secret, manifest = meeting.secret(name), meeting.manifest(name)
     words = ("--endpoint", endpoint, "--secret", str(secret), "--manifest", str(manifest))
     shown = (*map(same_place, (secret, manifest)), *own)
     return _bare(gang, state or name, (*program, *words), shown, meeting.network)

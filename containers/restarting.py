@@ -6,11 +6,10 @@ from dataclasses import dataclass, field
 
 from containers.attempt import clear
 from containers.follow import Progress
-from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR
 from containers.member import Member, ask_to_leave
 from containers.outcome import how
-from containers.starting import Starting, published, start_coordinator, start_site
+from containers.starting import Server, Starting, published, start_coordinator, start_site
 from containers.terminal import Voice
 from containers.watch import Watch
 
@@ -24,7 +23,7 @@ class Restarting:
 
     starting: Starting
     watch: Watch
-    server: ForkServer | None
+    server: Server | None
     progress: Progress
     voice: Voice
     times: Counter[str] = field(default_factory=Counter)

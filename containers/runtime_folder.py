@@ -21,6 +21,7 @@ SOCKET = Path(
     "socket", "coordinator.ipc"
 )  # a folder of its own: a party is shown it without the others' keys
 GATES = "gates"  # each with a folder of its own, which its site's training is shown
+SHARED = "s"  # what a study's fork servers and the gangs that they serve have in common
 STALE_SECONDS = 60.0
 
 
@@ -77,7 +78,7 @@ def sweep(base: Path, *, older_than_seconds: float = STALE_SECONDS) -> None:
 
 def _is_ours(folder: Path) -> bool:
     content = {path.name for path in folder.iterdir() if path.suffix != ".secret"}
-    return SOCKET.parts[0] in content and content <= {SOCKET.parts[0], GATES, "manifest.json"}
+    return SOCKET.parts[0] in content and content <= {SOCKET.parts[0], GATES, SHARED, "manifest.json"}
 
 
 def _delete_unheld(folder: Path) -> None:

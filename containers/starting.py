@@ -5,19 +5,20 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from containers import parties
+from containers.borrowing import Borrowed
 from containers.events import Events
 from containers.follow import Progress
 from containers.fork_server import ForkServer
 from containers.gang import COORDINATOR, OF_A_GATE, Gang
 from containers.gathering import Gathering, listed
+from containers.meeting import Meeting
 from containers.member import Member, start
-from containers.parties import Meeting
-from containers.runtime_folder import socket_path
 from containers.runtimes import Runtime
 from containers.sandbox import Sandbox
 from containers.watch import Watch
 
 LOOK_SECONDS = 0.05
+Server = ForkServer | Borrowed
 IGNORING = ("sh", "-c", "trap '' TERM; exec \"$@\"", "sh")
 
 
@@ -35,7 +36,7 @@ class Starting:
     def again(self) -> "Starting":
         """Let a coordinator listen where the one before did, which left its socket behind."""
         if not self.meeting.tcp:
-            socket_path(self.meeting.runtime).unlink(missing_ok=True)
+            self.meeting.socket.unlink(missing_ok=True)
             return self
         published = self.gang.state / COORDINATOR / "endpoint"
         if not published.exists():  # it ended before it listened
@@ -72,37 +73,28 @@ def deaf(starting: Starting, argv: list[str]) -> list[str]:
     return argv if starting.gathering.where.alone else [*IGNORING, *argv]
 
 
-def start_coordinator(
-    starting: Starting, watch: Watch, server: ForkServer | None, progress: Progress
-) -> None:
+def start_coordinator(starting: Starting, watch: Watch, server: Server | None, progress: Progress) -> None:
     """Start the coordinator; its output tells the progress."""
     sandbox = parties.coordinator(starting.gang, starting.meeting, starting.programs)
-    member = _start(starting, COORDINATOR, sandbox, watch, server, piped=True)
-    if member is None:
-        return
+    member = _start(starting, COORDINATOR, sandbox, server, piped=True)
     assert member.process.stdout is not None
     watch.add(member, Events(member.process.stdout.fileno(), member.log, progress.receive).read)
 
 
-def start_sites(starting: Starting, watch: Watch, server: ForkServer | None) -> None:
+def start_sites(starting: Starting, watch: Watch, server: Server | None) -> None:
     """Start all sites at once; over TCP as soon as the coordinator has published its port."""
     endpoint = published(starting, watch)
     for name in starting.gang.others:
-        if name not in starting.gang.here:
-            continue
-        if endpoint is None or not start_site(starting, watch, server, name, endpoint):
-            return
+        if name in starting.gang.here and endpoint is not None:
+            start_site(starting, watch, server, name, endpoint)
 
 
-def start_site(starting: Starting, watch: Watch, server: ForkServer | None, name: str, endpoint: str) -> bool:
-    """Start one site, or a site's gate; False where the gang ends before."""
+def start_site(starting: Starting, watch: Watch, server: Server | None, name: str, endpoint: str) -> None:
+    """Start one site, or a site's gate."""
     itself = name in starting.gang.sites
     site, describe = (name, parties.site) if itself else (name.removesuffix(OF_A_GATE), parties.gate)
     sandbox = describe(starting.gang, starting.meeting, site, endpoint, starting.programs)
-    member = _start(starting, name, sandbox, watch, server, piped=False)
-    if member is not None:
-        watch.add(member)
-    return member is not None
+    watch.add(_start(starting, name, sandbox, server, piped=False))
 
 
 def published(starting: Starting, watch: Watch) -> str | None:
@@ -122,13 +114,11 @@ def waits(starting: Starting) -> bool:
     return COORDINATOR not in starting.gang.here
 
 
-def _start(
-    starting: Starting, party: str, sandbox: Sandbox, watch: Watch, server: ForkServer | None, *, piped: bool
-) -> Member | None:
+def _start(starting: Starting, party: str, sandbox: Sandbox, server: Server | None, *, piped: bool) -> Member:
     log = log_of(starting.gang, party, starting.gathering.attempt)
     if server:
         # what follows `python -m`: a package of ours and its arguments
-        return server.start(party, sandbox.command[2:], log, watch, piped=piped)
+        return server.start(party, sandbox.command[2:], log, piped=piped)
     argv = deaf(starting, starting.runtime.argv(sandbox))
     return start(party, argv, sandbox.environment, log, keep=starting.held, piped=piped)
 

@@ -51,7 +51,7 @@ class Watch:
     def add(self, member: Member, output: Callable[[], bool] | None = None) -> None:
         """Watch a party; ``output`` reads what is there and tells whether there may be more."""
         self.members.append(member)
-        self._selector.register(member.pidfd, selectors.EVENT_READ, lambda: self._ended(member))
+        self._selector.register(member.process, selectors.EVENT_READ, lambda: self._ended(member))
         if output and member.process.stdout:
             pipe = member.process.stdout
             self._selector.register(
@@ -107,7 +107,7 @@ class Watch:
 
     def _ended(self, member: Member) -> None:
         note_end(member)
-        self._selector.unregister(member.pidfd)
+        self._selector.unregister(member.process)
 
     def _stop(self, number: int, _: FrameType | None) -> None:
         self.stopped_by = self.stopped_by or signal.Signals(number)

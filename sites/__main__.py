@@ -13,6 +13,7 @@ COMMANDS = {
     "ledger": ("sites.verifying", "check a site's ledger, and add up what left"),
     "audit": ("sites.audit", "attack finished runs, and score what was learned against the records"),
     "gate": ("sites.gatekeeping", "hold this site's keys, policy and ledger, apart from what trains"),
+    "fork-server": ("coordinator.fork_server", "start a site's part in runs by forking, for the launcher"),
     "join": ("sites.client", "take part in one run as a site"),
 }
 

@@ -15,8 +15,8 @@ from containers.runtimes.mounts import mount
 from containers.sandbox import Bind, Sandbox, same_place
 
 ISOLATION = (
-    "apptainer: each process in a container of its own, with no network, no other process and no file but "
-    "its own in sight, on a read-only root, without capabilities"
+    "apptainer: each party in a container of its own, with no network, no other party and no file but its "
+    "own in sight, on a read-only root, without capabilities"
 )
 FORKS = False  # what is forked from another's program is inside that one's walls
 IMAGES = "sif"

@@ -14,8 +14,8 @@ from containers import host_programs
 from containers.sandbox import Bind, Network, Sandbox
 
 ISOLATION = (
-    "bubblewrap: each process in namespaces of its own, with no network, no other process and no file but "
-    "its own in sight, on a read-only root, without capabilities"
+    "bubblewrap: each party in namespaces of its own, with no network, no other party and no file but its "
+    "own in sight, on a read-only root, without capabilities"
 )
 FORKS = False  # what is forked from another's program is inside that one's walls
 IMAGES = ""  # the host's own programs

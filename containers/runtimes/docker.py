@@ -17,8 +17,8 @@ from containers.runtimes.mounts import mount
 from containers.sandbox import Bind, Sandbox, same_place
 
 ISOLATION = (
-    "docker: each process in a container of its own, with no network, no other process and no file but "
-    "its own in sight, on a read-only root, without capabilities"
+    "docker: each party in a container of its own, with no network, no other party and no file but its "
+    "own in sight, on a read-only root, without capabilities"
 )
 FORKS = False  # what is forked from another's program is inside that one's walls
 IMAGES = "docker"

@@ -1,7 +1,7 @@
-"""The fork server: what it becomes are processes of their own; what it says if it cannot."""
+"""A gang's fork server: what it becomes are processes of their own; what it says if it cannot."""
 
-import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -10,66 +10,114 @@ import pytest
 from containers.environment import environment
 from containers.errors import ConfigError
 from containers.fork_server import ForkServer
-from containers.member import reap, start
+from containers.member import reap
 from containers.parties import PROGRAMS, THREADLESS
 from containers.watch import Watch
 from tests.containers.gangs import ROOT, wait_for
 
 SURROUNDINGS = environment({**os.environ, "PYTHONPATH": str(ROOT)}, threads=1) | THREADLESS
-PEER = [sys.executable, "-c", "import time; time.sleep(300)"]
+# late enough to have been asked by then
+FAILING = "import time; time.sleep(1); raise SystemExit('no module named torch')"
+# a command that lives until it is ended, in a package with a table of commands as ours have
+PACKAGE = {
+    "__main__.py": 'COMMANDS = {"wait": ("peers.wait", "wait"), "fail": ("peers.fail", "fail")}',
+    "wait.py": """
+import os, subprocess, sys, time
+def add_arguments(parser): pass
+def run(options):
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    print(os.getpid(), os.getsid(0), child.pid, flush=True)
+    time.sleep(300)
+""",
+    "fail.py": "def add_arguments(parser): pass\ndef run(options): return 7\n",
+}
 
 
 @pytest.fixture
-def watch(tmp_path):
-    """Watch a gang of which one party is at work, as the coordinator is when sites start."""
-    with Watch(leave_seconds=0.1, term_seconds=0.1) as watch, Path(os.devnull).open() as keep:
-        log = tmp_path / "coordinator"
-        watch.add(start("coordinator", PEER, SURROUNDINGS, log, keep=keep.fileno(), piped=False))
+def watch():
+    with Watch(leave_seconds=0.1, term_seconds=0.1) as watch:
         yield watch
 
 
 @pytest.fixture
 def server(request, tmp_path):
-    """Start the program a test names."""
+    """Start the program a test names, with a package of its own beside ours."""
+    (tmp_path / "peers").mkdir()
+    for name, text in PACKAGE.items():
+        (tmp_path / "peers" / name).write_text(text)
+    found = SURROUNDINGS | {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    program = getattr(request, "param", PROGRAMS["fork_server"])
     with (
         Path(os.devnull).open() as keep,
-        ForkServer(request.param(tmp_path), SURROUNDINGS, tmp_path / "log", keep=keep.fileno()) as server,
+        ForkServer(program, found, tmp_path / "log", keep=keep.fileno()) as it,
     ):
-        yield server
+        yield it
 
 
-def the_real_one(folder):
-    spec = folder / "spec.json"
-    spec.write_text(json.dumps({"kind": "agreement"}))
-    return [*PROGRAMS["fork_server"], "--spec", str(spec)]
+def started(server, watch, folder, program, name="north"):
+    member = server.start(name, program, folder / name, piped=False)
+    watch.add(member)
+    return member
 
 
-def one_without_torch(_):
-    return [sys.executable, "-c", "raise SystemExit('no module named torch')"]
+def said(member, words):
+    wait_for(lambda: len(member.log.read_text().split()) == words)
+    return [int(word) for word in member.log.read_text().split()]
 
 
-@pytest.mark.parametrize("server", [the_real_one], indirect=True)
+def ended(watch, *members):
+    wait_for(lambda: watch.step(0.1) or all(member.ended for member in members))
+    return [member.status for member in members]
+
+
+def lives(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
 def test_each_site_is_a_process_of_its_own(tmp_path, watch, server):
+    sites = [started(server, watch, tmp_path, ["peers", "wait"], name) for name in ("north", "south")]
+    (pid, session, _), (other, other_session, _) = (said(site, 3) for site in sites)
+    assert pid == session != other == other_session
+
+
+def test_what_our_own_program_says_and_how_it_ends_is_the_party_s(tmp_path, watch, server):
     asked = ["sites", "join", "--help"]
-    sites = [server.start(name, asked, tmp_path / name, watch, piped=False) for name in ("north", "south")]
+    sites = [started(server, watch, tmp_path, asked, name) for name in ("north", "south")]
+    assert ended(watch, *sites) == [0, 0]
     for site in sites:
-        watch.add(site)
-    wait_for(lambda: watch.step(0.1) or all(site.ended for site in sites))
-    assert [site.status for site in sites] == [0, 0]
-    assert len({site.process.pid for site in sites}) == 2
-    for site in sites:
-        assert os.getsid(site.process.pid) == site.process.pid
         reap(site)
         assert "usage: python -m sites join" in site.log.read_text()
+    assert ended(watch, started(server, watch, tmp_path, ["peers", "fail"], "east")) == [7]
 
 
-@pytest.mark.parametrize("server", [one_without_torch], indirect=True)
-def test_a_server_that_cannot_import_is_said_to_have_ended(tmp_path, watch, server):
-    with pytest.raises(ConfigError, match="ended before it could start them: no module named torch"):
-        server.start("north", ["sites", "join"], tmp_path / "north", watch, piped=False)
+def test_a_signal_ends_a_party_and_is_told(tmp_path, watch, server):
+    north, south = (started(server, watch, tmp_path, ["peers", "wait"], name) for name in ("north", "south"))
+    (_, _, child), (other, _, _) = said(north, 3), said(south, 3)
+    north.process.send(signal.SIGTERM)
+    assert ended(watch, north) == [-signal.SIGTERM]
+    wait_for(lambda: not lives(child))  # what it had started is ended with it
+    assert lives(other)
 
 
-@pytest.mark.parametrize("server", [lambda _: PEER], indirect=True)
-def test_nobody_waits_for_it_when_the_coordinator_has_left(tmp_path, watch, server):
-    watch.members[0].process.kill()
-    assert server.start("north", ["sites", "join"], tmp_path / "north", watch, piped=False) is None
+def test_a_party_ends_with_its_server(tmp_path, watch, server):
+    north = started(server, watch, tmp_path, ["peers", "wait"])
+    pid, _, _ = said(north, 3)
+    server._process.kill()
+    assert ended(watch, north) == [-signal.SIGKILL]
+    wait_for(lambda: not lives(pid))
+    with pytest.raises(ConfigError, match="ended before it could start them"):
+        server.start("south", ["peers", "wait"], tmp_path / "south", piped=False)
+
+
+@pytest.mark.parametrize(
+    "server", [(sys.executable, "-c", FAILING)], indirect=True
+)
+def test_a_server_that_cannot_import_fails_the_party_and_says_so_in_its_log(tmp_path, watch, server):
+    north = started(server, watch, tmp_path, ["sites", "join"])
+    assert ended(watch, north) == [1]
+    assert "no module named torch" in north.log.read_text()
+    with pytest.raises(ConfigError, match="before it could start them: no module named torch"):
+        server.start("south", ["sites", "join"], tmp_path / "south", piped=False)

@@ -17,7 +17,7 @@ rule agree:
     threads: 1
     params:
         spec=lambda wildcards: agreement_of(wildcards)["spec"],
-        state=f"state/{STUDY}/{{task}}/agree/{{seed}}",
+        state=state_of("{task}/agree/{seed}"),
         results=lambda wildcards, output: Path(output.statistics).parent,
     shell:
         "exec python -m containers launch --parent $PPID --spec {params.spec:q}"

@@ -1,5 +1,6 @@
 """The study's plan, and how the rules look things up in it; no rule stands here."""
 
+import atexit
 import fcntl
 import json
 import os
@@ -169,6 +170,45 @@ def lay_sites():
 def configs_of_sites():
     """Name what each site's layer holds: its config, as this study resolves it."""
     return [f"{name}={path}" for name, path in PLAN["sites"].items()]
+
+
+def state_of(run):
+    """Name where the parties of a run, or of an agreement, keep their own."""
+    return f"state/{STUDY}/{run}"
+
+
+def gangs():
+    """Name all that launchers will start together: agreements and runs."""
+    for task, planned in PLAN["tasks"].items():
+        for seed, agreement in planned["agree"].items():
+            folder = f"results/{STUDY}/statistics/{task}/{seed}"
+            gang = {"task": task, "spec": agreement["spec"], "statistics": None}
+            yield gang | {"state": state_of(f"{task}/agree/{seed}"), "results": folder}
+    for name, planned in PLAN["runs"].items():
+        task, _, seed = name.split("/")
+        statistics = f"results/{STUDY}/statistics/{task}/{seed}/statistics.json"
+        gang = {"task": task, "spec": planned["spec"], "statistics": statistics}
+        yield gang | {"state": state_of(name), "results": f"results/{STUDY}/runs/{name}"}
+
+
+def share_starts():
+    """Keep each party's program started for all jobs of this machine; launchers find it by a variable.
+
+    Only what runs here may: a cluster's job may be on any node. It ends with Snakemake, however that ends.
+    """
+    if not workflow.local_exec:
+        return
+    path = Path(".snakemake", "gangs.json")
+    path.write_text(json.dumps(list(gangs())), encoding="utf-8")
+    command = [sys.executable, "-m", "containers", "fork-servers", "--gangs", str(path)]
+    servers = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
+    os.environ["SUTURE_FORK_SERVERS"] = servers.stdout.readline().decode().strip()
+    atexit.register(end_shared_starts, servers)
+
+
+def end_shared_starts(servers):
+    servers.stdin.close()
+    servers.wait()
 
 
 def look_less_often():

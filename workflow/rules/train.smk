@@ -28,7 +28,7 @@ rule train:
         mpi="",
     params:
         spec=lambda wildcards: run_of(wildcards)["spec"],
-        state=f"state/{STUDY}/{{task}}/{{strategy}}/{{seed}}",
+        state=state_of("{task}/{strategy}/{seed}"),
         results=lambda wildcards, output: Path(output.weights).parent,
     shell:
         "export SRUN_CPUS_PER_TASK={threads}; "

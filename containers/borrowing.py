@@ -1,0 +1,65 @@
+"""A launcher's way to a study's fork servers, where the study has some for its gang."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from containers.errors import ConfigError
+from containers.fork_server import fork
+from containers.gang import Gang
+from containers.meeting import Together
+from containers.member import Member
+
+ASK = "SUTURE_FORK_SERVERS"  # the socket's path, which a workflow sets
+ANSWER_SECONDS = 30.0
+LONGEST = 1 << 16
+
+
+class Borrowed:
+    """A study's fork servers, as one launcher asks them; ``keep`` is what its parties hold."""
+
+    def __init__(self, link: socket.socket, together: Together, keep: int) -> None:
+        """Take the place that was given to the gang."""
+        self._link, self.together, self._keep = link, together, keep
+
+    def start(self, party: str, program: Sequence[str], log: Path, *, piped: bool) -> Member:
+        """Let the party's server become it.
+
+        Raises:
+            ConfigError: the servers have ended.
+        """
+        try:
+            return fork(self._link, party, program, log, keep=self._keep, piped=piped)
+        except OSError:
+            raise ConfigError("the study's fork servers have ended; run again") from None
+
+
+@contextmanager
+def borrowed(gang: Gang, runtime: str, keep: int) -> Iterator[Borrowed | None]:
+    """Ask for a place for a gang; none without such servers, or if it is not theirs.
+
+    A limit of memory holds for one run, not for all that a party runs at a time: such a gang has walls of
+    its own.
+    """
+    path = os.environ.get(ASK)
+    if not path or gang.memory:
+        yield None
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+        together = _place(link, path, gang, runtime)
+        yield Borrowed(link, together, keep) if together else None
+
+
+def _place(link: socket.socket, path: str, gang: Gang, runtime: str) -> Together | None:
+    asked = {"gang": str(gang.spec), "state": str(gang.state.absolute()), "runtime": runtime}
+    link.settimeout(ANSWER_SECONDS)
+    with suppress(OSError):
+        link.connect(path)
+        link.send(json.dumps(asked).encode())
+        found = json.loads(link.recv(LONGEST) or b"{}")
+        link.settimeout(None)
+        return Together(Path(found["folder"]), found["number"]) if found else None
+    return None

@@ -1,0 +1,182 @@
+"""``python -m containers fork-servers``: one fork server for each party of a study's tasks, in its walls.
+
+A launcher then asks for parties instead of starting programs: a party's walls, and what it imported, serve
+all runs of a task. Such a server sees what its party sees in all of them, and nothing of another party. It is
+started when it is first asked for, and leaves when it was not for a while; all leave when standard input
+ends.
+"""
+
+import argparse
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from containers import parties
+from containers.errors import ConfigError
+from containers.gang import COORDINATOR, Gang, parse_gang
+from containers.meeting import Together
+from containers.runtime_folder import SHARED, bases, runtime_folder
+from containers.runtimes import RUNTIMES, add_runtime, choose
+from containers.shared_server import LINK, SharedServer, close, listen, receive
+
+IDLE_SECONDS = 60.0
+TICK_SECONDS = 5.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's options."""
+    parser.add_argument("--gangs", type=Path, required=True, metavar="FILE", help="whose parties, as JSON")
+    add_runtime(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Say where launchers may ask, and serve them until standard input ends."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.SIG_IGN)  # launchers heed them, and let their parties leave in order
+    gangs = {}
+    for each in json.loads(options.gangs.read_bytes()):
+        statistics = Path(each["statistics"]) if each["statistics"] else None
+        gang = parse_gang(Path(each["spec"]), statistics, Path(each["state"]), Path(each["results"]))
+        if may_share(gang):
+            gangs[each["spec"]] = each["task"], gang
+    with runtime_folder(bases()) as folder:
+        servers = ForkServers(folder / SHARED, gangs, choose(options.runtime))
+        print(servers.path, flush=True)
+        servers.serve(sys.stdin.fileno())
+    return 0
+
+
+def may_share(gang: Gang) -> bool:
+    """Say whether a gang's parties can be forked: threads do not survive it, GPUs and gates are one run's."""
+    return gang.threads == 1 and not gang.on_gpu and not gang.gates
+
+
+class ForkServers:
+    """A study's fork servers, and the launchers that ask for parties."""
+
+    def __init__(self, folder: Path, gangs: Mapping[str, tuple[str, Gang]], runtime: str) -> None:
+        """Listen in a private folder; ``gangs`` are tasks and gangs by spec."""
+        folder.mkdir(mode=0o700)
+        self._folder, self._gangs, self._runtime = folder, gangs, runtime
+        self._tasks = sorted({task for task, _ in gangs.values()})
+        self._selector = selectors.DefaultSelector()
+        self._servers: dict[tuple[str, str], SharedServer] = {}
+        self._asking: dict[socket.socket, str] = {}  # launchers, by the spec of their gang
+        self._started = self._meetings = 0
+        self.path = folder / "ask"
+        self._listening = listen(self.path)
+        self._on(self._listening, self._greet)
+
+    def serve(self, until: int) -> None:
+        """Serve until a descriptor ends; then let every server leave, once its parties have."""
+        self._selector.register(until, selectors.EVENT_READ, None)
+        while True:
+            for key, _ in self._selector.select(TICK_SECONDS):
+                if key.data is None:
+                    return self._end()
+                key.data()
+            for server in self._servers.values():
+                if server.is_idle(IDLE_SECONDS) and not server.dismissed:
+                    server.dismiss()
+
+    def _on(self, source: Any, act: Callable[[], None]) -> None:
+        self._selector.register(source, selectors.EVENT_READ, act)
+
+    def _greet(self) -> None:
+        launcher, _ = self._listening.accept()
+        self._on(launcher, lambda: self._hear(launcher))
+
+    def _hear(self, launcher: socket.socket) -> None:
+        """Take what a launcher asks: first where its gang may meet, then parties and signals."""
+        asked, given = receive(launcher)
+        what = json.loads(asked) if asked else {}
+        if not what:
+            self._selector.unregister(launcher)
+            self._asking.pop(launcher, None)
+            launcher.close()
+        elif "gang" in what:
+            self._asking[launcher] = what["gang"]
+            launcher.send(json.dumps(self._meeting(what)).encode())
+        elif "start" in what:
+            task, _ = self._gangs[self._asking[launcher]]
+            self._start(self._key(task, what["party"]), what["start"], asked, given)
+        else:
+            for server in self._servers.values():
+                server.signal(what["of"], asked)
+
+    def _meeting(self, what: Mapping[str, Any]) -> dict[str, Any]:
+        """Give a gang of this study its place, if it runs in the same walls."""
+        task, gang = self._gangs.get(what["gang"], ("", None))
+        if gang is None or what["runtime"] != self._runtime or what["state"] != str(gang.state.absolute()):
+            return {}
+        self._meetings += 1
+        together = self._together(task)
+        together.make(gang.keyed)
+        return {"folder": str(together.folder), "number": self._meetings}
+
+    def _together(self, task: str) -> Together:
+        return Together(self._folder / str(self._tasks.index(task)))
+
+    def _key(self, task: str, party: str) -> tuple[str, str]:
+        """Name whose server it is: where there are no walls, sites need none of their own."""
+        if RUNTIMES[self._runtime].FORKS:
+            return "", COORDINATOR if party == COORDINATOR else "sites"
+        return task, party
+
+    def _start(self, key: tuple[str, str], name: str, asked: bytes, given: list[int]) -> None:
+        """Pass a launcher's question on, to a server that may have to be started for it."""
+        server = self._servers.get(key)
+        try:
+            server = server if server and not server.dismissed else self._open(key)
+        except (ConfigError, OSError) as error:
+            os.write(given[2], f"its fork server cannot be started: {error}\n".encode())
+            os.write(given[3], b"1")
+            close(given)
+            return
+        server.ask(name, asked, given)
+
+    def _open(self, key: tuple[str, str]) -> SharedServer:
+        task, party = key
+        self._started += 1
+        place = self._folder / f"link{self._started}"
+        place.mkdir(mode=0o700)
+        own = [gang for of_task, gang in self._gangs.values() if of_task == task]
+        together = self._together(task) if task else None
+        sandbox = parties.forking(own, party, place / LINK, together)
+        server = SharedServer(RUNTIMES[self._runtime].argv(sandbox), sandbox.environment, place)
+        self._servers[key] = server
+        self._on(server.listening, lambda: self._accept(server))
+        self._on(server.ended, lambda: self._forget(key, server))
+        return server
+
+    def _accept(self, server: SharedServer) -> None:
+        self._selector.unregister(server.listening)
+        link = server.accept()
+
+        def hear() -> None:
+            if not server.hear():
+                self._selector.unregister(link)
+
+        self._on(link, hear)
+
+    def _forget(self, key: tuple[str, str], server: SharedServer) -> None:
+        """Release a server that has ended; another may have its place by now."""
+        for source in (server.listening, *([server.link] if server.link else ()), server.ended):
+            with suppress(KeyError, ValueError):  # that has been closed, and is watched no more
+                self._selector.unregister(source)
+        server.release()
+        if self._servers.get(key) is server:
+            del self._servers[key]
+
+    def _end(self) -> None:
+        for server in self._servers.values():
+            server.dismiss()
+        for server in self._servers.values():
+            server.leave()
