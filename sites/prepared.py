@@ -19,6 +19,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow.dataset  # noqa: F401 - reading takes it: once, before a fork server forks
 from pydantic import Field, ValidationError
 
 from coordinator.config import Modality, Record

@@ -2,11 +2,13 @@
 
 import json
 import re
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Final
 
 import altair as alt
 import vl_convert
+from altair.utils import schemapi
 from markupsafe import Markup
 
 Points = list[dict[str, Any]]
@@ -33,14 +35,27 @@ PADDING: Final = {"left": 22, "right": 6, "top": 4, "bottom": 2}
 
 @dataclass(frozen=True)
 class Figure:
-    """A drawn chart, what it shows in words, and the file it was drawn from."""
+    """A chart as Vega-Lite's JSON, what it shows in words, and the file it was made from."""
 
-    svg: Markup
     title: str
     description: str
     source: str
-    name: str = ""
-    spec: str = ""  # Vega-Lite's JSON, for paper
+    name: str
+    spec: str
+
+    @property
+    def svg(self) -> Markup:
+        """Draw it with the page's own colours and font."""
+        svg = vl_convert.vegalite_to_svg(json.loads(self.spec))
+        svg = re.sub(r'(id="|url\(#)', rf"\g<1>{self.name}-", svg)  # several drawings share one page
+        svg = re.sub(r' width="([\d.]+)" height="[\d.]+"', _bounded, svg, count=1)
+        # on hover
+        svg = re.sub(r'<path aria-label="([^"]+)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)
+        svg = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", svg)
+        for placeholder, variable in VARIABLES.items():
+            svg = svg.replace(placeholder, variable)
+        svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
+        return Markup(svg)  # noqa: S704 - Vega escaped the names in it
 
 
 def data(points: Points) -> alt.Data:
@@ -67,18 +82,14 @@ def mark(names: list[str], field: str) -> alt.Shape:
 
 
 def draw(chart: Chart, name: str, *, title: str, description: str, source: str) -> Figure:
-    """Turn a chart into SVG that takes its colours and its font from the page."""
-    spec = _styled(chart).to_dict()
-    svg = vl_convert.vegalite_to_svg(spec)
-    svg = re.sub(r'(id="|url\(#)', rf"\g<1>{name}-", svg)  # several drawings share one page
-    svg = re.sub(r' width="([\d.]+)" height="[\d.]+"', _bounded, svg, count=1)
-    svg = re.sub(r'<path aria-label="([^"]+)"([^>]*)/>', r"<path\2><title>\1</title></path>", svg)  # on hover
-    svg = re.sub(r' (role|aria-[a-z]+)="[^"]*"', "", svg)
-    for placeholder, variable in VARIABLES.items():
-        svg = svg.replace(placeholder, variable)
-    svg = svg.replace("<svg ", '<svg aria-hidden="true" ', 1)
-    safe = Markup(svg)  # noqa: S704 - Vega escaped the names in it
-    return Figure(safe, title, description, source, name, json.dumps(spec))
+    """Settle what a chart looks like, but for its colours."""
+    spec = _styled(chart).to_dict(validate=schemapi.DEBUG_MODE)
+    return Figure(title, description, source, name, json.dumps(spec))
+
+
+def unchecked() -> AbstractContextManager[None]:
+    """Hold no chart against Vega-Lite's schema, which takes half the time; tests do."""
+    return schemapi.debug_mode(False)
 
 
 def _bounded(size: re.Match[str]) -> str:
