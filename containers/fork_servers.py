@@ -1,7 +1,7 @@
-"""``python -m containers fork-servers``: one fork server for each party of a study's tasks, in its walls.
+"""``python -m containers fork-servers``: one fork server for each party of a study, in its walls.
 
 A launcher then asks for parties instead of starting programs: a party's walls, and what it imported, serve
-all runs of a task. Such a server sees what its party sees in all of them, and nothing of another party. It is
+all its runs. Such a server sees what its party sees in all of them, and nothing of another party. It is
 started when it is first asked for, and leaves when it was not for a while; all leave when standard input
 ends.
 """
@@ -27,6 +27,7 @@ from containers.runtimes import RUNTIMES, add_runtime, choose
 from containers.shared_server import LINK, SharedServer, close, listen, receive
 
 IDLE_SECONDS = 60.0
+MOST = 500  # gangs: each is two mounts in a party's walls
 TICK_SECONDS = 5.0
 
 
@@ -45,7 +46,9 @@ def run(options: argparse.Namespace) -> int:
         statistics = Path(each["statistics"]) if each["statistics"] else None
         gang = parse_gang(Path(each["spec"]), statistics, Path(each["state"]), Path(each["results"]))
         if may_share(gang):
-            gangs[each["spec"]] = each["task"], gang
+            gangs[each["spec"]] = gang
+    if len(gangs) > MOST:
+        gangs = {}
     with runtime_folder(bases()) as folder:
         servers = ForkServers(folder / SHARED, gangs, choose(options.runtime))
         print(servers.path, flush=True)
@@ -61,14 +64,13 @@ def may_share(gang: Gang) -> bool:
 class ForkServers:
     """A study's fork servers, and the launchers that ask for parties."""
 
-    def __init__(self, folder: Path, gangs: Mapping[str, tuple[str, Gang]], runtime: str) -> None:
-        """Listen in a private folder; ``gangs`` are tasks and gangs by spec."""
+    def __init__(self, folder: Path, gangs: Mapping[str, Gang], runtime: str) -> None:
+        """Listen in a private folder; ``gangs`` by spec."""
         folder.mkdir(mode=0o700)
         self._folder, self._gangs, self._runtime = folder, gangs, runtime
-        self._tasks = sorted({task for task, _ in gangs.values()})
         self._selector = selectors.DefaultSelector()
-        self._servers: dict[tuple[str, str], SharedServer] = {}
-        self._asking: dict[socket.socket, str] = {}  # launchers, by the spec of their gang
+        self._servers: dict[str, SharedServer] = {}  # by party
+        self._together = Together(folder)
         self._started = self._meetings = 0
         self.path = folder / "ask"
         self._listening = listen(self.path)
@@ -99,42 +101,33 @@ class ForkServers:
         what = json.loads(asked) if asked else {}
         if not what:
             self._selector.unregister(launcher)
-            self._asking.pop(launcher, None)
             launcher.close()
         elif "gang" in what:
-            self._asking[launcher] = what["gang"]
             launcher.send(json.dumps(self._meeting(what)).encode())
         elif "start" in what:
-            task, _ = self._gangs[self._asking[launcher]]
-            self._start(self._key(task, what["party"]), what["start"], asked, given)
+            self._start(self._whose(what["party"]), what["start"], asked, given)
         else:
             for server in self._servers.values():
                 server.signal(what["of"], asked)
 
     def _meeting(self, what: Mapping[str, Any]) -> dict[str, Any]:
         """Give a gang of this study its place, if it runs in the same walls."""
-        task, gang = self._gangs.get(what["gang"], ("", None))
+        gang = self._gangs.get(what["gang"])
         if gang is None or what["runtime"] != self._runtime or what["state"] != str(gang.state.absolute()):
             return {}
         self._meetings += 1
-        together = self._together(task)
-        together.make(gang.keyed)
-        return {"folder": str(together.folder), "number": self._meetings}
+        self._together.make(gang.keyed)
+        return {"folder": str(self._folder), "number": self._meetings}
 
-    def _together(self, task: str) -> Together:
-        return Together(self._folder / str(self._tasks.index(task)))
-
-    def _key(self, task: str, party: str) -> tuple[str, str]:
+    def _whose(self, party: str) -> str:
         """Name whose server it is: where there are no walls, sites need none of their own."""
-        if RUNTIMES[self._runtime].FORKS:
-            return "", COORDINATOR if party == COORDINATOR else "sites"
-        return task, party
+        return party if party == COORDINATOR or not RUNTIMES[self._runtime].FORKS else "sites"
 
-    def _start(self, key: tuple[str, str], name: str, asked: bytes, given: list[int]) -> None:
+    def _start(self, whose: str, name: str, asked: bytes, given: list[int]) -> None:
         """Pass a launcher's question on, to a server that may have to be started for it."""
-        server = self._servers.get(key)
+        server = self._servers.get(whose)
         try:
-            server = server if server and not server.dismissed else self._open(key)
+            server = server if server and not server.dismissed else self._open(whose)
         except (ConfigError, OSError) as error:
             os.write(given[2], f"its fork server cannot be started: {error}\n".encode())
             os.write(given[3], b"1")
@@ -142,18 +135,17 @@ class ForkServers:
             return
         server.ask(name, asked, given)
 
-    def _open(self, key: tuple[str, str]) -> SharedServer:
-        task, party = key
+    def _open(self, whose: str) -> SharedServer:
         self._started += 1
         place = self._folder / f"link{self._started}"
         place.mkdir(mode=0o700)
-        own = [gang for of_task, gang in self._gangs.values() if of_task == task]
-        together = self._together(task) if task else None
-        sandbox = parties.forking(own, party, place / LINK, together)
+        # without walls nothing is bound
+        own = [] if RUNTIMES[self._runtime].FORKS else [*self._gangs.values()]
+        sandbox = parties.forking(own, whose, place / LINK, self._together)
         server = SharedServer(RUNTIMES[self._runtime].argv(sandbox), sandbox.environment, place)
-        self._servers[key] = server
+        self._servers[whose] = server
         self._on(server.listening, lambda: self._accept(server))
-        self._on(server.ended, lambda: self._forget(key, server))
+        self._on(server.ended, lambda: self._forget(whose, server))
         return server
 
     def _accept(self, server: SharedServer) -> None:
@@ -166,14 +158,14 @@ class ForkServers:
 
         self._on(link, hear)
 
-    def _forget(self, key: tuple[str, str], server: SharedServer) -> None:
+    def _forget(self, whose: str, server: SharedServer) -> None:
         """Release a server that has ended; another may have its place by now."""
         for source in (server.listening, *([server.link] if server.link else ()), server.ended):
             with suppress(KeyError, ValueError):  # that has been closed, and is watched no more
                 self._selector.unregister(source)
         server.release()
-        if self._servers.get(key) is server:
-            del self._servers[key]
+        if self._servers.get(whose) is server:
+            del self._servers[whose]
 
     def _end(self) -> None:
         for server in self._servers.values():

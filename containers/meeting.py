@@ -12,7 +12,7 @@ from containers.sandbox import Network
 
 @dataclass(frozen=True)
 class Together:
-    """A folder for all gangs of a task, since walls that serve them all stand before any meets.
+    """A folder for all gangs of a study, since walls that serve them all stand before any meets.
 
     A party is shown the sockets and its own keys; ``number`` is the gang's.
     """

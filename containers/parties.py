@@ -88,15 +88,12 @@ def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
     )
 
 
-def forking(gangs: Sequence[Gang], party: str, link: Path, together: Together | None) -> Sandbox:
-    """Describe what becomes one party of several gangs of a task by forks, and sees what it sees in any.
-
-    Without walls it is every site, of all tasks.
-    """
+def forking(gangs: Sequence[Gang], party: str, link: Path, together: Together) -> Sandbox:
+    """Describe what becomes one party of several gangs by forks, and sees what it sees in any."""
     program = PROGRAMS["fork_server" if party == COORDINATOR else "sites_fork_server"]
     return Sandbox(
         command=(*program, "--link", str(link)),
-        binds=tuple(dict.fromkeys(_forked(gangs, party, link, together))) if together else (),
+        binds=tuple(dict.fromkeys(_forked(gangs, party, link, together))),
         environment=environment(os.environ, threads=1) | dict(THREADLESS),
         lifeline=True,
     )

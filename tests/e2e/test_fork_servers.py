@@ -1,4 +1,4 @@
-"""A study's fork servers: all runs of a task share a party's walls and imports, and nothing else changes."""
+"""A study's fork servers: all runs share a party's walls and imports, and nothing else changes."""
 
 import json
 import os
@@ -39,7 +39,7 @@ def study(tmp_path_factory):
 
 def gang(spec, name):
     statistics = None if name == "agree" else STATISTICS
-    return {"task": TASK, "spec": spec, "statistics": statistics, "state": f"state/{name}", "results": "-"}
+    return {"spec": spec, "statistics": statistics, "state": f"state/{name}", "results": "-"}
 
 
 @contextmanager

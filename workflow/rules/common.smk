@@ -182,12 +182,12 @@ def gangs():
     for task, planned in PLAN["tasks"].items():
         for seed, agreement in planned["agree"].items():
             folder = f"results/{STUDY}/statistics/{task}/{seed}"
-            gang = {"task": task, "spec": agreement["spec"], "statistics": None}
+            gang = {"spec": agreement["spec"], "statistics": None}
             yield gang | {"state": state_of(f"{task}/agree/{seed}"), "results": folder}
     for name, planned in PLAN["runs"].items():
         task, _, seed = name.split("/")
         statistics = f"results/{STUDY}/statistics/{task}/{seed}/statistics.json"
-        gang = {"task": task, "spec": planned["spec"], "statistics": statistics}
+        gang = {"spec": planned["spec"], "statistics": statistics}
         yield gang | {"state": state_of(name), "results": f"results/{STUDY}/runs/{name}"}
 
 
