@@ -13,6 +13,7 @@ import selectors
 import signal
 import socket
 import sys
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -29,6 +30,7 @@ from containers.shared_server import LINK, SharedServer, close, listen, receive
 IDLE_SECONDS = 60.0
 MOST = 500  # gangs: each is two mounts in a party's walls
 TICK_SECONDS = 5.0
+LEAVING_SECONDS = 12.0  # a party may commit before
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -168,7 +170,8 @@ class ForkServers:
             del self._servers[whose]
 
     def _end(self) -> None:
+        give_up = time.monotonic() + LEAVING_SECONDS
         for server in self._servers.values():
             server.dismiss()
         for server in self._servers.values():
-            server.leave()
+            server.leave(give_up - time.monotonic())

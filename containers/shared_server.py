@@ -13,7 +13,6 @@ from pathlib import Path
 
 LINK = "link"
 LONGEST, GIVEN = 1 << 16, 5
-LEAVING_SECONDS = 12.0
 KILLED = 128  # above it a shell's status names a signal
 
 
@@ -77,13 +76,21 @@ class SharedServer:
                 self.link.send(asked)
 
     def hear(self) -> bool:
-        """Take note of a party's end; false where the server itself leaves."""
+        """Take note of a party's end; false where the server leaves, or says what none of ours would.
+
+        What runs in its walls may not be: it gets no further than its own party.
+        """
         assert self.link is not None
-        said, _ = receive(self.link)
-        if said:
-            self._used = time.monotonic()
-            self._let_go(json.loads(said)["ended"])
-        return bool(said)
+        said, given = receive(self.link)
+        close(given)
+        try:
+            name = json.loads(said)["ended"]
+            living = self._living.pop(name)
+        except (ValueError, TypeError, LookupError):
+            return False
+        self._used = time.monotonic()
+        close((living.status, living.log))
+        return True
 
     def is_idle(self, seconds: float) -> bool:
         """Say whether nobody lives or was asked for so long."""
@@ -97,10 +104,10 @@ class SharedServer:
         if self.link:
             self.link.shutdown(socket.SHUT_RDWR)
 
-    def leave(self) -> None:
+    def leave(self, seconds: float) -> None:
         """Wait for its end, for a while, then see to it."""
         with suppress(subprocess.TimeoutExpired):
-            self._process.wait(LEAVING_SECONDS if self.link else 0.0)
+            self._process.wait(max(0.0, seconds) if self.link else 0.0)
         self.release()
 
     def release(self) -> None:
@@ -112,8 +119,7 @@ class SharedServer:
             if words:
                 os.write(living.log, f"the fork server failed: {words}\n".encode())
                 os.write(living.status, b"1")
-        for name in [*self._living]:
-            self._let_go(name)
+            close((living.status, living.log))
         for _, given in self._waiting:
             close(given)
         for source in (self.listening, self.link, self._process.stdin):
@@ -126,10 +132,6 @@ class SharedServer:
         if not 0 < status <= KILLED:
             return ""
         return self._log.read_text(encoding="utf-8", errors="replace").strip() or f"exit status {status}"
-
-    def _let_go(self, name: str) -> None:
-        if living := self._living.pop(name, None):
-            close((living.status, living.log))
 
 
 def listen(path: Path) -> socket.socket:

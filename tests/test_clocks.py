@@ -48,8 +48,8 @@ def test_the_clock_on_the_wall_is_read_where_it_decides_nothing() -> None:
 def test_a_clock_that_jumps_hurries_nobody(monkeypatch, jump: float, ago: float, asked: bool) -> None:
     """A site has its seconds to leave once the coordinator is done, whatever a clock says meanwhile."""
     reading, writing = os.pipe()
-    site = Member("north", None, -1, writing, Path())
-    done = Member(COORDINATOR, None, -1, -1, Path(), ended=time.monotonic() - ago)
+    site = Member("north", None, writing, Path())
+    done = Member(COORDINATOR, None, -1, Path(), ended=time.monotonic() - ago)
     watch = SimpleNamespace(
         members=[done, site], alive=lambda: [site], ending_since=None, stopped_by=None, forget=lambda _: None
     )
@@ -73,8 +73,8 @@ def test_a_clock_that_jumps_hurries_nobody(monkeypatch, jump: float, ago: float,
     ],
 )
 def test_who_waits_for_a_coordinator_that_is_done_hears_the_end_again(monkeypatch, ago, times, again) -> None:
-    site = Member("north", None, -1, -1, Path())
-    done = Member(COORDINATOR, SimpleNamespace(returncode=0), -1, -1, Path(), ended=time.monotonic() - ago)
+    site = Member("north", None, -1, Path())
+    done = Member(COORDINATOR, SimpleNamespace(returncode=0), -1, Path(), ended=time.monotonic() - ago)
     watch = SimpleNamespace(members=[done, site], alive=lambda: [site], ending_since=None, stopped_by=None)
     here = (COORDINATOR, "north")
     starting = SimpleNamespace(gang=SimpleNamespace(goes_on=False, here=here, restarts=1))

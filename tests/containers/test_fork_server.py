@@ -12,6 +12,7 @@ from containers.errors import ConfigError
 from containers.fork_server import ForkServer
 from containers.member import reap
 from containers.parties import PROGRAMS, THREADLESS
+from containers.shared_server import SharedServer
 from containers.watch import Watch
 from tests.containers.gangs import ROOT, wait_for
 
@@ -112,12 +113,29 @@ def test_a_party_ends_with_its_server(tmp_path, watch, server):
         server.start("south", ["peers", "wait"], tmp_path / "south", piped=False)
 
 
-@pytest.mark.parametrize(
-    "server", [(sys.executable, "-c", FAILING)], indirect=True
-)
+@pytest.mark.parametrize("server", [(sys.executable, "-c", FAILING)], indirect=True)
 def test_a_server_that_cannot_import_fails_the_party_and_says_so_in_its_log(tmp_path, watch, server):
     north = started(server, watch, tmp_path, ["sites", "join"])
     assert ended(watch, north) == [1]
     assert "no module named torch" in north.log.read_text()
     with pytest.raises(ConfigError, match="before it could start them: no module named torch"):
         server.start("south", ["sites", "join"], tmp_path / "south", piped=False)
+
+
+def test_what_a_server_says_that_none_of_ours_would_ends_its_link_alone(tmp_path):
+    """A network of the study's own runs in the same walls, and may take the link."""
+    talks = """
+import json, socket, sys
+link = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+link.connect(sys.argv[1])
+link.send(sys.argv[2].encode())
+link.recv(10)
+"""
+    for number, said in enumerate(('{"ended": "another"}', '{"ended": ["x"]}', "[]", "no json", "{}")):
+        (tmp_path / str(number)).mkdir()
+        link = tmp_path / str(number) / "link"
+        server = SharedServer([sys.executable, "-c", talks, str(link), said], SURROUNDINGS, link.parent)
+        server.accept()
+        assert not server.hear()
+        server.dismiss()
+        server.leave(10.0)

@@ -202,7 +202,7 @@ def share_starts():
     path.write_text(json.dumps(list(gangs())), encoding="utf-8")
     command = [sys.executable, "-m", "containers", "fork-servers", "--gangs", str(path)]
     servers = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True)
-    os.environ["SUTURE_FORK_SERVERS"] = servers.stdout.readline().decode().strip()
+    os.environ |= {"SUTURE_FORK_SERVERS": servers.stdout.readline().decode().strip()}
     atexit.register(end_shared_starts, servers)
 
 
