@@ -4,14 +4,14 @@ import json
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-from containers.errors import ConfigError
 from containers.fork_server import fork
 from containers.gang import Gang
 from containers.meeting import Together
 from containers.member import Member
+from containers.runtime_folder import shared_hold
 
 ASK = "SUTURE_FORK_SERVERS"  # the socket's path, which a workflow sets
 ANSWER_SECONDS = 30.0
@@ -25,16 +25,12 @@ class Borrowed:
         """Take the place that was given to the gang."""
         self._link, self.together, self._keep = link, together, keep
 
-    def start(self, party: str, program: Sequence[str], log: Path, *, piped: bool) -> Member:
-        """Let the party's server become it.
-
-        Raises:
-            ConfigError: the servers have ended.
-        """
+    def start(self, party: str, program: Sequence[str], log: Path, *, piped: bool) -> Member | None:
+        """Let the party's server become it; None where the servers have ended."""
         try:
             return fork(self._link, party, program, log, keep=self._keep, piped=piped)
         except OSError:
-            raise ConfigError("the study's fork servers have ended; run again") from None
+            return None
 
 
 @contextmanager
@@ -48,8 +44,10 @@ def borrowed(gang: Gang, runtime: str, keep: int) -> Iterator[Borrowed | None]:
     if not path or gang.memory:
         yield None
         return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link, ExitStack() as stack:
         together = _place(link, path, gang, runtime)
+        if together:  # whatever becomes of the servers, their folder stays for as long as a gang is in it
+            stack.enter_context(shared_hold(together.folder.parent))
         yield Borrowed(link, together, keep) if together else None
 
 

@@ -8,7 +8,7 @@ ends.
 
 import argparse
 import json
-import os
+import resource
 import selectors
 import signal
 import socket
@@ -25,12 +25,13 @@ from containers.gang import COORDINATOR, Gang, parse_gang
 from containers.meeting import Together
 from containers.runtime_folder import SHARED, bases, runtime_folder
 from containers.runtimes import RUNTIMES, add_runtime, choose
-from containers.shared_server import LINK, SharedServer, close, listen, receive
+from containers.shared_server import LINK, SharedServer, close, listen, receive, tell
 
 IDLE_SECONDS = 60.0
 MOST = 500  # gangs: each is two mounts in a party's walls
 TICK_SECONDS = 5.0
 LEAVING_SECONDS = 12.0  # a party may commit before
+HEEDING_SECONDS = 3.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,6 +44,8 @@ def run(options: argparse.Namespace) -> int:
     """Say where launchers may ask, and serve them until standard input ends."""
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)  # launchers heed them, and let their parties leave in order
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # each party has some here and at its server
     gangs = {}
     for each in json.loads(options.gangs.read_bytes()):
         statistics = Path(each["statistics"]) if each["statistics"] else None
@@ -74,6 +77,8 @@ class ForkServers:
         self._servers: dict[str, SharedServer] = {}  # by party
         self._together = Together(folder)
         self._started = self._meetings = 0
+        self._numbers: dict[socket.socket, int] = {}  # of the gangs of launchers that are there
+        self._left: dict[int, float] = {}  # and of those that left, when
         self.path = folder / "ask"
         self._listening = listen(self.path)
         self._on(self._listening, self._greet)
@@ -86,9 +91,19 @@ class ForkServers:
                 if key.data is None:
                     return self._end()
                 key.data()
-            for server in self._servers.values():
-                if server.is_idle(IDLE_SECONDS) and not server.dismissed:
-                    server.dismiss()
+            self._tidy()
+
+    def _tidy(self) -> None:
+        """End servers that nobody needs, or that do not heed, and forget the keys of gangs that are gone."""
+        now = time.monotonic()
+        for server in self._servers.values():
+            if server.is_idle(IDLE_SECONDS) and not server.dismissed:
+                server.dismiss()
+            server.insist(HEEDING_SECONDS)
+        for number, left in [*self._left.items()]:
+            if now - left > LEAVING_SECONDS:
+                self._together.forget(number)
+                del self._left[number]
 
     def _on(self, source: Any, act: Callable[[], None]) -> None:
         self._selector.register(source, selectors.EVENT_READ, act)
@@ -104,13 +119,18 @@ class ForkServers:
         if not what:
             self._selector.unregister(launcher)
             launcher.close()
+            if number := self._numbers.pop(launcher, 0):
+                self._left[number] = time.monotonic()
         elif "gang" in what:
-            launcher.send(json.dumps(self._meeting(what)).encode())
+            answer = self._meeting(what)
+            self._numbers[launcher] = answer.get("number", 0)
+            with suppress(OSError):  # it is gone, which is heard next
+                launcher.send(json.dumps(answer).encode())
         elif "start" in what:
             self._start(self._whose(what["party"]), what["start"], asked, given)
         else:
             for server in self._servers.values():
-                server.signal(what["of"], asked)
+                server.signal(what["of"], what["signal"], asked)
 
     def _meeting(self, what: Mapping[str, Any]) -> dict[str, Any]:
         """Give a gang of this study its place, if it runs in the same walls."""
@@ -131,8 +151,7 @@ class ForkServers:
         try:
             server = server if server and not server.dismissed else self._open(whose)
         except (ConfigError, OSError) as error:
-            os.write(given[2], f"its fork server cannot be started: {error}\n".encode())
-            os.write(given[3], b"1")
+            tell(given[3], given[2], f"its fork server cannot be started: {error}")
             close(given)
             return
         server.ask(name, asked, given)

@@ -82,7 +82,6 @@ def launch(gang: Gang, setting: Setting) -> int:
     try:
         with place_of(gang, setting, held) as lent, Watch() as watch:
             ending = see_through(gathering, setting, watch, held, lent)
-            watch.leave_nobody()
             return conclude(gathering, setting, watch, ending, time.monotonic() - began)
     finally:
         os.close(held)
@@ -122,7 +121,8 @@ def see_through(
         # the coordinator's launcher alone hears of progress
         seen = nullcontext(Lines(setting.voice.note)) if setting.where.rank else display(setting.voice)
         own = None if lent else sharing(starting)
-        with meeting.handed_out(gang.keyed), own or nullcontext(lent) as server, seen as shown:
+        handed = meeting.handed_out(gang.keyed)
+        with handed, own or nullcontext(lent) as server, seen as shown, watch.emptied():
             progress = Progress(gang.name, shown, setting.voice, gang.state / "events.jsonl")
             if COORDINATOR in gang.here:
                 start_coordinator(starting, watch, server, progress)

@@ -29,6 +29,11 @@ class Together:
         """Name the folder of a party's keys, for each gang its own."""
         return self.folder / "keys" / party
 
+    def forget(self, number: int) -> None:
+        """Remove what a launcher that was killed left of its gang."""
+        for path in (*self.folder.glob(f"keys/*/{number}.*"), self.sockets / f"{number}.ipc"):
+            path.unlink(missing_ok=True)
+
     def make(self, parties: Iterable[str]) -> None:
         """Make these folders, for their owner alone."""
         for folder in (self.sockets, *map(self.keys_of, parties)):

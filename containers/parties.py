@@ -112,6 +112,8 @@ def _of_gang(gang: Gang, party: str) -> Iterator[Bind]:
     """Show what a party has of a gang; files that may be still to come lie in folders that are there."""
     state = gang.state / party
     state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for folder in () if party == COORDINATOR else gang.shown_to(party):
+        folder.mkdir(parents=True, exist_ok=True)
     yield from (same_place(gang.spec), same_place(state, "rw"))
     if gang.statistics:  # of every seed: aggregates, which all sites have agreed on
         gang.statistics.parent.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 LINK = "link"
-LONGEST, GIVEN = 1 << 16, 5
+LONGEST, LONGEST_END, GIVEN = 1 << 16, 100, 5
 KILLED = 128  # above it a shell's status names a signal
 
 
@@ -43,7 +43,8 @@ class SharedServer:
         self.ended = os.pidfd_open(self._process.pid)
         self.link: socket.socket | None = None
         self.dismissed = False
-        self._waiting: list[tuple[bytes, list[int]]] = []
+        self._waiting: dict[str, tuple[bytes, list[int]]] = {}
+        self._killed: dict[str, float] = {}
         self._living: dict[str, Living] = {}
         self._used = time.monotonic()
 
@@ -51,8 +52,8 @@ class SharedServer:
         """Take the server's call, and ask what has waited for it."""
         self.link, _ = self.listening.accept()
         self.listening.close()
-        for asked, given in self._waiting:
-            self._pass_on(self.link, asked, given)
+        for name, (asked, given) in self._waiting.items():
+            self._pass_on(self.link, name, asked, given)
         self._waiting.clear()
         return self.link
 
@@ -60,20 +61,43 @@ class SharedServer:
         """Pass a question for a party on, with its descriptors, which are closed here."""
         self._living[name] = Living(os.dup(given[3]), os.dup(given[2]))
         if self.link:
-            self._pass_on(self.link, asked, given)
+            self._pass_on(self.link, name, asked, given)
         else:
-            self._waiting.append((asked, given))
+            self._waiting[name] = asked, given
 
-    def _pass_on(self, link: socket.socket, asked: bytes, given: list[int]) -> None:
-        with suppress(OSError):  # it has ended, which is said of its parties when it is released
+    def _pass_on(self, link: socket.socket, name: str, asked: bytes, given: list[int]) -> None:
+        try:
             socket.send_fds(link, [asked], given)
-        close(given)
+        except (BrokenPipeError, ConnectionResetError):
+            pass  # it has ended, which is said of its parties when it is released
+        except OSError as error:
+            tell(given[3], given[2], f"its fork server cannot be asked: {error}")
+            self._let_go(name)
+        finally:
+            close(given)
 
-    def signal(self, name: str, asked: bytes) -> None:
-        """Pass a signal for one of its parties on."""
-        if name in self._living and self.link:
+    def signal(self, name: str, number: int, asked: bytes) -> None:
+        """Pass a signal for one of its parties on; who is to be killed before it was asked for never is."""
+        if name not in self._living:
+            return
+        if self.link:
             with suppress(OSError):
                 self.link.send(asked)
+        if number == signal.SIGKILL:
+            self._killed[name] = time.monotonic()
+            if name in self._waiting:
+                close(self._waiting.pop(name)[1])
+                self._let_go(name)
+
+    def insist(self, seconds: float) -> None:
+        """Kill a server, with all its parties, that has not killed one in this time: it is stopped."""
+        overdue = [when for name, when in self._killed.items() if name in self._living]
+        if overdue and time.monotonic() - min(overdue) > seconds:
+            self._kill()
+
+    def _kill(self) -> None:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
 
     def hear(self) -> bool:
         """Take note of a party's end; false where the server leaves, or says what none of ours would.
@@ -81,15 +105,13 @@ class SharedServer:
         What runs in its walls may not be: it gets no further than its own party.
         """
         assert self.link is not None
-        said, given = receive(self.link)
+        said, given = receive(self.link, LONGEST_END)
         close(given)
         try:
-            name = json.loads(said)["ended"]
-            living = self._living.pop(name)
+            self._let_go(json.loads(said)["ended"])
         except (ValueError, TypeError, LookupError):
             return False
         self._used = time.monotonic()
-        close((living.status, living.log))
         return True
 
     def is_idle(self, seconds: float) -> bool:
@@ -112,15 +134,13 @@ class SharedServer:
 
     def release(self) -> None:
         """Reap it with all it started, and tell who waits for one of its parties."""
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._process.pid, signal.SIGKILL)
+        self._kill()
         words = self._words(self._process.wait())
-        for living in self._living.values():
+        for name, living in [*self._living.items()]:
             if words:
-                os.write(living.log, f"the fork server failed: {words}\n".encode())
-                os.write(living.status, b"1")
-            close((living.status, living.log))
-        for _, given in self._waiting:
+                tell(living.status, living.log, f"the fork server failed: {words}")
+            self._let_go(name)
+        for _, given in self._waiting.values():
             close(given)
         for source in (self.listening, self.link, self._process.stdin):
             if source:
@@ -133,6 +153,19 @@ class SharedServer:
             return ""
         return self._log.read_text(encoding="utf-8", errors="replace").strip() or f"exit status {status}"
 
+    def _let_go(self, name: str) -> None:
+        living = self._living.pop(name)
+        self._killed.pop(name, None)
+        close((living.status, living.log))
+
+
+def tell(status: int, log: int, words: str) -> None:
+    """Say in a party's log why it could not be started, and end it as one that failed."""
+    with suppress(OSError):  # its launcher is gone, or the disk is full
+        os.write(log, f"{words}\n".encode())
+    with suppress(OSError):
+        os.write(status, b"1")
+
 
 def listen(path: Path) -> socket.socket:
     """Listen at a path for who sends whole messages, and descriptors with them."""
@@ -142,10 +175,10 @@ def listen(path: Path) -> socket.socket:
     return listening
 
 
-def receive(link: socket.socket) -> tuple[bytes, list[int]]:
-    """Receive one message and its descriptors; nothing where the other side has left."""
+def receive(link: socket.socket, longest: int = LONGEST) -> tuple[bytes, list[int]]:
+    """Receive one message, cut off where it is too long, and its descriptors; nothing at the link's end."""
     try:
-        asked, given, _, _ = socket.recv_fds(link, LONGEST, GIVEN)
+        asked, given, _, _ = socket.recv_fds(link, longest, GIVEN)
     except ConnectionResetError:
         return b"", []
     return asked, given

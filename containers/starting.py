@@ -116,9 +116,9 @@ def waits(starting: Starting) -> bool:
 
 def _start(starting: Starting, party: str, sandbox: Sandbox, server: Server | None, *, piped: bool) -> Member:
     log = log_of(starting.gang, party, starting.gathering.attempt)
-    if server:
-        # what follows `python -m`: a package of ours and its arguments
-        return server.start(party, sandbox.command[2:], log, piped=piped)
+    # what follows `python -m`: a package of ours and its arguments
+    if server and (member := server.start(party, sandbox.command[2:], log, piped=piped)):
+        return member
     argv = deaf(starting, starting.runtime.argv(sandbox))
     return start(party, argv, sandbox.environment, log, keep=starting.held, piped=piped)
 

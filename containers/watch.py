@@ -4,8 +4,8 @@ import os
 import selectors
 import signal
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
@@ -95,6 +95,14 @@ class Watch:
             self.step(0.5)
         for member in self.members:
             reap(member)
+
+    @contextmanager
+    def emptied(self) -> Iterator[None]:
+        """Leave nobody behind, whatever happens."""
+        try:
+            yield
+        finally:
+            self.leave_nobody()
 
     def _escalate(self) -> None:
         if self.ending_since is None:

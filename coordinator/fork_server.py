@@ -13,6 +13,7 @@ import select
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,17 +49,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Serve until the link is closed and the last party has ended; in a fork, be a party to its end.
-
-    Raises:
-        ConfigError: what was imported has started threads, which no fork takes along.
-    """
+    """Serve until the link is closed and the last party has ended; in a fork, be a party to its end."""
     link, parties, asking = connect(options.link), dict[int, Party](), True
     # what ends a launcher is no reason to end its parties before it could ask them to leave
     before = {number: signal.signal(number, signal.SIG_IGN) for number in (signal.SIGTERM, signal.SIGHUP)}
     while asking or parties:
-        readable, _, _ = select.select([*([link.fileno()] if asking else []), *parties], [], [])
-        for pidfd in parties.keys() & set(readable):
+        readable = wait(*([link.fileno()] if asking else []), *parties)
+        for pidfd in parties.keys() & readable:
             finish(link, pidfd, parties.pop(pidfd))
         if link.fileno() not in readable:
             continue
@@ -68,8 +65,12 @@ def run(options: argparse.Namespace) -> int:
             pass_on(asked, parties)
         elif asked:
             program, *arguments = asked["program"]
-            commands = prepare(program, arguments)
-            pid = fork()
+            try:
+                commands = prepare(program, arguments)
+                pid = fork()
+            except Exception as error:  # noqa: BLE001 - it is said in the party's log: the others live on
+                refuse(link, asked["start"], given, error)
+                continue
             if not pid:
                 let_go(link, parties)
                 for number, handler in before.items():
@@ -88,6 +89,14 @@ def connect(link: str) -> socket.socket:
     found = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     found.connect(link)
     return found
+
+
+def wait(*descriptors: int) -> set[int]:
+    """Wait until some can be read, and name them; there may be more than `select` can tell apart."""
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {found for found, _ in poll.poll()}
 
 
 def prepare(program: str, arguments: list[str]) -> Commands:
@@ -132,11 +141,25 @@ def finish(link: socket.socket, pidfd: int, party: Party) -> None:
         os.killpg(party.pid, signal.SIGKILL)
     _, status = os.waitpid(party.pid, 0)
     os.close(pidfd)
+    tell(link, party.name, party.status, os.waitstatus_to_exitcode(status))
+
+
+def refuse(link: socket.socket, name: str, given: list[int], error: Exception) -> None:
+    """End a party that cannot be, as one that failed, with the reason in its log."""
+    with suppress(OSError):
+        os.write(given[2], "".join(traceback.format_exception(error)).encode())
+    tell(link, name, given[3], 1)
+    for descriptor in (*given[:3], *given[4:]):
+        os.close(descriptor)
+
+
+def tell(link: socket.socket, name: str, told: int, status: int) -> None:
+    """Tell how a party ended: its launcher, and who asks this server."""
     with suppress(OSError):  # nobody waits for it any more
-        os.write(party.status, str(os.waitstatus_to_exitcode(status)).encode())
-    os.close(party.status)
+        os.write(told, str(status).encode())
+    os.close(told)
     with suppress(OSError):  # nor does anybody count who lives
-        link.send(json.dumps({"ended": party.name}).encode(), socket.MSG_DONTWAIT)
+        link.send(json.dumps({"ended": name}).encode(), socket.MSG_DONTWAIT)
 
 
 def fork() -> int:

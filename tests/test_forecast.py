@@ -1,5 +1,6 @@
 """What a study will take: runs still to do, times what such runs took."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,16 @@ def test_runs_to_do_take_what_such_runs_took(tmp_path: Path) -> None:
     said = " ".join(word for words in forecast(tmp_path)[-2:] for word in words)
     assert "5 runs to do: 4.00 CPU hours, about 2.26 hours with 2 side by side" in said
     assert "1 of them not counted" in said
+
+
+def test_what_parties_paid_counts_where_the_job_did_not_start_them(tmp_path: Path) -> None:
+    benchmark(tmp_path, "heart/split/0", 3600, 1)
+    run = tmp_path / "s/runs/heart/split/0"
+    run.mkdir(parents=True)
+    paid = {"coordinator": {"cpu_seconds": 1800.0, "bytes_up": 9.0}, "north": {"cpu_seconds": 5400.0}}
+    (run / "costs.json").write_text(json.dumps(paid))
+    rows = {tuple(words[:2]): words[2:] for words in forecast(tmp_path)}
+    assert rows["heart", "split"] == ["2", "60.0", "4.00", "itself"]
 
 
 @pytest.mark.parametrize("rest", ["", "heart/split/0"])

@@ -12,6 +12,7 @@ import pytest
 from containers import parties
 from containers.gang import parse_gang
 from containers.meeting import Together
+from containers.runtime_folder import sweep
 from containers.runtimes import bubblewrap
 from tests.conftest import require
 from tests.containers.gangs import wait_for
@@ -134,6 +135,49 @@ def test_a_run_outlives_what_started_its_servers(study):
     launcher = started(folder, specs, "fedavg", ask, "host")  # nobody answers there any more
     ended_well(launcher)
     assert same_as_alone(folder, "fedavg")
+
+
+def test_a_site_killed_when_the_servers_are_gone_is_started_by_its_launcher(study):
+    folder, specs = study
+    with served(folder, "host") as (process, ask):
+        launcher = started(folder, specs, "split", ask, "host")
+        in_the_middle(folder, "split", launcher)
+        process.kill()
+        process.wait()
+        sweep(ask.parent.parent.parent, older_than_seconds=-1.0)  # as another launcher would, later
+        for pid in servers(ask):
+            os.kill(pid, signal.SIGKILL)
+        said = ended_well(launcher)
+    assert "was ended by SIGKILL; restart 1 of at most 3" in said
+    assert same_as_alone(folder, "split")
+
+
+def test_a_site_that_stops_its_server_is_ended_all_the_same(study):
+    folder, specs = study
+    with served(folder, "host") as (_, ask):
+        launcher = started(folder, specs, "split", ask, "host")
+        in_the_middle(folder, "split", launcher)
+        for pid in servers(ask):
+            os.kill(pid, signal.SIGSTOP)
+        for party in ("north", "south"):  # deaf to its lifeline, and to SIGTERM
+            os.kill(json.loads((folder / "state/split" / party / "lease").read_text())["pid"], signal.SIGSTOP)
+        launcher.terminate()
+        launcher.communicate(timeout=60)
+    assert launcher.returncode == 128 + signal.SIGTERM
+
+
+def test_walls_stand_before_a_site_of_another_task_is_prepared(study, monkeypatch, tmp_path):
+    folder, specs = study
+    monkeypatch.chdir(tmp_path)
+    spec = json.loads((folder / specs["split"]).read_text())
+    Path("spec.json").write_text(
+        json.dumps(spec | {"prepared": {s: f"to come/{s}" for s in spec["prepared"]}})
+    )
+    gang = parse_gang(Path("spec.json"), None, Path("state"), Path("-"))
+    binds = parties.forking([gang], "north", tmp_path / "l/link", Together(tmp_path / "place")).binds
+    assert tmp_path / "to come/north" in [bind.source for bind in binds]
+    assert Path("to come/north").is_dir()
+    assert not Path("to come/south").exists()
 
 
 def test_a_killed_launcher_s_parties_leave_and_the_servers_serve_the_next(study):

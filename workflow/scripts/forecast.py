@@ -6,6 +6,7 @@ that was never run, what the others took on that task.
 """
 
 import argparse
+import json
 import re
 import sys
 from collections.abc import Iterable
@@ -100,7 +101,17 @@ def whole(task: str) -> str:
 
 def _took(path: Path) -> dict[str, float]:
     row = pd.read_csv(path, sep="\t", na_values=["NA", "-"]).iloc[-1]
-    return {"seconds": float(row["s"]), "cpu_seconds": float(row["cpu_time"])}
+    run = Path(*path.with_suffix("").parts[-3:])
+    # parties that fork servers start are no children of the job, whose own measure leaves them out
+    of_parties = _paid(path.parents[4] / "runs" / run / "costs.json")
+    return {"seconds": float(row["s"]), "cpu_seconds": max(float(row["cpu_time"]), of_parties)}
+
+
+def _paid(costs: Path) -> float:
+    if not costs.exists():
+        return 0.0
+    parties = json.loads(costs.read_text(encoding="utf-8")).values()
+    return float(sum(party.get("cpu_seconds", 0.0) for party in parties))
 
 
 if __name__ == "__main__":
