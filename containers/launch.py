@@ -30,6 +30,7 @@ from containers.terminal import Lines, Voice, display
 from containers.watch import Watch
 
 KEYS_SECONDS = 60.0
+FROM_SERVERS = " from the study's fork servers"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,7 +117,7 @@ def see_through(
         if watch.stopped_by or not gathering.exchange(folder / "manifest.json", watch):
             return Ending("stopped" if watch.stopped_by else "elsewhere")
         starting = Starting(gang, RUNTIMES[setting.runtime], meeting, setting.programs, held, gathering)
-        who = f"{', '.join(gang.here)}{setting.where}"
+        who = f"{', '.join(gang.here)}{setting.where}{FROM_SERVERS if lent else ''}"
         say(f"{gang.name}: starting {who} (isolation: {isolation(gang, setting)})")
         # the coordinator's launcher alone hears of progress
         seen = nullcontext(Lines(setting.voice.note)) if setting.where.rank else display(setting.voice)

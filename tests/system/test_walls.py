@@ -42,7 +42,7 @@ def test_a_study_within_walls_gives_the_same_weights_and_says_so(
     said = snakemake(within, *study(within, walls, rounds=2))
     assert {name: (within / name).read_bytes() for name in WEIGHTS} == reference
     level = RUNTIMES[walls].ISOLATION
-    assert f"(isolation: {level})" in said
+    assert said.count(f" from the study's fork servers (isolation: {level})") == 1 + len(STRATEGIES)
     results = within / "results" / "ci"
     provenance = json.loads((results / "provenance.json").read_text())
     assert provenance["isolation"]["level"] == level
