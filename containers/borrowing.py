@@ -11,11 +11,11 @@ from containers.fork_server import fork
 from containers.gang import Gang
 from containers.meeting import Together
 from containers.member import Member
-from containers.runtime_folder import shared_hold
+from containers.runtime_folder import held
+from containers.shared_server import LONGEST
 
 ASK = "SUTURE_FORK_SERVERS"  # the socket's path, which a workflow sets
 ANSWER_SECONDS = 30.0
-LONGEST = 1 << 16
 
 
 class Borrowed:
@@ -47,7 +47,7 @@ def borrowed(gang: Gang, runtime: str, keep: int) -> Iterator[Borrowed | None]:
     with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as link, ExitStack() as stack:
         together = _place(link, path, gang, runtime)
         if together:  # whatever becomes of the servers, their folder stays for as long as a gang is in it
-            stack.enter_context(shared_hold(together.folder.parent))
+            stack.enter_context(held(together.folder.parent))
         yield Borrowed(link, together, keep) if together else None
 
 

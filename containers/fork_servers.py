@@ -25,13 +25,13 @@ from containers.gang import COORDINATOR, Gang, parse_gang
 from containers.meeting import Together
 from containers.runtime_folder import SHARED, bases, runtime_folder
 from containers.runtimes import RUNTIMES, add_runtime, choose
-from containers.shared_server import LINK, SharedServer, close, listen, receive, tell
+from containers.shared_server import GIVEN, LINK, SharedServer, close, listen, receive, tell
 
 IDLE_SECONDS = 60.0
 MOST = 500  # gangs: each is two mounts in a party's walls
 TICK_SECONDS = 5.0
 LEAVING_SECONDS = 12.0  # a party may commit before
-HEEDING_SECONDS = 3.0
+HEEDING_SECONDS = 20.0  # it may be importing
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -90,7 +90,8 @@ class ForkServers:
             for key, _ in self._selector.select(TICK_SECONDS):
                 if key.data is None:
                     return self._end()
-                key.data()
+                if self._selector.get_map().get(key.fd) == key:  # what came before may have released it
+                    key.data()
             self._tidy()
 
     def _tidy(self) -> None:
@@ -146,7 +147,13 @@ class ForkServers:
         return party if party == COORDINATOR or not RUNTIMES[self._runtime].FORKS else "sites"
 
     def _start(self, whose: str, name: str, asked: bytes, given: list[int]) -> None:
-        """Pass a launcher's question on, to a server that may have to be started for it."""
+        """Pass a launcher's question on, to a server that may have to be started for it.
+
+        Of one that came without its descriptors, for which there was no room, the launcher hears the end.
+        """
+        if len(given) < GIVEN:
+            close(given)
+            return
         server = self._servers.get(whose)
         try:
             server = server if server and not server.dismissed else self._open(whose)

@@ -51,25 +51,23 @@ def runtime_folder(places: Sequence[Path]) -> Iterator[Path]:
     base = _first_usable(places)
     sweep(base)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=base))
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_SH)  # as whoever else is at work in it does
-        socket_path(folder).parent.mkdir(mode=0o700)
-        yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(held)
+    with held(folder):
+        try:
+            socket_path(folder).parent.mkdir(mode=0o700)
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 @contextmanager
-def shared_hold(folder: Path) -> Iterator[None]:
-    """Keep a runtime folder of another process from being swept once that one is gone."""
-    held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def held(folder: Path) -> Iterator[None]:
+    """Keep a runtime folder from being swept, beside whoever else is at work in it."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        fcntl.flock(held, fcntl.LOCK_SH)
+        fcntl.flock(descriptor, fcntl.LOCK_SH)
         yield
     finally:
-        os.close(held)
+        os.close(descriptor)
 
 
 def sweep(base: Path, *, older_than_seconds: float = STALE_SECONDS) -> None:

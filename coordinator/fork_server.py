@@ -63,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
         asking = bool(asked)
         if "signal" in asked:
             pass_on(asked, parties)
+        elif asked and len(given) < GIVEN:  # there was no room for them: who asked hears that they are closed
+            close(given)
+            count_out(link, asked["start"])
         elif asked:
             program, *arguments = asked["program"]
             try:
@@ -77,8 +80,7 @@ def run(options: argparse.Namespace) -> int:
                     signal.signal(number, handler)
                 return be(program, commands, arguments, given)
             parties[os.pidfd_open(pid)] = Party(asked["start"], pid, given[3])
-            for descriptor in (*given[:3], *given[4:]):
-                os.close(descriptor)
+            close([*given[:3], *given[4:]])
     return 0
 
 
@@ -149,8 +151,7 @@ def refuse(link: socket.socket, name: str, given: list[int], error: Exception) -
     with suppress(OSError):
         os.write(given[2], "".join(traceback.format_exception(error)).encode())
     tell(link, name, given[3], 1)
-    for descriptor in (*given[:3], *given[4:]):
-        os.close(descriptor)
+    close([*given[:3], *given[4:]])
 
 
 def tell(link: socket.socket, name: str, told: int, status: int) -> None:
@@ -158,7 +159,12 @@ def tell(link: socket.socket, name: str, told: int, status: int) -> None:
     with suppress(OSError):  # nobody waits for it any more
         os.write(told, str(status).encode())
     os.close(told)
-    with suppress(OSError):  # nor does anybody count who lives
+    count_out(link, name)
+
+
+def count_out(link: socket.socket, name: str) -> None:
+    """Tell who counts, if anybody does, that a party does not live."""
+    with suppress(OSError):
         link.send(json.dumps({"ended": name}).encode(), socket.MSG_DONTWAIT)
 
 
@@ -179,6 +185,12 @@ def fork() -> int:
     os.close(ready)
     os.close(go)
     return 0
+
+
+def close(descriptors: list[int]) -> None:
+    """Close each."""
+    for descriptor in descriptors:
+        os.close(descriptor)
 
 
 def let_go(link: socket.socket, parties: Mapping[int, Party]) -> None:

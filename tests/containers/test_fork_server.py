@@ -1,5 +1,6 @@
 """A gang's fork server: what it becomes are processes of their own; what it says if it cannot."""
 
+import json
 import os
 import signal
 import sys
@@ -120,6 +121,24 @@ def test_a_server_that_cannot_import_fails_the_party_and_says_so_in_its_log(tmp_
     assert "no module named torch" in north.log.read_text()
     with pytest.raises(ConfigError, match="before it could start them: no module named torch"):
         server.start("south", ["sites", "join"], tmp_path / "south", piped=False)
+
+
+def test_a_question_whose_descriptors_found_no_room_ends_nobody_else(tmp_path, watch, server):
+    north = started(server, watch, tmp_path, ["peers", "wait"])
+    pid, _, _ = said(north, 3)
+    server._link.send(json.dumps({"start": "south", "program": ["peers", "wait"]}).encode())
+    assert json.loads(server._link.recv(100)) == {"ended": "south"}
+    assert ended(watch, started(server, watch, tmp_path, ["peers", "fail"], "east")) == [7]
+    assert lives(pid)
+
+
+def test_what_a_party_cannot_import_is_in_its_log_and_ends_nobody_else(tmp_path, watch, server):
+    north = started(server, watch, tmp_path, ["peers", "wait"])
+    pid, _, _ = said(north, 3)
+    south = started(server, watch, tmp_path, ["peers.none", "wait"], "south")
+    assert ended(watch, south) == [1]
+    assert "ModuleNotFoundError: No module named 'peers.none'" in south.log.read_text()
+    assert lives(pid)
 
 
 def test_what_a_server_says_that_none_of_ours_would_ends_its_link_alone(tmp_path):

@@ -88,12 +88,16 @@ def same_as_alone(folder, *names):
     return all(weights(folder, name) == weights(folder, f"alone/{name}") for name in names)
 
 
-def in_the_middle(folder, name, launcher):
+def in_the_middle(study, name, ask):
+    """Start a run without walls, and wait until it has kept some commits."""
+    folder, specs = study
+    launcher = started(folder, specs, name, ask, "host")
     kept = folder / "state" / name / "coordinator" / "commits"
     wait_for(
         lambda: launcher.poll() is not None or any(int(p.name[:8]) >= MIDDLE for p in kept.glob("0*")), 120
     )
     assert launcher.poll() is None, launcher.communicate()[1]
+    return launcher
 
 
 @pytest.mark.parametrize(("runtime", "expected"), [("host", 2), ("bubblewrap", 3)])
@@ -113,10 +117,9 @@ def test_an_agreement_and_two_runs_at_once_share_a_server_for_each_party(study, 
 
 
 def test_sites_whose_server_is_killed_come_back_from_another_with_the_same_weights(study):
-    folder, specs = study
+    folder, _ = study
     with served(folder, "host") as (_, ask):
-        launcher = started(folder, specs, "split", ask, "host")
-        in_the_middle(folder, "split", launcher)
+        launcher = in_the_middle(study, "split", ask)
         for pid in servers(ask):
             os.kill(pid, signal.SIGKILL)
         said = ended_well(launcher)
@@ -127,8 +130,7 @@ def test_sites_whose_server_is_killed_come_back_from_another_with_the_same_weigh
 def test_a_run_outlives_what_started_its_servers(study):
     folder, specs = study
     with served(folder, "host") as (process, ask):
-        launcher = started(folder, specs, "fedavg", ask, "host")
-        in_the_middle(folder, "fedavg", launcher)
+        launcher = in_the_middle(study, "fedavg", ask)
         process.kill()
         ended_well(launcher)
     assert same_as_alone(folder, "fedavg")
@@ -138,10 +140,9 @@ def test_a_run_outlives_what_started_its_servers(study):
 
 
 def test_a_site_killed_when_the_servers_are_gone_is_started_by_its_launcher(study):
-    folder, specs = study
+    folder, _ = study
     with served(folder, "host") as (process, ask):
-        launcher = started(folder, specs, "split", ask, "host")
-        in_the_middle(folder, "split", launcher)
+        launcher = in_the_middle(study, "split", ask)
         process.kill()
         process.wait()
         sweep(ask.parent.parent.parent, older_than_seconds=-1.0)  # as another launcher would, later
@@ -153,10 +154,9 @@ def test_a_site_killed_when_the_servers_are_gone_is_started_by_its_launcher(stud
 
 
 def test_a_site_that_stops_its_server_is_ended_all_the_same(study):
-    folder, specs = study
+    folder, _ = study
     with served(folder, "host") as (_, ask):
-        launcher = started(folder, specs, "split", ask, "host")
-        in_the_middle(folder, "split", launcher)
+        launcher = in_the_middle(study, "split", ask)
         for pid in servers(ask):
             os.kill(pid, signal.SIGSTOP)
         for party in ("north", "south"):  # deaf to its lifeline, and to SIGTERM
@@ -183,12 +183,12 @@ def test_walls_stand_before_a_site_of_another_task_is_prepared(study, monkeypatc
 def test_a_killed_launcher_s_parties_leave_and_the_servers_serve_the_next(study):
     folder, specs = study
     with served(folder, "host") as (_, ask):
-        launcher = started(folder, specs, "split", ask, "host")
-        in_the_middle(folder, "split", launcher)
+        launcher = in_the_middle(study, "split", ask)
         launcher.kill()
         launcher.communicate()
         ended_well(started(folder, specs, "split", ask, "host"))  # waits for the first one's parties
         assert len(list(ask.parent.glob("link*"))) == 2
+        wait_for(lambda: not list(ask.parent.rglob("*.secret")))  # nor do its keys stay
     assert same_as_alone(folder, "split")
 
 
