@@ -24,10 +24,11 @@ FAILING = "import time; time.sleep(1); raise SystemExit('no module named torch')
 PACKAGE = {
     "__main__.py": 'COMMANDS = {"wait": ("peers.wait", "wait"), "fail": ("peers.fail", "fail")}',
     "wait.py": """
-import os, subprocess, sys, time
+import os, signal, subprocess, sys, time
 def add_arguments(parser): pass
 def run(options):
-    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+    deaf = lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], preexec_fn=deaf)
     print(os.getpid(), os.getsid(0), child.pid, flush=True)
     time.sleep(300)
 """,
@@ -138,6 +139,7 @@ def test_what_a_party_cannot_import_is_in_its_log_and_ends_nobody_else(tmp_path,
     south = started(server, watch, tmp_path, ["peers.none", "wait"], "south")
     assert ended(watch, south) == [1]
     assert "ModuleNotFoundError: No module named 'peers.none'" in south.log.read_text()
+    assert ended(watch, started(server, watch, tmp_path, ["peers", "fail"], "east")) == [7]
     assert lives(pid)
 
 
