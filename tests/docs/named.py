@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Final
 
 from containers.__main__ import COMMANDS as OF_CONTAINERS
+from containers.__main__ import module_of
 from coordinator.__main__ import COMMANDS as OF_COORDINATOR
 from coordinator.config import Policy, Record, Site, Study
 from sites.__main__ import COMMANDS as OF_SITES
@@ -17,7 +18,7 @@ FOLDERS: Final = ("coordinator", "sites", "containers", "workflow", "config", "d
 MODULES: Final = {
     "coordinator": {name: module for name, (module, _) in OF_COORDINATOR.items()},
     "sites": {name: module for name, (module, _) in OF_SITES.items()},
-    "containers": {name: f"containers.{name}" for name in OF_CONTAINERS},
+    "containers": {name: module_of(name).__name__ for name in OF_CONTAINERS},
 }
 FENCED: Final = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 LINK: Final = re.compile(r"\]\(([^)\s]+)\)")
