@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,14 +30,21 @@ def in_the_middle(launcher, log):
 
 
 def pid_of(place, party):
-    """Give the number of a party's process, 0: there is none."""
+    """Give the number of a party's process, if there is one."""
     wanted = f"--state {place}/state/{party} ".encode()
     found = [
         path
         for path in Path("/proc").glob("[0-9]*/cmdline")
         if wanted in read(path).replace(b"\0", b" ") + b" "
     ]
-    return int(found[0].parent.name) if found else 0
+    return int(found[0].parent.name) if found else None
+
+
+def kill(place, party, past=()):
+    """Kill a party once it has a process other than its past ones, and give its number."""
+    given = wait_for(lambda: {pid_of(place, party)} - {None, *past}).pop()
+    os.kill(given, signal.SIGKILL)
+    return given
 
 
 def read(path):

@@ -1,13 +1,11 @@
 """A real run whose gates stand outside, by a launcher: who is killed comes back, and no bit changes."""
 
-import os
-import signal
 from functools import partial
 
 import pytest
 
 from tests.containers.gangs import left, wait_for
-from tests.e2e.gang import begin, pid_of
+from tests.e2e.gang import begin, kill
 from tests.e2e.test_lost_parties import MIDDLE, ROUNDS, STATISTICS, hash_of, interruptions
 from tests.e2e.tiny_study import ROOT, TASK, launch, prepare_table, run_command
 
@@ -37,7 +35,7 @@ def test_a_killed_gate_and_a_killed_training_come_back(study, tmp_path):
     for number, victim in ((MIDDLE, "north-gate"), (2 * MIDDLE, "south")):
         wait_for(partial(at, launcher, kept, number), 120)
         assert launcher.poll() is None, launcher.communicate()[1]
-        os.kill(pid_of(tmp_path, victim), signal.SIGKILL)
+        kill(tmp_path, victim)
     said = launcher.communicate(timeout=120)[1]
     assert launcher.returncode == 0, said
     for victim in ("north-gate", "south"):

@@ -12,7 +12,7 @@ import pytest
 from containers.runtimes import bubblewrap
 from tests.conftest import require
 from tests.containers.gangs import left, nobody_left, wait_for
-from tests.e2e.gang import OUTSIDE, begin, pid_of
+from tests.e2e.gang import OUTSIDE, begin, kill, pid_of
 from tests.e2e.tiny_study import ROOT, TASK, launch, prepare_table
 
 ROUNDS, MIDDLE = 60, 15
@@ -61,7 +61,7 @@ def interruptions(place):
 )
 def test_a_killed_party_comes_back_and_the_weights_are_the_same(study, tmp_path, strategy, victim, options):
     launcher = started(study, tmp_path, strategy, *options)
-    os.kill(pid_of(tmp_path, victim), signal.SIGKILL)
+    kill(tmp_path, victim)
     said = launcher.communicate(timeout=120)[1]
     assert launcher.returncode == 0, said
     assert f"{victim} was ended by SIGKILL; restart 1 of at most 3" in said
@@ -98,11 +98,9 @@ def test_a_killed_launcher_s_run_goes_on_when_it_is_launched_again(study, tmp_pa
 
 def test_a_party_killed_too_often_ends_the_run(study, tmp_path):
     launcher = started(study, tmp_path, "split")
-    lives = [0]
+    past = set()
     for _ in range(4):  # the first life, and three restarts
-        wait_for(lambda: pid_of(tmp_path, "north") not in lives)
-        lives.append(pid_of(tmp_path, "north"))
-        os.kill(lives[-1], signal.SIGKILL)
+        past.add(kill(tmp_path, "north", past))
     said = launcher.communicate(timeout=120)[1]
     assert launcher.returncode == 137
     assert "restart 3 of at most 3" in said

@@ -1,8 +1,6 @@
 """Nobody stays, whoever dies first: the real programs, in the middle of a real run."""
 
 import json
-import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +9,7 @@ import pytest
 
 from tests.containers.gangs import left, nobody_left, wait_for
 from tests.e2e.checkout import copy_checkout, snakemake
-from tests.e2e.gang import OUTSIDE, begin, in_the_middle, pid_of, read
+from tests.e2e.gang import OUTSIDE, begin, in_the_middle, kill, read
 
 STUDY = "config/studies/ci.yaml"
 RUN, PARTIES = "breast_cancer/split/0", ("coordinator", "north", "south")
@@ -41,7 +39,7 @@ def causes(state, parties=PARTIES):
 def test_a_killed_party_stops_the_run_and_is_named(study, tmp_path, victim):
     launcher = begin(study, tmp_path, RUN, AGREED)
     in_the_middle(launcher, tmp_path / "run.log")
-    os.kill(pid_of(tmp_path, victim), signal.SIGKILL)
+    kill(tmp_path, victim)
     said = launcher.communicate(timeout=60)[1]
     assert launcher.returncode == 137
     assert f"party '{victim}' ended first (crash, exit status 137): ended by SIGKILL" in said

@@ -1,11 +1,9 @@
 """The launcher's run goes on without a killed site, and its record repeats it to the same weights."""
 
 import json
-import os
-import signal
 
 from tests.containers.gangs import left, wait_for
-from tests.e2e.gang import begin, pid_of
+from tests.e2e.gang import begin, kill
 from tests.e2e.tiny_study import TASK, launch, prepare_table
 
 STATISTICS = "results/agree/statistics.json"
@@ -20,7 +18,7 @@ def test_a_run_goes_on_without_a_killed_site_and_can_be_repeated(tmp_path):
     launcher = begin(tmp_path, place, f"{TASK}/split/0", STATISTICS)
     kept = place / "state" / "coordinator" / "commits"
     wait_for(lambda: launcher.poll() is not None or any(kept.glob("0000001*.safetensors")), 120)
-    os.kill(pid_of(place, "north"), signal.SIGKILL)
+    kill(place, "north")
     said = launcher.communicate(timeout=180)[1]
     assert launcher.returncode == 0, said
     assert "north ended (ended by SIGKILL); going on without" in said
