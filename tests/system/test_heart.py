@@ -1,4 +1,4 @@
-"""The real multi-hospital study: what its four arms must reach on the frozen test patients."""
+"""The real multi-hospital study: what its arms must reach on the frozen test patients."""
 
 import csv
 from pathlib import Path
@@ -12,7 +12,7 @@ from tests.e2e.checkout import snakemake
 pytestmark = pytest.mark.timeout(1800)  # a hang, not slowness: this runs a whole study
 
 ROOT = Path(__file__).resolve().parents[2]
-STRATEGIES = ("centralized", "split", "split_u")
+STRATEGIES = ("centralized", "split")
 
 
 def test_split_predicts_heart_disease_as_well_as_centralized(tmp_path: Path, data_root: Path) -> None:
@@ -29,14 +29,9 @@ def test_split_predicts_heart_disease_as_well_as_centralized(tmp_path: Path, dat
     for row in read(tmp_path / "results" / "heart" / "comparison.csv"):
         if (row["site"], row["metric"]) == ("all", "auroc"):
             auroc[row["strategy"]].append(float(row["value"]))
-    assert [len(values) for values in auroc.values()] == [len(study["seeds"])] * 3
+    assert [len(values) for values in auroc.values()] == [len(study["seeds"])] * 2
     assert mean(auroc["centralized"]) >= 0.86
     assert abs(mean(auroc["split"]) - mean(auroc["centralized"])) <= 0.01
-    verdicts = {
-        (row["strategy"], row["reference"]): row["verdict"]
-        for row in read(tmp_path / "results" / "heart" / "differences.csv")
-    }
-    assert verdicts["split_u", "split"] == "identical"
 
 
 def read(path: Path) -> list[dict[str, str]]:
