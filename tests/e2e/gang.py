@@ -29,6 +29,15 @@ def in_the_middle(launcher, log):
     assert launcher.poll() is None, log.read_text() if log.exists() else "it never began"
 
 
+def until_commit(launcher, state, number):
+    """Wait until the coordinator has kept a commit with that number or a later one, in a run that goes on."""
+    kept = state / "coordinator" / "commits"
+    wait_for(
+        lambda: launcher.poll() is not None or any(int(p.name[:8]) >= number for p in kept.glob("0*")), 120
+    )
+    assert launcher.poll() is None, launcher.communicate()[1]
+
+
 def pid_of(place, party):
     """Give the number of a party's process, if there is one."""
     wanted = f"--state {place}/state/{party} ".encode()

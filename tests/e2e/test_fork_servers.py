@@ -16,7 +16,7 @@ from containers.runtime_folder import sweep
 from containers.runtimes import bubblewrap
 from tests.conftest import require
 from tests.containers.gangs import wait_for
-from tests.e2e.gang import read
+from tests.e2e.gang import read, until_commit
 from tests.e2e.tiny_study import TASK, command, environment, launch, prepare_table
 
 ROUNDS, MIDDLE = 60, 15
@@ -92,11 +92,7 @@ def in_the_middle(study, name, ask):
     """Start a run without walls, and wait until it has kept some commits."""
     folder, specs = study
     launcher = started(folder, specs, name, ask, "host")
-    kept = folder / "state" / name / "coordinator" / "commits"
-    wait_for(
-        lambda: launcher.poll() is not None or any(int(p.name[:8]) >= MIDDLE for p in kept.glob("0*")), 120
-    )
-    assert launcher.poll() is None, launcher.communicate()[1]
+    until_commit(launcher, folder / "state" / name, MIDDLE)
     return launcher
 
 

@@ -1,11 +1,9 @@
 """A real run whose gates stand outside, by a launcher: who is killed comes back, and no bit changes."""
 
-from functools import partial
-
 import pytest
 
-from tests.containers.gangs import left, wait_for
-from tests.e2e.gang import begin, kill
+from tests.containers.gangs import left
+from tests.e2e.gang import begin, kill, until_commit
 from tests.e2e.test_lost_parties import MIDDLE, ROUNDS, STATISTICS, hash_of, interruptions
 from tests.e2e.tiny_study import ROOT, TASK, launch, prepare_table, run_command
 
@@ -24,17 +22,10 @@ def study(tmp_path_factory):
     return folder
 
 
-def at(launcher, kept, number):
-    """Say whether a run has made a commit, or ended."""
-    return launcher.poll() is not None or any(int(path.name[:8]) >= number for path in kept.glob("0*"))
-
-
 def test_a_killed_gate_and_a_killed_training_come_back(study, tmp_path):
     launcher = begin(study, tmp_path, f"{TASK}/split/0", STATISTICS)
-    kept = tmp_path / "state" / "coordinator" / "commits"
     for number, victim in ((MIDDLE, "north-gate"), (2 * MIDDLE, "south")):
-        wait_for(partial(at, launcher, kept, number), 120)
-        assert launcher.poll() is None, launcher.communicate()[1]
+        until_commit(launcher, tmp_path / "state", number)
         kill(tmp_path, victim)
     said = launcher.communicate(timeout=120)[1]
     assert launcher.returncode == 0, said

@@ -12,7 +12,7 @@ import pytest
 from containers.runtimes import bubblewrap
 from tests.conftest import require
 from tests.containers.gangs import left, nobody_left, wait_for
-from tests.e2e.gang import OUTSIDE, begin, kill, pid_of
+from tests.e2e.gang import OUTSIDE, begin, kill, pid_of, until_commit
 from tests.e2e.tiny_study import ROOT, TASK, launch, prepare_table
 
 ROUNDS, MIDDLE = 60, 15
@@ -38,16 +38,8 @@ def hash_of(results):
 
 def started(study, place, strategy, *options):
     launcher = begin(study, place, f"{TASK}/{strategy}/0", STATISTICS, *options)
-    kept = place / "state" / "coordinator" / "commits"
-    wait_for(
-        lambda: launcher.poll() is not None or any(int(p.name[:8]) >= MIDDLE for p in kept.glob("0*")), 120
-    )
-    assert launcher.poll() is None, launcher.communicate()[1]
+    until_commit(launcher, place / "state", MIDDLE)
     return launcher
-
-
-def reached(commits):
-    return any(int(path.name[:8]) >= MIDDLE for path in commits.glob("0*"))
 
 
 def interruptions(place):

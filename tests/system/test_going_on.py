@@ -2,8 +2,8 @@
 
 import json
 
-from tests.containers.gangs import left, wait_for
-from tests.e2e.gang import begin, kill
+from tests.containers.gangs import left
+from tests.e2e.gang import begin, kill, until_commit
 from tests.e2e.tiny_study import TASK, launch, prepare_table
 
 STATISTICS = "results/agree/statistics.json"
@@ -16,8 +16,7 @@ def test_a_run_goes_on_without_a_killed_site_and_can_be_repeated(tmp_path):
     launch(tmp_path, plan["tasks"][TASK]["agree"]["0"]["spec"], "agree", statistics=None)
     place = tmp_path / "place"
     launcher = begin(tmp_path, place, f"{TASK}/split/0", STATISTICS)
-    kept = place / "state" / "coordinator" / "commits"
-    wait_for(lambda: launcher.poll() is not None or any(kept.glob("0000001*.safetensors")), 120)
+    until_commit(launcher, place / "state", 10)
     kill(place, "north")
     said = launcher.communicate(timeout=180)[1]
     assert launcher.returncode == 0, said
