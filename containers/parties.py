@@ -24,8 +24,12 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 
 # Slurm signals a launcher and all it started alike; the launcher then asks its parties to leave in order
 LIFELINE_ALONE: Mapping[str, str] = {"SUTURE_HEARS": "lifeline"}
-# pyarrow's allocator starts a thread of its own, which a fork would lose
-THREADLESS: Mapping[str, str] = {"JE_ARROW_MALLOC_CONF": "background_thread:false"}
+# pyarrow's allocator starts a thread of its own, which a fork would lose; a fork's command line, as `ps` shows
+# it, is cut where its server's own words and environment end (and after a page)
+OF_FORKS: Mapping[str, str] = {
+    "JE_ARROW_MALLOC_CONF": "background_thread:false",
+    "SUTURE_TITLE_ROOM": "." * 4096,
+}
 
 
 def keys(gang: Gang, meeting: Meeting, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
@@ -84,7 +88,7 @@ def fork_server(gang: Gang, programs: Mapping[str, tuple[str, ...]]) -> Sandbox:
     """Describe what becomes each party by a fork, where no walls stand between them."""
     return Sandbox(
         command=programs["fork_server"],
-        environment=environment(os.environ, threads=gang.threads) | dict(THREADLESS),
+        environment=environment(os.environ, threads=gang.threads) | dict(OF_FORKS),
     )
 
 
@@ -94,7 +98,7 @@ def forking(gangs: Sequence[Gang], party: str, link: Path, together: Together) -
     return Sandbox(
         command=(*program, "--link", str(link)),
         binds=tuple(dict.fromkeys(_forked(gangs, party, link, together))),
-        environment=environment(os.environ, threads=1) | dict(THREADLESS),
+        environment=environment(os.environ, threads=1) | dict(OF_FORKS),
         lifeline=True,
     )
 

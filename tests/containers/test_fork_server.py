@@ -12,12 +12,12 @@ from containers.environment import environment
 from containers.errors import ConfigError
 from containers.fork_server import ForkServer
 from containers.member import reap
-from containers.parties import PROGRAMS, THREADLESS
+from containers.parties import PROGRAMS, OF_FORKS
 from containers.shared_server import SharedServer
 from containers.watch import Watch
 from tests.containers.gangs import ROOT, wait_for
 
-SURROUNDINGS = environment({**os.environ, "PYTHONPATH": str(ROOT)}, threads=1) | THREADLESS
+SURROUNDINGS = environment({**os.environ, "PYTHONPATH": str(ROOT)}, threads=1) | OF_FORKS
 # late enough to have been asked by then
 FAILING = "import time; time.sleep(1); raise SystemExit('no module named torch')"
 # a command that lives until it is ended, in a package with a table of commands as ours have
@@ -25,7 +25,7 @@ PACKAGE = {
     "__main__.py": 'COMMANDS = {"wait": ("peers.wait", "wait"), "fail": ("peers.fail", "fail")}',
     "wait.py": """
 import os, signal, subprocess, sys, time
-def add_arguments(parser): pass
+def add_arguments(parser): parser.add_argument("paths", nargs="*")
 def run(options):
     deaf = lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN)
     child = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"], preexec_fn=deaf)
@@ -84,6 +84,13 @@ def test_each_site_is_a_process_of_its_own(tmp_path, watch, server):
     sites = [started(server, watch, tmp_path, ["peers", "wait"], name) for name in ("north", "south")]
     (pid, session, _), (other, other_session, _) = (said(site, 3) for site in sites)
     assert pid == session != other == other_session
+
+
+def test_its_whole_command_line_is_seen_with_long_paths(tmp_path, watch, server):
+    paths = [f"/{'deep/' * 60}{number}" for number in range(10)]
+    pid, _, _ = said(started(server, watch, tmp_path, ["peers", "wait", *paths]), 3)
+    seen = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+    assert seen.endswith(f"-m peers wait {' '.join(paths)}")
 
 
 def test_what_our_own_program_says_and_how_it_ends_is_the_party_s(tmp_path, watch, server):
