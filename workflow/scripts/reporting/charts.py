@@ -60,7 +60,7 @@ class Figure:
 
 def data(points: Points) -> alt.Data:
     """Wrap plain rows."""
-    return alt.Data(values=points)
+    return alt.Data(values=tuple(points))  # whatever makes one chart of another would copy each row of a list
 
 
 def colour(strategies: list[str], field: str = "strategy") -> alt.Color:

@@ -33,7 +33,8 @@ def vector_images(figure: Figure) -> dict[str, bytes]:
     spec = json.loads(text)
     if any(f'"{name}": {{' in text for name in TELLING):
         _with_legend(spec, _points(spec))
-    return {"svg": vl_convert.vegalite_to_svg(spec).encode(), "pdf": vl_convert.vegalite_to_pdf(spec)}
+    svg = vl_convert.vegalite_to_svg(spec)
+    return {"svg": svg.encode(), "pdf": vl_convert.svg_to_pdf(svg)}
 
 
 def tabular(table: Table) -> str:
