@@ -47,7 +47,7 @@ def invert(
     """
     sought = Sought(layout, update.records, seed, labels)
     rates = Training(optimizer="adam", schedule="cosine", rounds=iterations)
-    optimizer = Optimizer(sought, rates, RATE)
+    optimizer, searched = Optimizer(sought, rates, RATE), list(sought.parameters())
     training = update.model.training
     update.model.train()  # as the site did; its draws are keyed
     best = Guess(sought.now(), sought.labels().detach(), float("inf"))
@@ -55,7 +55,7 @@ def invert(
         loss = distance(update, sought, objective)
         if (now := float(loss.detach())) < best.loss:
             best = Guess(sought.now(), sought.labels().detach(), now)
-        loss.backward()
+        loss.backward(inputs=searched)
         if signed:
             _by_sign(sought)
         optimizer.descend(iteration)

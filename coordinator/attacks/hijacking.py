@@ -98,7 +98,8 @@ class Hijacker:
         size = min(len(own), len(other))
         for _ in range(CRITIC_STEPS):
             loss = self._critic(other).mean() - self._critic(own).mean()
-            (loss + PENALTY * self._steepness(own[:size], other[:size])).backward()
+            loss = loss + PENALTY * self._steepness(own[:size], other[:size])
+            loss.backward(inputs=list(self._critic.parameters()))
             self._optimizers[self._critic].descend(0)
 
     def _steepness(self, own: Tensor, other: Tensor) -> Tensor:

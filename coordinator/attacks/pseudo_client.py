@@ -69,6 +69,7 @@ def train_pseudo_client(
     optimizers = [Optimizer(part, Training(optimizer="adam"), RATE) for part in own]
     draws = np.random.default_rng(key(seed, "pseudo client"))
     theirs = torch.from_numpy(seen).flatten(1)
+    learning = [parameter for part in own for parameter in part.parameters()]
     for part in (*own, client.middle):
         part.eval()
     check, learn = set_aside(len(labels), seed, "pseudo client")
@@ -77,10 +78,9 @@ def train_pseudo_client(
         batch = draws.choice(learn, size=min(BATCH, len(learn)), replace=False)
         here = theirs[torch.from_numpy(draws.choice(len(theirs), size=min(BATCH, len(theirs))))]
         chosen = labels[torch.from_numpy(batch)]
-        _loss(client, inputs(batch), chosen, here, weights, defence).backward()
+        _loss(client, inputs(batch), chosen, here, weights, defence).backward(inputs=learning)
         for optimizer in optimizers:
             optimizer.descend(0)
-        client.middle.zero_grad()
         if step % CHECK_EVERY == 0:
             with torch.no_grad():
                 aside = defence.released(client.front(inputs(check)))

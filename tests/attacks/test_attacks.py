@@ -135,6 +135,8 @@ def test_a_known_front_is_inverted_and_a_clone_alone_resists_on_a_table() -> Non
     other = build(stages(Model(name="mlp", hidden=(64,)), (6,)), 1, ("layer1",)).eval()
     cloned = unsplit(other, seen, layout, iterations=100, seed=0)["table"]
     assert np.abs(cloned - RECORDS[:30]).mean() > 0.4  # Erdogan 2022 find the same
+    # a turn of the clone's begins with no gradient that one of the records' left
+    assert all(value.grad is None for part in (front, other) for value in part.parameters())
 
 
 def test_a_head_of_the_attacker_s_labels_by_gradients() -> None:

@@ -12,7 +12,7 @@ from containers.environment import environment
 from containers.errors import ConfigError
 from containers.fork_server import ForkServer
 from containers.member import reap
-from containers.parties import PROGRAMS, OF_FORKS
+from containers.parties import OF_FORKS, PROGRAMS
 from containers.shared_server import SharedServer
 from containers.watch import Watch
 from tests.containers.gangs import ROOT, wait_for
