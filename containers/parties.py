@@ -24,8 +24,8 @@ PROGRAMS: Mapping[str, tuple[str, ...]] = {
 
 # Slurm signals a launcher and all it started alike; the launcher then asks its parties to leave in order
 LIFELINE_ALONE: Mapping[str, str] = {"SUTURE_HEARS": "lifeline"}
-# pyarrow's allocator starts a thread of its own, which a fork would lose; a fork's command line, as `ps` shows
-# it, is cut where its server's own words and environment end (and after a page)
+# pyarrow's allocator starts a thread of its own, which a fork would lose; and a fork's command line, as `ps`
+# shows it, is cut where its server's own words and environment end (and after a page)
 OF_FORKS: Mapping[str, str] = {
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "SUTURE_TITLE_ROOM": "." * 4096,
