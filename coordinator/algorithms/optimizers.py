@@ -30,6 +30,11 @@ class Optimizer:
         self._second = [torch.zeros_like(p) for p in self._parameters] if self._adam else []
         self._steps = [torch.tensor(0.0, device=p.device) for p in self._parameters] if self._adam else []
 
+    def backward(self, loss: Tensor) -> None:
+        """Compute a loss's gradients () by these parameters alone, and leave none in others that it is of."""
+        if self._parameters:
+            loss.backward(inputs=self._parameters)
+
     @torch.no_grad()
     def descend(self, round_: int, shortened: Tensor | None = None) -> None:
         """Apply the gradients at the round's learning rate and forget them.

@@ -47,7 +47,7 @@ def invert(
     """
     sought = Sought(layout, update.records, seed, labels)
     rates = Training(optimizer="adam", schedule="cosine", rounds=iterations)
-    optimizer, searched = Optimizer(sought, rates, RATE), list(sought.parameters())
+    optimizer = Optimizer(sought, rates, RATE)
     training = update.model.training
     update.model.train()  # as the site did; its draws are keyed
     best = Guess(sought.now(), sought.labels().detach(), float("inf"))
@@ -55,7 +55,7 @@ def invert(
         loss = distance(update, sought, objective)
         if (now := float(loss.detach())) < best.loss:
             best = Guess(sought.now(), sought.labels().detach(), now)
-        loss.backward(inputs=searched)
+        optimizer.backward(loss)
         if signed:
             _by_sign(sought)
         optimizer.descend(iteration)

@@ -95,12 +95,11 @@ class Hijacker:
         with torch.no_grad():
             own = self.defence.released(self.encoder(self._some(len(theirs))[0])).flatten(1)
         other = theirs.flatten(1)
-        size = min(len(own), len(other))
+        size, optimizer = min(len(own), len(other)), self._optimizers[self._critic]
         for _ in range(CRITIC_STEPS):
             loss = self._critic(other).mean() - self._critic(own).mean()
-            loss = loss + PENALTY * self._steepness(own[:size], other[:size])
-            loss.backward(inputs=list(self._critic.parameters()))
-            self._optimizers[self._critic].descend(0)
+            optimizer.backward(loss + PENALTY * self._steepness(own[:size], other[:size]))
+            optimizer.descend(0)
 
     def _steepness(self, own: Tensor, other: Tensor) -> Tensor:
         share = torch.rand(len(own), 1, generator=self._noise)

@@ -103,7 +103,6 @@ def _descend(
 ) -> None:
     """Bring what is given near the target; records are independent, so their squares are summed."""
     optimizer = Optimizer(what, Training(optimizer="adam", schedule="cosine", rounds=iterations), rate)
-    descending = list(what.parameters())
     scale = target.flatten(1).var(dim=0).mean().clamp_min(1e-8)
     there = defence.there(target)
     for iteration in range(iterations):
@@ -112,7 +111,7 @@ def _descend(
             slack = (1 - iteration / iterations) ** 2  # in the end the activations alone count
             misfit = misfit + slack * SMOOTH * len(target) * roughness(what.free())
             misfit = misfit + max(slack * PRIOR, _prior(what, target, scale, defence)) * size(what.free())
-        misfit.backward(inputs=descending)  # of the other, x or the clone, no gradient is left
+        optimizer.backward(misfit)
         optimizer.descend(iteration)
 
 

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from coordinator.algorithms.optimizers import Optimizer
 from coordinator.algorithms.training import Weights, loss_of
@@ -66,10 +66,9 @@ def train_pseudo_client(
         defence: of the sites, which its own activations go through as theirs did.
     """
     own = [part for part in (client.front, client.head) if part is not None]
-    optimizers = [Optimizer(part, Training(optimizer="adam"), RATE) for part in own]
+    optimizer = Optimizer(nn.ModuleList(own), Training(optimizer="adam"), RATE)
     draws = np.random.default_rng(key(seed, "pseudo client"))
     theirs = torch.from_numpy(seen).flatten(1)
-    learning = [parameter for part in own for parameter in part.parameters()]
     for part in (*own, client.middle):
         part.eval()
     check, learn = set_aside(len(labels), seed, "pseudo client")
@@ -78,9 +77,8 @@ def train_pseudo_client(
         batch = draws.choice(learn, size=min(BATCH, len(learn)), replace=False)
         here = theirs[torch.from_numpy(draws.choice(len(theirs), size=min(BATCH, len(theirs))))]
         chosen = labels[torch.from_numpy(batch)]
-        _loss(client, inputs(batch), chosen, here, weights, defence).backward(inputs=learning)
-        for optimizer in optimizers:
-            optimizer.descend(0)
+        optimizer.backward(_loss(client, inputs(batch), chosen, here, weights, defence))
+        optimizer.descend(0)
         if step % CHECK_EVERY == 0:
             with torch.no_grad():
                 aside = defence.released(client.front(inputs(check)))

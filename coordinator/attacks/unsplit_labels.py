@@ -36,10 +36,9 @@ def unsplit_labels(
     seen, down = torch.from_numpy(gradients), torch.from_numpy(features)
     optimizer = Optimizer(head, Training(optimizer="adam"), RATE)
     head.eval()
-    parameters = list(head.parameters())
     for _ in range(iterations):
         misfits = torch.stack([_misfit(head, down, seen, label, weights) for label in (0.0, 1.0)])
-        misfits.min(dim=0).values.mean().backward(inputs=parameters)
+        optimizer.backward(misfits.min(dim=0).values.mean())
         optimizer.descend(0)
     zero, one = (_misfit(head, down, seen, label, weights).detach() for label in (0.0, 1.0))
     scores: NDArray[np.float64] = np.nan_to_num((zero - one).double().numpy())  # of a model that diverged

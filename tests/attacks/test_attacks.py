@@ -23,7 +23,7 @@ from coordinator.attacks.membership import (
 from coordinator.attacks.pseudo_client import PseudoClient, train_pseudo_client
 from coordinator.attacks.unsplit_labels import unsplit_labels
 from coordinator.config import Model, Training
-from coordinator.models.stages import backward, build
+from coordinator.models.stages import Part, backward, build
 from coordinator.models.tabular import stages
 
 DRAWS = np.random.default_rng(0)
@@ -147,6 +147,14 @@ def test_a_head_of_the_attacker_s_labels_by_gradients() -> None:
     mixed = DRAWS.permutation(found)
     head = build(stages(Model(name="logistic_regression"), (3,)), 4)
     assert best(LABELS, unsplit_labels(head, features, mixed, iterations=200)) < 0.75
+
+
+def test_a_head_without_parameters_is_attacked_as_well() -> None:
+    features = DRAWS.normal(size=(20, 1)).astype(np.float32)
+    labels = (DRAWS.random(20) < 0.5).astype(np.int64)
+    found = (1 / (1 + np.exp(-features)) - labels[:, None]).astype(np.float32)
+    head = Part({"last": torch.nn.Identity()})
+    assert best(labels, unsplit_labels(head, features, found, iterations=2)) > 0.95
 
 
 def test_a_pseudo_client_labels_what_it_cannot_see() -> None:
